@@ -52,6 +52,49 @@ use crate::watcher::Watcher;
 ///   between buffers without a bound.
 /// - **Cancel safety**: dropping the future kills the attempt and its children, as soon as the
 ///   implementation can.
+///
+/// # Example
+/// [`ScopedExecutor`] takes care of stops, closing and panics. An executor whose attempts end at
+/// once can do without:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tinpot_core::executor::{ActionSet, Attempt};
+/// use tinpot_core::{Action, Context, Executor, Outcome, Watcher, local};
+/// use tokio::sync::watch;
+///
+/// /// Returns to each caller its own parameters.
+/// #[derive(Debug)]
+/// struct Echo(watch::Sender<Arc<ActionSet>>);
+///
+/// #[async_trait::async_trait]
+/// impl Executor for Echo {
+///     fn actions(&self) -> Watcher<Arc<ActionSet>> {
+///         self.0.subscribe().into()
+///     }
+///
+///     async fn execute(&self, attempt: Attempt, _: Context) -> Outcome {
+///         match &*attempt.action {
+///             "echo" => Outcome::Succeeded(attempt.parameters),
+///             other => Outcome::failed(format!("there is no action {other:?}")),
+///         }
+///     }
+///
+///     async fn close(&self) -> tinpot_core::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let actions = ActionSet::new([Action::new("echo")?]);
+/// let tinpot = local(Echo(watch::Sender::new(actions.into()))).await?;
+/// let echoed: serde_json::Value = tinpot.call("echo", serde_json::json!({"text": "hi"})).await?;
+/// assert_eq!(echoed["text"], "hi");
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Executor: fmt::Debug + Send + Sync + 'static {
     /// Returns the offered actions, as they change.

@@ -43,6 +43,28 @@ pub async fn local(executor: impl Executor) -> Result<Local> {
 /// A coordinator and a worker in one process. It dereferences to its [`Coordinator`].
 ///
 /// Dropping it kills the running attempts; [`shutdown`](Self::shutdown) drains them first.
+///
+/// ```
+/// use tinpot_core::{Failure, FunctionExecutor, Worker, local};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// let tinpot = local(executor).await?;
+/// // A second worker joins, with actions of its own.
+/// let reports = FunctionExecutor::builder()
+///     .action("count", |_, ()| async { Ok::<_, Failure>(1) })
+///     .build()?;
+/// let worker = Worker::builder(tinpot.transport()).executor(reports).start().await?;
+/// tinpot.action_available("count").await?;
+/// assert_eq!(tinpot.call::<u32>("count", ()).await?, 1);
+/// worker.shutdown(std::time::Duration::from_secs(10)).await;
+/// tinpot.shutdown(std::time::Duration::from_secs(10)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a local deployment ends it: keep it, and end it with `shutdown`"]
 pub struct Local {

@@ -40,6 +40,55 @@ pub use crate::model::log::LogBatch;
 /// - **Shutdown**: [`Coordinator::shutdown`](crate::Coordinator::shutdown) appends what waits, then
 ///   flushes, then closes; all sinks together have 5 s for that. If the coordinator is dropped
 ///   instead, nothing of this happens.
+///
+/// # Example
+///
+/// ```
+/// # use futures::StreamExt;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use tinpot_core::log_sink::LogBatch;
+/// use tinpot_core::{Failure, FunctionExecutor, Level, Local, LogSink, Result};
+///
+/// /// Counts the lines of text.
+/// #[derive(Debug, Default)]
+/// struct LineCount(AtomicUsize);
+///
+/// #[async_trait::async_trait]
+/// impl LogSink for LineCount {
+///     async fn append(&self, batches: &[LogBatch]) -> Result<()> {
+///         let chunks = batches.iter().flat_map(LogBatch::text_chunks);
+///         self.0.fetch_add(chunks.map(|chunk| chunk.lines.len()).sum(), Ordering::Relaxed);
+///         Ok(())
+///     }
+///
+///     async fn flush(&self) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     async fn close(&self) -> Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("greet", |context, ()| async move {
+/// #         context.log(Level::Info, "hello\nworld").await;
+/// #         Ok::<_, Failure>(())
+/// #     })
+/// #     .build()?;
+/// let count = Arc::new(LineCount::default());
+/// let tinpot = Local::builder(executor).log_sink(count.clone()).start().await?;
+/// let execution = tinpot.submit("greet", ()).await?;
+/// # execution.events(0).collect::<Vec<_>>().await;
+/// # execution.outcome().await?;
+/// tinpot.shutdown(std::time::Duration::from_secs(10)).await;
+/// assert_eq!(count.0.load(Ordering::Relaxed), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait LogSink: fmt::Debug + Send + Sync + 'static {
     /// Takes batches. `Ok` means taken, not yet written.

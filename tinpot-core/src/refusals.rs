@@ -20,6 +20,23 @@ const TEXT_BYTES: usize = 200;
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $key:literal, $what:literal;)*) => {
         /// The reason why something that a peer sent was not taken.
+        ///
+        /// ```
+        /// # use tinpot_core::{Coordinator, MemoryNetwork};
+        /// use tinpot_core::Refusal;
+        ///
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> tinpot_core::Result<()> {
+        /// # let network = MemoryNetwork::new();
+        /// # let coordinator = Coordinator::builder(network.transport()).start().await?;
+        /// for reason in Refusal::ALL {
+        ///     println!("refused{{reason={:?}}} {}", reason.as_str(), coordinator.refused(*reason));
+        /// }
+        /// assert_eq!(coordinator.refused(Refusal::Unreadable), 0);
+        /// # coordinator.shutdown().await;
+        /// # Ok(())
+        /// # }
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Refusal {

@@ -44,6 +44,29 @@ pub use crate::model::transition::Transition;
 ///   whole or not at all. Reads may come from any task at any time, also during a commit.
 /// - **Closed**: without an open session, a read either works or fails with `Closed`.
 /// - **Cancel safety**: a dropped read changes nothing. A dropped `open` leaves no session open.
+///
+/// # Example
+/// [`KeyValueAdapter`] makes a store out of any ordered key-value database. A coordinator uses a
+/// store like this:
+///
+/// ```
+/// use tinpot_core::store::Transition;
+/// use tinpot_core::{ErrorKind, Execution, ExecutionId, Json, MemoryStore, Store, Timestamp};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let store = MemoryStore::new();
+/// let (_, session) = store.open().await?;
+/// assert_eq!(store.open().await.unwrap_err().kind(), ErrorKind::Conflict);
+///
+/// let execution = Execution::new(ExecutionId::generate(), "backup", Json::empty_object());
+/// let batch = [Transition::Accept(execution.clone().into())];
+/// session.commit(&batch, Timestamp::now()).await?;
+/// assert_eq!(&*store.execution(execution.id).await?.unwrap().action, "backup");
+/// session.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Starts a session: durably increments the epoch, and returns the state to resume from.

@@ -28,6 +28,8 @@ use crate::model::error::Result;
 use crate::watcher::Watcher;
 
 /// The status of a transport's connection.
+///
+/// [`Watcher`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Link {
@@ -90,6 +92,28 @@ impl Received {
 ///   given. A program that drops them instead closes the transport itself, or drops it. So two of
 ///   them never share a link.
 /// - **Cancel safety**: a dropped `send` loses at most its own frame. Streams are cancel safe.
+///
+/// # Example
+/// An implementation over anything that publishes and subscribes is short with [`Reconnecting`].
+///
+/// ```
+/// use futures::StreamExt;
+/// use tinpot_core::transport::{Address, Lane};
+/// use tinpot_core::{MemoryNetwork, Transport};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let network = MemoryNetwork::new();
+/// let (coordinator, worker) = (network.transport(), network.transport());
+/// let mut frames = coordinator.listen(&Address::Coordinator, Lane::Control).await?;
+/// worker.send(&Address::Coordinator, Lane::Control, "hello".into()).await?;
+/// assert_eq!(frames.next().await.unwrap().bytes, "hello");
+///
+/// coordinator.close().await;
+/// assert!(frames.next().await.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Hands over one frame for the listeners at `to`.

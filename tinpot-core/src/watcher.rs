@@ -10,6 +10,26 @@ use crate::model::error::{Error, ErrorKind, Result};
 ///
 /// A watcher returns values of its own, never a reference into shared state, so that a reader
 /// cannot delay the writer. A slow reader misses values in between, but never the latest one.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// let mut catalogue = tinpot.watch_catalogue();
+/// let known = catalogue.wait_for(|known| known.contains_key("tick")).await?;
+/// assert!(known["tick"].available);
+///
+/// let mut link = tinpot.link();
+/// assert!(link.next().await.is_some_and(|link| link.is_up()));
+/// assert_eq!(link.try_next(), None);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Watcher<T> {
     receiver: watch::Receiver<T>,
     fresh: bool,

@@ -23,6 +23,31 @@ use crate::transport::Transport;
 /// at once.
 ///
 /// [`Coordinator`](crate::Coordinator) has an example of a coordinator and a worker.
+///
+/// ```
+/// # use tinpot_core::{Coordinator, Failure, FunctionExecutor, MemoryNetwork, Worker};
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let network = MemoryNetwork::new();
+/// # let coordinator = Coordinator::builder(network.transport()).start().await?;
+/// let worker = Worker::builder(network.transport()).name("build-1").executor(executor);
+/// let worker = worker.start().await?;
+/// assert_eq!(worker.id().name(), "build-1");
+/// # coordinator.action_available("tick").await?;
+/// # coordinator.drain_worker(worker.id()).await?;
+///
+/// // Runs until an operator drains the worker.
+/// worker.drain_requested().await;
+/// // Running attempts have ten minutes to end.
+/// worker.shutdown(Duration::from_secs(600)).await;
+/// # coordinator.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a worker ends it and kills its attempts: keep it, and end it with `shutdown`"]
 pub struct Worker {

@@ -68,7 +68,7 @@ impl Caller {
 /// Defines the rights, their names, and the list of all of them.
 macro_rules! rights {
     ($($(#[$doc:meta])* $right:ident $name:literal;)*) => {
-        /// A right: one verb.
+        /// A right: one verb. [`Policy`](super::Policy) has an example.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Right {

@@ -10,6 +10,8 @@ use crate::model::visible::{Target, Visible};
 use crate::watcher::Watcher;
 
 /// The answer of a policy.
+///
+/// [`Policy`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// The caller may do it.
@@ -31,6 +33,39 @@ pub enum Decision {
 /// - **One team**: what belongs to a team other than [`Caller::team`] is hidden, except from
 ///   rights that are about the server.
 /// - **Announced**: before an answer changes, the number of the revision has grown.
+///
+/// # Example
+/// A coordinator takes a policy by
+/// [`CoordinatorBuilder::policy`](crate::CoordinatorBuilder::policy).
+///
+/// ```
+/// use tinpot_core::{AllowAll, Caller, Decision, Policy, Right, Target, Visible, Watcher};
+///
+/// /// Lets callers see what is in their team, and run, cancel or pause nothing.
+/// #[derive(Debug)]
+/// struct LookOnly;
+///
+/// impl Policy for LookOnly {
+///     fn decide(&self, caller: &Caller, right: Right, target: &Target<'_>) -> Decision {
+///         match AllowAll.decide(caller, right, target) {
+///             Decision::Allow if right.sight().is_some() => Decision::Deny,
+///             decision => decision,
+///         }
+///     }
+///
+///     fn visible(&self, caller: &Caller) -> Visible {
+///         AllowAll.visible(caller)
+///     }
+///
+///     fn revision(&self) -> Watcher<u64> {
+///         AllowAll.revision()
+///     }
+/// }
+///
+/// let (ada, target) = (Caller::new("user:7"), Target::team("default").action("deploy"));
+/// assert_eq!(LookOnly.decide(&ada, Right::SeeAction, &target), Decision::Allow);
+/// assert_eq!(LookOnly.decide(&ada, Right::Run, &target), Decision::Deny);
+/// ```
 pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// Decides if the caller has the right on the target.
     fn decide(&self, caller: &Caller, right: Right, target: &Target<'_>) -> Decision;
@@ -65,6 +100,8 @@ forward!(Arc);
 forward!(Box);
 
 /// The policy that allows every caller everything within the caller's own team.
+///
+/// [`Policy`] has an example.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllowAll;
 

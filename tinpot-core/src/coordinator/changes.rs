@@ -119,6 +119,8 @@ fn is_at_a_worker(transition: &Transition) -> bool {
 }
 
 /// The changes since a reader last asked.
+///
+/// [`Changes`] has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
@@ -143,6 +145,28 @@ impl Changed {
 /// A feed of changes, read at the reader's own pace: see [`Coordinator::changes`].
 ///
 /// Changes between two calls are merged into one value, with at most a few thousand executions.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// let mut changes = tinpot.changes();
+/// let execution = tinpot.submit("tick", ()).await?;
+/// while let Some(changed) = changes.next().await {
+///     if changed.executions.contains(&execution.id()) {
+///         // A page that lists executions reads this one again.
+///         break;
+///     }
+/// }
+/// # assert!(execution.execution().await.is_ok());
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Changes {
     source: Source,

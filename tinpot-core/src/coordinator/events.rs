@@ -14,6 +14,35 @@ use crate::model::status::Status;
 const READ_BYTES: usize = 256 * 1024;
 
 /// An event of an execution.
+///
+/// ```
+/// use futures::StreamExt;
+/// # use tinpot_core::{Failure, FunctionExecutor, Level, local};
+/// use tinpot_core::{Event, Outcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("greet", |context, ()| async move {
+/// #         context.log(Level::Info, "hello\nworld").await;
+/// #         Ok::<_, Failure>(())
+/// #     })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// let mut events = tinpot.submit("greet", ()).await?.events(0);
+/// let mut lines = Vec::new();
+/// while let Some(event) = events.next().await {
+///     match event {
+///         Event::Logs(chunk) if chunk.stream.is_text() => lines.extend_from_slice(&chunk.lines),
+///         Event::Finished(outcome) => assert!(matches!(outcome, Outcome::Succeeded(_))),
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(lines, ["hello", "world"]);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {

@@ -258,6 +258,23 @@ fn place(status: Status) -> usize {
 }
 
 /// Counts of the last minutes, of the executions that the store keeps.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// tinpot.call::<String>("tick", ()).await?;
+/// let stats = tinpot.stats(60);
+/// assert_eq!(stats.minutes.len(), 60);
+/// assert_eq!(stats.minutes.iter().map(|minute| minute.succeeded).sum::<u64>(), 1);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -269,6 +286,8 @@ pub struct Stats {
 }
 
 /// Counts of one minute.
+///
+/// [`Stats`] has an example.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MinuteStats {

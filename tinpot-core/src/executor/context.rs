@@ -153,6 +153,31 @@ impl ContextParts {
 }
 
 /// The means of an attempt while it runs; cheap to clone.
+///
+/// ```
+/// use tinpot_core::{Context, Failure, FunctionExecutor, Level, local};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let executor = FunctionExecutor::builder()
+///     .action("import", |context: Context, ()| async move {
+///         context.progress(0.0, Some(2.0), "reading");
+///         let read = |context: Context| async move {
+///             context.log(Level::Info, "found 2 rows").await;
+///             Ok::<_, Failure>(2)
+///         };
+///         let rows = context.step("read", read).await?;
+///         context.progress(2.0, Some(2.0), "done");
+///         context.summary(format!("Imported **{rows} rows**."));
+///         Ok::<_, Failure>(rows)
+///     })
+///     .build()?;
+/// let tinpot = local(executor).await?;
+/// assert_eq!(tinpot.call::<u32>("import", ()).await?, 2);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     logs: LogWriter,

@@ -98,6 +98,8 @@ pub struct FunctionExecutorBuilder<S = ()> {
 }
 
 /// A clone of the state of a [`FunctionExecutorBuilder`], for one attempt.
+///
+/// [`FunctionExecutorBuilder`] has an example.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct State<S>(
     /// The state.

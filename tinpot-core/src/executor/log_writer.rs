@@ -89,6 +89,23 @@ impl LogLines {
 
 /// The writing end of an attempt's log: numbers lines, and waits while the buffer is full; cheap to
 /// clone.
+///
+/// ```
+/// use tinpot_core::{Level, LogWriter, Stream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// // An executor has the writer from `Context::logs`.
+/// let (logs, buffer) = LogWriter::channel(Default::default(), 1024 * 1024);
+/// // Any pipe will do, such as the standard output of a child process.
+/// let pipe = Some(&b"one\ntwo\n"[..]);
+/// logs.copy(Stream::Stdout, Level::Info, pipe).await?;
+///
+/// let chunks = buffer.take(1024);
+/// assert_eq!(chunks[0].lines, ["one", "two"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct LogWriter {
     shared: Arc<Shared>,

@@ -20,6 +20,25 @@ use crate::watcher::Watcher;
 /// when [`Context::stopped`] resolves. The rest of the contract is here: the future is dropped when
 /// the grace period has passed and when the executor closes, an unknown action is named, a closed
 /// executor refuses, and a panic is a failure.
+///
+/// ```
+/// use tinpot_core::executor::{ActionSet, ScopedExecutor};
+/// use tinpot_core::{Action, Level, Outcome, Stream, local};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let actions = ActionSet::new([Action::new("report")?]);
+/// let executor = ScopedExecutor::new(actions, |attempt, context| async move {
+///     let lines = vec![format!("running {}", attempt.action)];
+///     context.logs().write(Stream::Stdout, Level::Info, lines).await;
+///     Outcome::Succeeded(attempt.parameters)
+/// });
+/// let tinpot = local(executor).await?;
+/// assert_eq!(tinpot.call::<serde_json::Value>("report", ()).await?, serde_json::json!({}));
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct ScopedExecutor<F> {
     actions: watch::Sender<Arc<ActionSet>>,
     run: F,

@@ -14,6 +14,30 @@ use crate::model::id::ExecutionId;
 ///
 /// Lines of [`Stream::Event`](crate::Stream::Event) and [`Stream::Data`](crate::Stream::Data) are
 /// left out.
+///
+/// ```
+/// # use futures::StreamExt;
+/// use std::sync::Arc;
+/// # use tinpot_core::{Failure, FunctionExecutor, Level};
+/// use tinpot_core::{Local, MemoryLogSink};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("greet", |context, ()| async move {
+/// #         context.log(Level::Info, "hello\nworld").await;
+/// #         Ok::<_, Failure>(())
+/// #     })
+/// #     .build()?;
+/// let sink = Arc::new(MemoryLogSink::new(1_000));
+/// let tinpot = Local::builder(executor).log_sink(sink.clone()).start().await?;
+/// let id = tinpot.submit("greet", ()).await?.id();
+/// # tinpot.handle(id).await?.events(0).collect::<Vec<_>>().await;
+/// tinpot.shutdown(std::time::Duration::from_secs(10)).await;
+/// assert_eq!(sink.lines(id), ["hello", "world"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MemoryLogSink {
     capacity_lines: usize,

@@ -13,6 +13,25 @@ use crate::model::error::Result;
 /// The sinks wait for each other, and an error of one repeats the batches for all. Where that is
 /// not wanted, add each sink by
 /// [`CoordinatorBuilder::log_sink`](crate::CoordinatorBuilder::log_sink), which isolates them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tinpot_core::log_sink::LogBatch;
+/// use tinpot_core::{ExecutionId, Level, LogChunk, LogSink, MemoryLogSink, Stream, TeeLogSink};
+/// # use tinpot_core::Timestamp;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let (all, recent) = (Arc::new(MemoryLogSink::new(1_000)), Arc::new(MemoryLogSink::new(1)));
+/// let sink = TeeLogSink::new(vec![all.clone(), recent.clone()]);
+///
+/// let (id, lines) = (ExecutionId::generate(), vec!["one".to_owned(), "two".to_owned()]);
+/// let chunk = LogChunk::new(1, Timestamp::now(), Stream::Stdout, Level::Info, lines);
+/// sink.append(&[LogBatch::new(id, 1, vec![Arc::new(chunk)])]).await?;
+/// assert_eq!((all.lines(id).len(), recent.lines(id).len()), (2, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct TeeLogSink {
     sinks: Vec<Arc<dyn LogSink>>,

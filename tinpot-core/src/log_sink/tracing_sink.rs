@@ -11,6 +11,26 @@ use crate::model::log::Level;
 ///
 /// Lines of [`Stream::Event`](crate::Stream::Event) and [`Stream::Data`](crate::Stream::Data) are
 /// left out.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, Level};
+/// use tinpot_core::{Local, TracingLogSink};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("greet", |context, ()| async move {
+/// #         context.log(Level::Info, "hello\nworld").await;
+/// #         Ok::<_, Failure>(())
+/// #     })
+/// #     .build()?;
+/// // A subscriber with the filter `tinpot::log=info` shows the lines of all actions.
+/// let tinpot = Local::builder(executor).log_sink(TracingLogSink).start().await?;
+/// tinpot.call::<()>("greet", ()).await?;
+/// # tinpot.shutdown(std::time::Duration::from_secs(10)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingLogSink;
 

@@ -232,6 +232,17 @@ pub fn check_label(what: &str, label: &str) -> Result<()> {
 }
 
 /// A reason why a file or an action could not be loaded, such as a syntax error or a duplicate name.
+///
+/// ```
+/// use tinpot_core::executor::ActionSet;
+/// use tinpot_core::{Action, LoadError};
+///
+/// // The offer of an executor that could load one of two files.
+/// let offer = ActionSet::new([Action::new("backup")?])
+///     .load_error(LoadError::new("restore.py", "line 3: invalid syntax"));
+/// assert_eq!(offer.load_errors[0].place, "restore.py");
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LoadError {

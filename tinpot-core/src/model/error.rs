@@ -12,6 +12,25 @@ use super::violation::{Violation, Violations};
 ///
 /// In JSON it is its name in snake case, such as `not_found`. An unknown name is read as `other`.
 /// The names that earlier versions wrote (`NotFound`) are read too.
+///
+/// ```
+/// use tinpot_core::{ErrorKind, FunctionExecutor, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let tinpot = local(FunctionExecutor::builder().build()?).await?;
+///
+/// let error = tinpot.submit("deploy", ()).await.unwrap_err();
+/// let status = match error.kind() {
+///     ErrorKind::NotFound => 404,
+///     ErrorKind::InvalidInput | ErrorKind::InvalidParameters => 400,
+///     _ if error.is_retryable() => 503,
+///     _ => 500,
+/// };
+/// assert_eq!(status, 404);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -79,6 +98,20 @@ impl ErrorKind {
 ///
 /// An action that fails is not an error but an [`Outcome`](crate::Outcome), until a caller asks for its result.
 /// `Display` never repeats the source; walk [`source()`](StdError::source) for the chain.
+///
+/// [`ErrorKind`] has an example of a caller that handles one.
+///
+/// ```
+/// use tinpot_core::{Error, ErrorKind};
+///
+/// // The error of a transport of your own.
+/// let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+/// let error = Error::new(ErrorKind::Unavailable, "the broker does not answer")
+///     .with_source(refused)
+///     .with_context("publish");
+/// assert_eq!(error.to_string(), "publish: the broker does not answer");
+/// assert!(error.is_retryable());
+/// ```
 pub struct Error {
     kind: ErrorKind,
     message: String,

@@ -30,6 +30,27 @@ pub type Standing = (Status, Option<Fence>);
 const CHILD_RANK: i64 = 1 << 33;
 
 /// One request to run an action.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, Status, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// let handle = tinpot.submit("tick", ()).priority(5).requested_by("Ada").await?;
+/// handle.outcome().await?;
+///
+/// let execution = handle.execution().await?;
+/// assert_eq!((execution.status, execution.priority), (Status::Succeeded, 5));
+/// assert_eq!(execution.requested_by.as_deref(), Some("Ada"));
+/// let attempt = &execution.attempts[0];
+/// assert_eq!((attempt.number, &attempt.outcome), (1, &execution.outcome));
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Execution {
@@ -296,6 +317,8 @@ impl Parent {
 }
 
 /// The record of one attempt.
+///
+/// [`Execution`] has an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AttemptRecord {

@@ -7,6 +7,19 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The cause of a [`Failure`], for programs. Its names on the wire are stable.
+///
+/// ```
+/// use tinpot_core::{FailureCode, Outcome};
+///
+/// /// Returns true if a person may submit the same execution again without a fix.
+/// fn is_bad_luck(outcome: &Outcome) -> bool {
+///     let code = outcome.failure().map(|failure| failure.code);
+///     matches!(code, Some(FailureCode::Expired | FailureCode::WorkerShutdown))
+/// }
+///
+/// assert!(is_bad_luck(&Outcome::expired()));
+/// assert!(!is_bad_luck(&Outcome::failed("the disk is full")));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// One start of a coordinator on its store.
+///
+/// [`Fence`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
     /// The history of the store. A store that was restored from a backup gets a new instance.
@@ -20,6 +22,16 @@ pub struct Epoch {
 /// strictly increase within an instance.
 ///
 /// Messages carry it as text: `instance.epoch.number` (hexadecimal, decimal, decimal).
+///
+/// ```
+/// use tinpot_core::Fence;
+///
+/// // A lock or a database that has seen the newer attempt refuses the older one, whose worker may
+/// // still be alive behind a broken network.
+/// let (older, newer): (Fence, Fence) = ("2a.4.17".parse()?, "2a.5.1".parse()?);
+/// assert!(older < newer);
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence {
     /// The epoch in which it was granted.

@@ -10,6 +10,17 @@ use uuid::Uuid;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// The id of an execution: a UUIDv7, so that ids sort by the time of their creation.
+///
+/// ```
+/// use tinpot_core::ExecutionId;
+///
+/// let (first, second) = (ExecutionId::generate(), ExecutionId::generate());
+/// assert!(first < second);
+/// // It travels as text, for example in a URL.
+/// assert_eq!(first.to_string().parse::<ExecutionId>()?, first);
+/// assert!("42".parse::<ExecutionId>().is_err());
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExecutionId(Uuid);
@@ -51,6 +62,14 @@ impl FromStr for ExecutionId {
 ///
 /// It has 1 to 96 characters of `A-Z a-z 0-9 . _ -`, which are safe in the addresses of every
 /// transport.
+///
+/// ```
+/// use tinpot_core::WorkerId;
+///
+/// let (before, after) = (WorkerId::generate("build-1"), WorkerId::generate("build-1"));
+/// assert_ne!(before, after);
+/// assert_eq!(before.name(), after.name());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(Arc<str>);
 

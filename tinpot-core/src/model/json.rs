@@ -13,6 +13,21 @@ use serde_json::value::RawValue;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// One JSON document, kept as the text it came in; cloning is cheap.
+///
+/// ```
+/// use tinpot_core::Json;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Target {
+///     host: String,
+/// }
+///
+/// let parameters = Json::parse(r#"{"host": "db1", "price": 1.10}"#)?;
+/// assert_eq!(parameters.deserialize::<Target>()?.host, "db1");
+/// // The text stays as it is: no number changes on its way.
+/// assert!(parameters.as_str().contains("1.10"));
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Json(Arc<RawValue>);
 

@@ -11,6 +11,8 @@ use crate::model::json::Json;
 use crate::model::time::Timestamp;
 
 /// The origin of a log line.
+///
+/// [`LogChunk`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -38,6 +40,14 @@ impl Stream {
 }
 
 /// The severity of a log line.
+///
+/// ```
+/// use tinpot_core::Level;
+///
+/// let levels = [Level::Info, Level::Error, Level::Debug, Level::Warning];
+/// let problems = levels.into_iter().filter(|level| *level >= Level::Warning);
+/// assert_eq!(problems.collect::<Vec<_>>(), [Level::Error, Level::Warning]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -53,6 +63,17 @@ pub enum Level {
 }
 
 /// Consecutive lines of one stream and level that arrived together.
+///
+/// ```
+/// use tinpot_core::{Level, LogChunk, Stream, Timestamp};
+///
+/// let lines = vec!["copying".to_owned(), "done".to_owned()];
+/// let chunk = LogChunk::new(41, Timestamp::now(), Stream::Stdout, Level::Info, lines);
+/// assert_eq!(chunk.last_seq(), 42);
+/// // A reader that has line 41 already takes the rest.
+/// assert_eq!(chunk.after(41).unwrap().lines, ["done"]);
+/// assert_eq!(chunk.after(42), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogChunk {
@@ -140,6 +161,17 @@ impl LogChunk {
 }
 
 /// The progress that an action reports.
+///
+/// An action reports it by [`Context::progress`](crate::Context::progress). A watcher receives it
+/// as an [`Event::Progress`](crate::Event::Progress).
+///
+/// ```
+/// use tinpot_core::Progress;
+///
+/// let progress = Progress::new(3.0, Some(12.0), "copying c.txt");
+/// let percent = progress.total.map(|total| 100.0 * progress.done / total);
+/// assert_eq!(percent, Some(25.0));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {

@@ -22,6 +22,14 @@ pub struct Names {
 }
 
 /// One entry of a list of [`Names`].
+///
+/// ```
+/// use tinpot_core::NamePattern;
+///
+/// let pattern = NamePattern::Glob("deploy-*".into());
+/// assert!(pattern.matches("deploy-web") && !pattern.matches("backup"));
+/// assert!(!NamePattern::Exact("deploy-*".into()).matches("deploy-web"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NamePattern {
     /// One name.

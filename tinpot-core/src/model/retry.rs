@@ -11,6 +11,19 @@ use crate::model::id::ExecutionId;
 /// The number and delays of further attempts after one failed, timed out or was lost.
 ///
 /// An action with retries declares that running it twice does no harm.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_core::{Action, ExecutionId, RetryPolicy};
+///
+/// let policy = RetryPolicy::fixed(2, Duration::from_secs(30));
+/// let backup = Action::new("backup")?.retry(policy);
+///
+/// let execution = ExecutionId::generate();
+/// assert_eq!(backup.retry.delay_after(execution, 1), Some(Duration::from_secs(30)));
+/// assert_eq!(backup.retry.delay_after(execution, 3), None);
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -27,6 +40,19 @@ pub struct RetryPolicy {
 }
 
 /// The delays between attempts.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_core::{Backoff, ExecutionId, RetryPolicy};
+///
+/// let longest = Duration::from_secs(3);
+/// let backoff = Backoff::exponential(Duration::from_secs(1)).max_delay(longest).jitter(0.0);
+/// let policy = RetryPolicy::new(3, backoff);
+///
+/// let execution = ExecutionId::generate();
+/// let delays = (1..=3).filter_map(|attempt| policy.delay_after(execution, attempt));
+/// assert_eq!(delays.map(|delay| delay.as_secs()).collect::<Vec<_>>(), [1, 2, 3]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Backoff {

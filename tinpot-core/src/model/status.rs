@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, ErrorKind};
 
 /// The status of an execution. A terminal status never changes.
+///
+/// ```
+/// use tinpot_core::{ListOptions, Status};
+///
+/// let unfinished = Status::ALL.into_iter().filter(|status| !status.is_terminal());
+/// let names: Vec<_> = unfinished.clone().map(Status::as_str).collect();
+/// assert_eq!(names, ["queued", "running", "cancelling"]);
+///
+/// let list = ListOptions::new().statuses(unfinished);
+/// assert!(list.statuses.contains(&"running".parse()?));
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 /// The reason for which an attempt must end.
+///
+/// [`Stop`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
@@ -17,6 +19,27 @@ pub enum StopReason {
 }
 
 /// A request to end an attempt.
+///
+/// ```
+/// use tinpot_core::{FunctionExecutor, Outcome, local};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let executor = FunctionExecutor::builder()
+///     .action("watch", |context, ()| async move {
+///         let stop = context.stopped().await;
+///         // Here the action has `stop.grace` to leave things tidy.
+///         Err::<(), _>(format!("asked to end: {:?}", stop.reason))
+///     })
+///     .build()?;
+/// let tinpot = local(executor).await?;
+/// let execution = tinpot.submit("watch", ()).await?;
+/// execution.cancel(false).await?;
+/// assert_eq!(execution.outcome().await?, Outcome::Cancelled);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stop {

@@ -6,6 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 /// A point in time: microseconds since the Unix epoch, in UTC.
+///
+/// ```
+/// use tinpot_core::Timestamp;
+///
+/// let (start, end) = (Timestamp(951_782_399_500_000), Timestamp(951_782_400_000_001));
+/// assert_eq!(end.to_string(), "2000-02-29T00:00:00.000001Z");
+/// assert_eq!(end.as_micros() - start.as_micros(), 500_001);
+/// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -13,6 +13,17 @@ const PATH_BYTES: usize = 256;
 ///
 /// As text, it is path and message, joined by a blank: `days must be at most 30 (got 31)`. A message
 /// starts with a verb, gives the bound and the value, and has no period at its end.
+///
+/// ```
+/// use tinpot_core::{Json, action::Schema};
+///
+/// let schema = Json::parse(r#"{"properties": {"days": {"type": "integer", "maximum": 30}}}"#)?;
+/// let error = Schema::compile(&schema)?.check(&Json::parse(r#"{"days": 31}"#)?).unwrap_err();
+/// let violation = &error.violations()[0];
+/// assert_eq!(violation.path, "days");
+/// assert_eq!(violation.to_string(), "days must be at most 30 (got 31)");
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Violation {

@@ -12,6 +12,8 @@ pub const DEFAULT_TEAM: &str = "default";
 ///
 /// An execution has all of them; a group only while its action is in the catalogue. A name is not
 /// there where the right is not about one, such as the action when a queue is paused.
+///
+/// [`Visible`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Target<'a> {
@@ -89,6 +91,8 @@ pub struct Visible {
 }
 
 /// A part of what a caller may read: all its conditions hold for an execution in it.
+///
+/// [`Visible`] has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VisiblePart {

@@ -90,6 +90,29 @@ pub enum CoordinatorEffect {
 }
 
 /// The effect of a cancel.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// use tinpot_core::{CancelOutcome, Outcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// tinpot.pause_queue("default").await?;
+/// let execution = tinpot.submit("tick", ()).await?;
+/// match execution.cancel(false).await? {
+///     CancelOutcome::Cancelled => println!("it had not started"),
+///     CancelOutcome::Requested => println!("its worker ends it"),
+///     _ => {}
+/// }
+/// assert_eq!(execution.outcome().await?, Outcome::Cancelled);
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CancelOutcome {

@@ -56,6 +56,28 @@ impl HistoryLimits {
 const SEARCH_CHUNK: usize = 128;
 
 /// A store in memory: for tests, for trials, and where history need not outlive the process.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tinpot_core::{Local, MemoryStore, Status, Store};
+/// # use tinpot_core::{Failure, FunctionExecutor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// let store = Arc::new(MemoryStore::new());
+/// let tinpot = Local::builder(executor).store(store.clone()).start().await?;
+/// let execution = tinpot.submit("tick", ()).await?;
+/// execution.outcome().await?;
+/// # let id = execution.id();
+/// tinpot.shutdown(std::time::Duration::from_secs(10)).await;
+/// // The next coordinator would find it, too.
+/// assert_eq!(store.execution(id).await?.unwrap().status, Status::Succeeded);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     limits: HistoryLimits,

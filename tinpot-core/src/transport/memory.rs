@@ -25,6 +25,26 @@ struct Hub {
 
 /// The shared part of the memory transports of one namespace. Each participant takes a
 /// [`transport`](MemoryNetwork::transport).
+///
+/// ```
+/// use tinpot_core::{Coordinator, MemoryNetwork, Worker};
+/// # use tinpot_core::{Failure, FunctionExecutor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// let network = MemoryNetwork::new();
+/// let coordinator = Coordinator::builder(network.transport()).start().await?;
+/// let worker = Worker::builder(network.transport()).executor(executor).start().await?;
+/// coordinator.action_available("tick").await?;
+/// assert_eq!(coordinator.call::<String>("tick", ()).await?, "tock");
+/// # worker.shutdown(std::time::Duration::ZERO).await;
+/// # coordinator.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryNetwork {
     hub: Arc<Hub>,
@@ -56,6 +76,8 @@ impl MemoryNetwork {
 /// One participant's end of a [`MemoryNetwork`].
 ///
 /// A clone is another end with a link of its own: closing one leaves the other open.
+///
+/// [`Transport`] has an example.
 #[derive(Debug)]
 pub struct MemoryTransport {
     hub: Arc<Hub>,

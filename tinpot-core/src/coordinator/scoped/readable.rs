@@ -15,6 +15,28 @@ use crate::model::log::{Artifact, LogChunk, LogEvent};
 ///
 /// Reads end with `NotFound` once the caller may not read the execution any more. Streams do not
 /// end by themselves: watch [`Sight::lost`].
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// use tinpot_core::{Caller, Json, SubmitOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// let ada = tinpot.scoped(Caller::new("user:7").name("Ada"));
+/// let id = ada.submit("tick", Json::empty_object(), SubmitOptions::new()).await?.id();
+///
+/// let opened = ada.execution(id).await?;
+/// assert_eq!(opened.execution.requested_by.as_deref(), Some("Ada"));
+/// let others = tinpot.scoped(Caller::new("user:8").team("billing"));
+/// assert!(others.execution(id).await.is_err() && !others.sight().shows(&opened.execution));
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Readable {
     coordinator: Coordinator,

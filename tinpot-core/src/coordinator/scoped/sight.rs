@@ -15,6 +15,8 @@ use crate::watcher::Watcher;
 
 /// The executions that a caller may read. It asks the policy once per revision, and so is cheap to
 /// ask about each event of a stream.
+///
+/// [`Readable`](super::Readable) has an example.
 #[derive(Clone, Debug)]
 pub struct Sight {
     policy: Arc<dyn Policy>,

@@ -12,6 +12,8 @@ use crate::model::time::Timestamp;
 /// The id of a step: a function that an action called, or a named part of it.
 ///
 /// Its text is `attempt.number`.
+///
+/// [`LogEvent`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId {
     /// The number of the attempt.
@@ -55,6 +57,8 @@ impl<'de> Deserialize<'de> for SpanId {
 }
 
 /// The outcome of a step.
+///
+/// [`LogEvent`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -68,6 +72,28 @@ pub enum SpanOutcome {
 }
 
 /// One line of [`Stream::Event`](super::Stream::Event), as JSON.
+///
+/// ```
+/// # use futures::{StreamExt, TryStreamExt};
+/// use tinpot_core::{Failure, FunctionExecutor, LogEvent, SpanOutcome, local};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let executor = FunctionExecutor::builder()
+///     .action("import", |context, ()| async move {
+///         context.step("read", |_| async { Ok::<_, Failure>(()) }).await
+///     })
+///     .build()?;
+/// let tinpot = local(executor).await?;
+/// let execution = tinpot.submit("import", ()).await?;
+/// # execution.events(0).collect::<Vec<_>>().await;
+/// let events: Vec<_> = tinpot.log_events(execution.id()).try_collect().await?;
+/// assert!(matches!(&events[0], LogEvent::SpanStarted { name, .. } if name == "read"));
+/// assert!(matches!(events[1], LogEvent::SpanEnded { outcome: SpanOutcome::Succeeded, .. }));
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -116,6 +142,8 @@ pub enum LogEvent {
 }
 
 /// A file that an attempt keeps with its execution.
+///
+/// [`LogEvent`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Artifact {

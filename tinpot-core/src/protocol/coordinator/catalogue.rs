@@ -45,6 +45,28 @@ impl Standing {
 }
 
 /// One action of a [`Catalogue`].
+///
+/// ```
+/// # use std::collections::BTreeMap;
+/// # use tinpot_core::{Failure, FunctionExecutor, Json, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let executor = FunctionExecutor::builder()
+///     .action("sum", |_, terms: BTreeMap<String, i64>| async move {
+///         Ok::<_, Failure>(terms.values().sum::<i64>())
+///     })
+///     .build()?;
+/// let tinpot = local(executor).await?;
+///
+/// let catalogue = tinpot.catalogue();
+/// let sum = &catalogue["sum"];
+/// assert!(sum.available && sum.action.group == "General");
+/// let error = sum.validate(&Json::parse(r#"{"a": "one"}"#)?).unwrap_err();
+/// assert_eq!(error.violations()[0].path, "a");
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CatalogueEntry {
     /// The action, as described by the worker that said hello last.

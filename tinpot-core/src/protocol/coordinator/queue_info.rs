@@ -16,6 +16,27 @@ const NAMED: usize = 3;
 const REASON: usize = 300;
 
 /// The state of a queue: its executions, its workers, and why executions wait.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// tinpot.pause_queue("default").await?;
+/// tinpot.submit("tick", ()).await?;
+///
+/// let queues = tinpot.queues().await?;
+/// let queue = queues.iter().find(|queue| &*queue.name == "default").unwrap();
+/// assert_eq!((queue.waiting, queue.workers), (1, 1));
+/// assert!(queue.paused_at.is_some() && queue.reason.is_some());
+/// # tinpot.resume_queue("default").await?;
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueInfo {

@@ -63,6 +63,26 @@ pub(super) struct WorkerEntry {
 }
 
 /// A live worker and its attempts.
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// for worker in tinpot.workers().await? {
+///     println!("{}: {} of {} slots", worker.name, worker.running.len(), worker.slots);
+///     for error in &worker.load_errors {
+///         println!("  {}: {}", error.place, error.message);
+///     }
+///     assert!(worker.actions.iter().any(|action| &**action == "tick"));
+/// }
+/// # tinpot.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {
@@ -95,6 +115,8 @@ pub struct WorkerInfo {
 }
 
 /// An attempt that a worker holds.
+///
+/// [`WorkerInfo`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunningAttempt {
