@@ -45,6 +45,26 @@ const PAGE: usize = 1_000;
 /// After 1,000 entries, and with the first entry after an hour, the number and the digest of the
 /// last entry of a log are its head, which goes into the audit and to `tracing`. A log whose end
 /// was cut off does not agree with its heads.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tinpot_access::{AUDIT_LOG, AuditQuery, ChainAudit, verify_audit};
+/// use tinpot_core::Timestamp;
+/// use tinpot_core::access::{AuditEvent, AuditSink, AuditWho, MemoryRecords};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let records = Arc::new(MemoryRecords::new());
+/// let audit = ChainAudit::start(records.clone(), "node-1");
+/// let ada = AuditWho::new("user", "user:7", "ada");
+/// audit.record(&[AuditEvent::new(Timestamp::now(), ada, "token.create")]).await?;
+///
+/// let page = audit.page(AUDIT_LOG, &AuditQuery::new()).await?;
+/// assert!(page.entries.iter().any(|entry| &*entry.event.what == "token.create"));
+/// assert_eq!(verify_audit(&*records, AUDIT_LOG).await?.fault, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ChainAudit {
     records: Arc<dyn Records>,

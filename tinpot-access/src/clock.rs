@@ -6,6 +6,25 @@ use std::time::Duration;
 use tinpot_core::Timestamp;
 
 /// A source of time, so that tests need no waits.
+///
+/// A directory takes it by [`DirectoryBuilder::clock`](crate::DirectoryBuilder::clock).
+///
+/// ```
+/// use tinpot_access::Clock;
+/// use tinpot_core::Timestamp;
+///
+/// /// A clock for tests, which stands still.
+/// #[derive(Debug)]
+/// struct Noon;
+///
+/// impl Clock for Noon {
+///     fn now(&self) -> Timestamp {
+///         Timestamp(1_800_000_000_000_000)
+///     }
+/// }
+///
+/// assert_eq!(Noon.now(), Noon.now());
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Returns the current time.
     fn now(&self) -> Timestamp;

@@ -38,6 +38,8 @@ const PAGE: usize = 1_000;
 const NOTED: Duration = Duration::from_secs(5 * 60);
 
 /// A caller who was authenticated.
+///
+/// [`Directory`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Known {
@@ -48,6 +50,8 @@ pub struct Known {
 }
 
 /// The reason for which a credential is not accepted, in words that its sender may read.
+///
+/// [`Directory`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -87,6 +91,27 @@ impl fmt::Display for Rejection {
 /// All of it is in memory, too, so that requests are authenticated without I/O. Changes compare
 /// versions, so that several processes can share the records; [`refresh`](Self::refresh) takes in
 /// the changes of the others. Clones share the directory.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tinpot_access::{Directory, NewToken, NewUser};
+/// use tinpot_core::access::{AuditWho, MemoryRecords};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// let by = AuditWho::new("operator", "", "root");
+/// let ada = directory.add_user(&by, NewUser::new("ada")).await?;
+/// let new = NewToken::new("laptop", ada.id.clone());
+/// let (secret, token) = directory.create_token(&by, new).await?;
+///
+/// let known = directory.authenticate_token(secret.expose()).expect("the token is valid");
+/// assert_eq!(known.caller.id, ada.id);
+/// directory.revoke_token(&by, &token.id).await?;
+/// assert!(directory.authenticate_token(secret.expose()).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Directory {
     inner: Arc<Inner>,
@@ -112,6 +137,8 @@ struct Inner {
 }
 
 /// Builds a [`Directory`].
+///
+/// [`Directory`] has an example.
 #[derive(Debug)]
 #[must_use]
 pub struct DirectoryBuilder {

@@ -20,6 +20,8 @@ impl fmt::Debug for PasswordHash {
 }
 
 /// A person.
+///
+/// [`NewUser`](crate::NewUser) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
@@ -43,6 +45,8 @@ pub struct User {
 }
 
 /// A service account of one team.
+///
+/// [`NewToken`](crate::NewToken) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Program {
@@ -57,6 +61,8 @@ pub struct Program {
 }
 
 /// Users with the same grants.
+///
+/// [`Grant`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Group {
@@ -67,6 +73,8 @@ pub struct Group {
 }
 
 /// A role: the rights of a grant.
+///
+/// [`Grant`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -82,6 +90,8 @@ pub enum Role {
 }
 
 /// The principals that a grant is for.
+///
+/// [`Grant`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -93,6 +103,26 @@ pub enum Grantee {
 }
 
 /// A grant: a role, and where it holds. All conditions must hold.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{Directory, Grant, Grantee, NewUser, Role};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// let ada = directory.add_user(&by, NewUser::new("ada")).await?;
+/// directory.set_group(&by, "release-team", &[ada.id]).await?;
+///
+/// let to = Grantee::Group("release-team".into());
+/// let grant = Grant::new(to, Role::Developer).queues(&["release-*"]).own_only();
+/// let grant = directory.add_grant(&by, grant).await?;
+/// assert_eq!(directory.grants(), [grant]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Grant {
@@ -204,6 +234,8 @@ pub(crate) struct TokenHash {
 }
 
 /// An API token, without its secret.
+///
+/// [`NewToken`](crate::NewToken) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Token {

@@ -19,6 +19,16 @@ const END: &str = "-----END PRIVATE KEY-----";
 /// The private key of a worker or of a namespace: Ed25519.
 ///
 /// Its file is PEM with PKCS#8, as `openssl genpkey -algorithm ed25519` writes it.
+///
+/// ```
+/// use tinpot_access::{IdentityKey, RingSuite};
+/// use tinpot_core::seal::Suite;
+///
+/// let key = IdentityKey::generate()?;
+/// let read = IdentityKey::from_pem(&key.to_pem())?;
+/// assert_eq!(RingSuite::new(&read).public(), RingSuite::new(&key).public());
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct IdentityKey {
     pkcs8: Vec<u8>,

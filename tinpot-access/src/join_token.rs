@@ -20,6 +20,20 @@ const CHECKSUM: usize = 6;
 ///
 /// Its text is `tpj_`, the digits of an Ed25519 seed and of the public key of the namespace, and a
 /// checksum. The coordinator keeps only the public half of the seed.
+///
+/// ```
+/// use tinpot_access::{IdentityKey, JoinToken, RingSuite};
+/// use tinpot_core::seal::Suite;
+///
+/// // The operator creates it, and gives its text to a worker.
+/// let namespace = RingSuite::new(&IdentityKey::generate()?);
+/// let secret = JoinToken::generate(namespace.public())?.to_secret();
+///
+/// // The worker knows its coordinator by it.
+/// let token = JoinToken::parse(secret.expose())?;
+/// assert_eq!(token.coordinator(), namespace.public());
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct JoinToken {
     seed: Zeroizing<[u8; 32]>,

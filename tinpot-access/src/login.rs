@@ -17,6 +17,8 @@ use crate::secret::Secret;
 use crate::throttle::Throttle;
 
 /// The reason for which a sign-in is refused.
+///
+/// [`Login`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginRefused {
@@ -37,6 +39,29 @@ type Answer = Result<(Secret, SignIn), LoginRefused>;
 ///
 /// Refused sign-ins are recorded in the audit, at most once a second for each network. The entry
 /// has the number of those since the last entry.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{Directory, Login, LoginRefused, NewUser, PasswordCost, Passwords, Secret};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// # let home = std::net::Ipv4Addr::LOCALHOST.into();
+/// # let cost = PasswordCost::default().memory_kib(64).passes(1);
+/// let login = Login::new(directory.clone(), Passwords::new(cost)?);
+/// let password = || Secret::new("correct horse battery");
+/// login.add_user(&by, NewUser::new("ada"), password(), home).await?;
+///
+/// let (cookie, _) = login.sign_in("ada", password(), home, false).await?.expect("signed in");
+/// assert!(directory.authenticate_sign_in(cookie.expose()).is_ok());
+/// let guess = login.sign_in("ada", Secret::new("password"), home, false).await?;
+/// assert_eq!(guess.unwrap_err(), LoginRefused::Wrong);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Login {
     directory: Directory,

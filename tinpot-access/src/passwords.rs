@@ -24,6 +24,8 @@ const MOST_MEMORY_KIB: u32 = 256 * 1024;
 const MOST_PASSES: u32 = 16;
 
 /// The cost of a hash.
+///
+/// [`Passwords`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PasswordCost {
@@ -57,6 +59,8 @@ impl PasswordCost {
 }
 
 /// The result of a comparison.
+///
+/// [`Passwords`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordMatch {
     /// The password is another one, or the user has none.
@@ -71,6 +75,23 @@ pub enum PasswordMatch {
 ///
 /// 32 more may wait for 2 s. Beyond that, calls fail with `Overloaded`, so that a storm of passwords
 /// costs neither memory nor the other requests.
+///
+/// ```
+/// use tinpot_access::{PasswordCost, PasswordMatch, Passwords, Secret};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let cost = PasswordCost::default().memory_kib(64).passes(1);
+/// let passwords = Passwords::new(cost)?;
+/// let hash = passwords.hash("ada", Secret::new("correct horse battery")).await?;
+///
+/// let typed = Secret::new("correct horse");
+/// assert_eq!(passwords.compare(typed, Some(&hash)).await?, PasswordMatch::Mismatch);
+/// let typed = Secret::new("correct horse battery");
+/// assert_eq!(passwords.compare(typed, Some(&hash)).await?, PasswordMatch::Matches);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Passwords {
     cost: PasswordCost,

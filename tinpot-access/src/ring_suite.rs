@@ -17,6 +17,18 @@ use crate::identity_key::IdentityKey;
 const KEYS: &[u8] = b"tinpot/1 TP1 keys";
 
 /// The suite `TP1`: Ed25519, X25519, HKDF-SHA256 and ChaCha20-Poly1305.
+///
+/// ```
+/// use tinpot_access::{IdentityKey, RingSuite};
+/// use tinpot_core::seal::Suite;
+///
+/// let worker = RingSuite::new(&IdentityKey::generate()?);
+/// let coordinator = RingSuite::new(&IdentityKey::generate()?);
+/// let signature = worker.sign(b"hello");
+/// assert!(coordinator.verify(&worker.public(), b"hello", &signature));
+/// assert!(!coordinator.verify(&worker.public(), b"hullo", &signature));
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RingSuite {
     pair: Arc<Ed25519KeyPair>,

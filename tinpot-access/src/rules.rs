@@ -35,6 +35,31 @@ impl Role {
 
 /// The policy of a [`Directory`](crate::Directory): what its grants give, within the scopes of
 /// tokens. Clones are the same policy.
+///
+/// A coordinator takes them by
+/// [`CoordinatorBuilder::policy`](tinpot_core::CoordinatorBuilder::policy).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{Directory, Grant, Grantee, NewUser, Role};
+/// use tinpot_core::{Caller, Decision, Policy, Right, Target};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// let ada = directory.add_user(&by, NewUser::new("ada")).await?;
+/// let to = Grantee::Principal(ada.id.clone());
+/// directory.add_grant(&by, Grant::new(to, Role::Operator).actions(&["deploy-*"])).await?;
+///
+/// let (rules, ada) = (directory.rules(), Caller::new(ada.id));
+/// let (web, backup) = (Target::team("default").action("deploy-web"), Target::team("default"));
+/// assert_eq!(rules.decide(&ada, Right::Run, &web), Decision::Allow);
+/// assert_eq!(rules.decide(&ada, Right::Run, &backup.action("backup")), Decision::Hide);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rules {
     compiled: Arc<RwLock<Arc<Compiled>>>,

@@ -13,6 +13,14 @@ use zeroize::Zeroizing;
 
 /// A secret text, such as a password or a token. `Debug` prints `***`, and its memory is
 /// overwritten when it is dropped.
+///
+/// ```
+/// use tinpot_access::Secret;
+///
+/// let password = Secret::new("correct horse battery");
+/// assert_eq!(format!("{password:?}"), "***");
+/// assert_eq!(password.expose().len(), 21);
+/// ```
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

@@ -34,6 +34,8 @@ const USES: usize = 4_096;
 
 /// The actions that may have a secret, by names or by patterns with `*`. All three lists must
 /// match, and a list that is `None` matches everything.
+///
+/// [`SecretStore`] has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -89,6 +91,8 @@ impl SecretAllow {
 }
 
 /// A secret as it is stored, without its value.
+///
+/// [`SecretStore`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredSecret {
@@ -153,6 +157,31 @@ fn id_of(team: &str, name: &str) -> String {
 
 /// Named secrets of teams, sealed in [`Records`]. Values are set by operators and given to
 /// attempts; nothing else reads them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{Secret, SecretAllow, SecretStore, StoreKeys};
+/// use tinpot_core::access::{SecretRequest, SecretSource};
+/// use tinpot_core::{Execution, ExecutionId, Json, WorkerId};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let by = AuditWho::new("operator", "", "root");
+/// let store = SecretStore::new(Arc::new(MemoryRecords::new()), StoreKeys::generate()?.sealer());
+/// let (value, allow) = (Secret::new("hunter2"), SecretAllow::all().actions(["deploy-*"]));
+/// store.set(&by, "default", "deploy-key", &value, allow).await?;
+///
+/// // A coordinator asks it when an attempt calls `Context::secret`.
+/// # let request = |action: &str| {
+/// #     let execution = Execution::new(ExecutionId::generate(), action, Json::empty_object());
+/// #     SecretRequest::new("deploy-key", Arc::new(execution), WorkerId::generate("web"))
+/// # };
+/// assert_eq!(&*store.secret(&request("deploy-web")).await?.value, "hunter2");
+/// assert!(store.secret(&request("backup")).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SecretStore {
     records: Arc<dyn Records>,

@@ -31,6 +31,21 @@ const ID_DIGITS: usize = 8;
 ///
 /// The file has one line for each, the present one first. It may be in the directory of the store.
 /// A copy of the store without this file reveals no secret.
+///
+/// ```
+/// use tinpot_access::StoreKeys;
+/// use tinpot_core::access::{SealedPlace, SecretSealer};
+///
+/// let keys = StoreKeys::generate()?;
+/// let place = SealedPlace::new("secret", "default", "deploy-key", "1");
+/// let sealed = keys.sealer().seal(&place, b"hunter2")?;
+///
+/// // After a rotation, the former key still opens.
+/// let rotated = keys.rotated()?;
+/// assert_eq!(rotated.sealer().open(&place, &sealed)?, b"hunter2");
+/// assert!(!rotated.sealer().is_current(&sealed));
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct StoreKeys {
     keys: Vec<Zeroizing<[u8; 32]>>,
@@ -149,6 +164,8 @@ impl StoreKeys {
 
 /// Seals with ChaCha20-Poly1305, each object under a key of its own, which HKDF-SHA256 derives from
 /// that of the store.
+///
+/// [`StoreKeys`] has an example.
 #[derive(Clone)]
 pub struct RingSealer {
     /// The one that seals is the first.

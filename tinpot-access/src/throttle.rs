@@ -32,6 +32,21 @@ const ENTRIES: usize = 50_000;
 /// - For one account from all addresses: 60 attempts an hour. Beyond that, only devices that have
 ///   signed in before may try.
 /// - From one network: 20 attempts a minute.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use std::time::Duration;
+/// use tinpot_access::Throttle;
+/// use tinpot_core::Timestamp;
+///
+/// let (throttle, now, home) = (Throttle::new(), Timestamp::now(), Ipv4Addr::LOCALHOST.into());
+/// let guess = || throttle.attempt(now, "ada", home, false);
+/// assert_eq!((0..6).map(|_| guess()).filter(Result::is_ok).count(), 6);
+/// assert_eq!(guess(), Err(Duration::from_secs(1)));
+/// // With the right password, the failures are forgotten.
+/// throttle.succeeded("ada", home);
+/// assert_eq!(guess(), Ok(()));
+/// ```
 #[derive(Debug, Default)]
 pub struct Throttle {
     tables: Mutex<Tables>,

@@ -39,6 +39,8 @@ const ENDED: Duration = Duration::from_secs(30 * 86_400);
 ///
 /// All of it is in memory, too, so that handshakes need no I/O. [`refresh`](Self::refresh) takes in
 /// the changes of other processes. Clones share the keys.
+///
+/// [`NewJoinToken`] has an example.
 #[derive(Clone, Debug)]
 pub struct WorkerKeys {
     inner: Arc<Inner>,
@@ -55,6 +57,8 @@ struct Inner {
 }
 
 /// Builds [`WorkerKeys`].
+///
+/// [`NewJoinToken`] has an example.
 #[derive(Debug)]
 #[must_use]
 pub struct WorkerKeysBuilder {

@@ -17,6 +17,8 @@ const MOST_BYTES: usize = 2_048;
 const BOUNDS: [usize; 5] = [1_024, 512, 128, 32, 12];
 
 /// An event with its place in the chain.
+///
+/// [`ChainAudit`](super::ChainAudit) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AuditEntry {

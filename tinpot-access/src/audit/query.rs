@@ -16,6 +16,8 @@ const WINDOW: u64 = 1_000;
 const WINDOWS: usize = 20;
 
 /// A page of a log, and the entries that belong in it. See [`read_audit`].
+///
+/// [`ChainAudit`](super::ChainAudit) has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditQuery {
@@ -68,6 +70,8 @@ impl AuditQuery {
 }
 
 /// The answer to an [`AuditQuery`].
+///
+/// [`ChainAudit`](super::ChainAudit) has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditPage {

@@ -7,6 +7,8 @@ use super::{PAGE, anchor, entry, heads};
 use crate::secret::Digest;
 
 /// The result of [`verify_audit`].
+///
+/// [`ChainAudit`](super::ChainAudit) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditReport {
@@ -29,6 +31,8 @@ pub struct AuditReport {
 }
 
 /// The place where a chain is broken.
+///
+/// [`ChainAudit`](super::ChainAudit) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditFault {

@@ -31,6 +31,27 @@ const NAME_BYTES: usize = 100;
 const HINT: usize = 4;
 
 /// A token to create.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use std::time::Duration;
+/// use tinpot_access::{Directory, NewToken};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// let ci = directory.add_program(&by, "default", "ci").await?;
+/// let week = Duration::from_secs(7 * 86_400);
+/// let new = NewToken::new("nightly", ci.id).scopes(&["run:deploy-*"]).lifetime(week);
+/// let (secret, token) = directory.create_token(&by, new).await?;
+/// // The only place that shows it: the directory keeps its digest.
+/// assert!(secret.expose().starts_with("tpt_"));
+/// assert_eq!(token.scopes, ["run:deploy-*"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NewToken {

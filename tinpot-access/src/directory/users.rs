@@ -18,6 +18,21 @@ use crate::stored::{Stored, write};
 const MOST: usize = 100_000;
 
 /// A user to add.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{Directory, NewUser, Role};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// let ada = directory.add_user(&by, NewUser::new("Ada").role(Role::Developer)).await?;
+/// assert_eq!(directory.user("ada"), Some(ada));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NewUser {
@@ -29,6 +44,22 @@ pub struct NewUser {
 }
 
 /// The changes of a user: what is not set stays.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{Directory, NewUser, UserUpdate};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// let ada = directory.add_user(&by, NewUser::new("ada")).await?;
+/// let update = UserUpdate::default().disabled(true);
+/// assert!(directory.update_user(&by, &ada.id, update).await?.is_disabled);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct UserUpdate {

@@ -42,6 +42,8 @@ pub struct WorkerKey {
 }
 
 /// A join token, without its secret.
+///
+/// [`NewJoinToken`](crate::NewJoinToken) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JoinTokenInfo {

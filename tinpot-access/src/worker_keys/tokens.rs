@@ -28,6 +28,26 @@ const NAMES_BYTES: usize = 64;
 const LISTS_BYTES: usize = 2_000;
 
 /// A join token to create.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_access::{IdentityKey, NewJoinToken, RingSuite, WorkerKeys};
+/// use tinpot_core::seal::{Suite, WorkerLimits};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let by = AuditWho::new("operator", "", "root");
+/// let namespace = RingSuite::new(&IdentityKey::generate()?);
+/// let keys = WorkerKeys::builder(Arc::new(MemoryRecords::new())).open().await?;
+///
+/// let new = NewJoinToken::new(WorkerLimits::new("web-*")).uses(3);
+/// let (secret, token) = keys.create_token(&by, namespace.public(), new).await?;
+/// assert!(secret.expose().starts_with("tpj_"));
+/// assert_eq!((token.terms.uses, keys.tokens().len()), (3, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NewJoinToken {
