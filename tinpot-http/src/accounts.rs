@@ -7,6 +7,33 @@ use tinpot_access::{ChainAudit, Directory, Login};
 /// [`HttpConfig::accounts`](crate::HttpConfig::accounts) takes them. The host must call
 /// [`Directory::maintain`] and [`Login::sweep`] about once a minute, and pass [`Directory::rules`]
 /// to the coordinator as its policy.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// # use axum::{body::Body, http::Request};
+/// # use tinpot_core::{Coordinator, MemoryNetwork};
+/// # use tower::ServiceExt;
+/// use tinpot_access::{Directory, Login, PasswordCost, Passwords};
+/// use tinpot_http::{Accounts, HttpConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// # let network = MemoryNetwork::new();
+/// # let cost = PasswordCost::default().memory_kib(64).passes(1);
+/// let coordinator = Coordinator::builder(network.transport()).policy(directory.rules());
+/// let accounts = Accounts::new(Login::new(directory, Passwords::new(cost)?));
+/// let config = HttpConfig::default().accounts(accounts);
+/// let router = tinpot_http::router(coordinator.start().await?, config);
+///
+/// // The page asks how to sign in.
+/// let request = Request::get("/api/auth/options").body(Body::empty())?;
+/// assert_eq!(router.oneshot(request).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Accounts {
     login: Login,

@@ -15,6 +15,8 @@ use tinpot_core::{Caller, Result, Timestamp};
 pub use self::directory::DirectoryAuthenticator;
 
 /// The parts of a request by which it can be authenticated.
+///
+/// [`Authenticator`] has an example.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Presented<'a> {
@@ -62,6 +64,8 @@ impl<'a> Presented<'a> {
 pub struct PeerAddress(pub SocketAddr);
 
 /// The answer of an authenticator.
+///
+/// [`Authenticator`] has an example.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Identity {
@@ -88,6 +92,47 @@ pub enum Identity {
 ///   `Refused`, and never taken for another. Without a credential, the answer is `Unknown`.
 /// - **Errors** mean that the authenticator cannot tell now. The request is answered with 503.
 /// - **Fast**: it is asked about every request below `/api`.
+///
+/// # Example
+///
+/// ```
+/// use axum::http::{HeaderMap, Method};
+/// use tinpot_core::{Caller, Result};
+/// use tinpot_http::{Authenticator, HttpConfig, Identity, Presented};
+///
+/// /// Takes the user from a proxy with single sign-on, through which every request comes.
+/// #[derive(Debug)]
+/// struct BehindProxy;
+///
+/// #[async_trait::async_trait]
+/// impl Authenticator for BehindProxy {
+///     async fn authenticate(&self, request: &Presented<'_>) -> Result<Identity> {
+///         let mut users = request.headers.get_all("x-remote-user").iter();
+///         Ok(match (users.next().map(|user| user.to_str()), users.next()) {
+///             (None, _) => Identity::Unknown,
+///             (Some(Ok(user)), None) => {
+///                 let caller = Caller::new(format!("sso:{user}")).name(user).into();
+///                 // The proxy knows browsers by a cookie.
+///                 Identity::Known { caller, valid_until: None, by_cookie: true }
+///             }
+///             _ => Identity::Refused("x-remote-user must be there once, in ASCII".to_owned()),
+///         })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = HttpConfig::default().authenticator(BehindProxy);
+/// # assert!(config.authenticator.is_some());
+///
+/// let (method, mut headers) = (Method::GET, HeaderMap::new());
+/// headers.insert("x-remote-user", "ada".parse()?);
+/// let request = Presented::new(&method, "/api/actions", &headers);
+/// let identity = BehindProxy.authenticate(&request).await?;
+/// assert!(matches!(identity, Identity::Known { caller, .. } if &*caller.name == "ada"));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// Returns the caller of a request.
@@ -117,6 +162,24 @@ impl<T: Authenticator + ?Sized> Authenticator for Arc<T> {
 
 /// The authenticator that takes every request for one of the same caller: for servers that only
 /// trusted clients can reach.
+///
+/// ```
+/// # use axum::{body::Body, http::Request};
+/// # use tinpot_core::{Coordinator, MemoryNetwork};
+/// # use tower::ServiceExt;
+/// use tinpot_http::{Anonymous, HttpConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = MemoryNetwork::new();
+/// # let coordinator = Coordinator::builder(network.transport()).start().await?;
+/// let config = HttpConfig::default().authenticator(Anonymous::default());
+/// let router = tinpot_http::router(coordinator, config);
+/// let request = Request::get("/api/actions").body(Body::empty())?;
+/// assert_eq!(router.oneshot(request).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Anonymous {
     caller: Arc<Caller>,

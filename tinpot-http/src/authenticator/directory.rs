@@ -18,6 +18,35 @@ const SCHEME: &str = "bearer";
 ///
 /// It asks the directory in memory, and whether another process has changed it. The host calls [`Directory::refresh`] and
 /// [`Directory::maintain`], and gives [`Directory::rules`] to the coordinator.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// # use axum::{body::Body, http::Request};
+/// # use tinpot_core::{Coordinator, MemoryNetwork};
+/// # use tower::ServiceExt;
+/// use tinpot_access::{Directory, NewToken, NewUser};
+/// use tinpot_http::{DirectoryAuthenticator, HttpConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = Directory::builder(Arc::new(MemoryRecords::new())).open().await?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// # let network = MemoryNetwork::new();
+/// let ada = directory.add_user(&by, NewUser::new("ada")).await?;
+/// let (token, _) = directory.create_token(&by, NewToken::new("laptop", ada.id)).await?;
+/// let coordinator = Coordinator::builder(network.transport()).policy(directory.rules());
+/// let config = HttpConfig::default().authenticator(DirectoryAuthenticator::new(directory));
+/// let router = tinpot_http::router(coordinator.start().await?, config);
+///
+/// let request = Request::get("/api/actions").body(Body::empty())?;
+/// assert_eq!(router.clone().oneshot(request).await?.status(), 401);
+/// let bearer = format!("Bearer {}", token.expose());
+/// let request = Request::get("/api/actions").header("authorization", bearer).body(Body::empty())?;
+/// assert_eq!(router.oneshot(request).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DirectoryAuthenticator {
     directory: Directory,
