@@ -24,6 +24,24 @@ const SMALLEST_MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
 const LARGEST_MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// Sets up an [`MqttTransport`]; made by [`MqttTransport::builder`].
+///
+/// ```no_run
+/// use tinpot_core::Coordinator;
+/// use tinpot_mqtt::MqttTransport;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let transport = MqttTransport::builder("mqtts://broker.example")
+///     .namespace("factory/line-3")
+///     .ca_certificate(std::fs::read("ca.pem")?)
+///     .user("coordinator")
+///     .password(std::env::var("BROKER_PASSWORD")?)
+///     .connect()
+///     .await?;
+/// let coordinator = Coordinator::builder(transport).start().await?;
+/// # coordinator.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "nothing happens before `connect`"]
 pub struct MqttTransportBuilder {

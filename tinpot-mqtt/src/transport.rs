@@ -25,6 +25,19 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(6);
 /// It has two connections, one per lane, and keeps both by itself: after an outage it is back
 /// within about 5 s of the broker, with every listener in place. Dropping it ends the connections
 /// at once; [`close`](Transport::close) first sends what was handed over.
+///
+/// ```no_run
+/// use tinpot_core::{Worker, WorkerId};
+/// use tinpot_mqtt::MqttTransport;
+///
+/// # async fn example() -> tinpot_core::Result<()> {
+/// let id = WorkerId::generate("web");
+/// let transport = MqttTransport::builder("mqtts://broker.example").worker(&id).connect().await?;
+/// let worker = Worker::builder(transport).id(id).start().await?;
+/// # worker.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MqttTransport {
     sender: WorkerId,
