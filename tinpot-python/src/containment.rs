@@ -9,6 +9,15 @@ use tinpot_core::{Error, ErrorKind};
 /// The containment that a [`PythonPool`](crate::PythonPool) should use.
 ///
 /// Its text is `auto`, `cgroup` or `process-group`.
+///
+/// ```
+/// use tinpot_python::{ContainmentMode, PythonPool};
+///
+/// let mode: ContainmentMode = "cgroup".parse()?;
+/// assert_eq!(mode, ContainmentMode::Cgroup);
+/// let pool = PythonPool::builder("actions").containment(mode);
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContainmentMode {
@@ -48,6 +57,8 @@ impl fmt::Display for ContainmentMode {
 }
 
 /// The containment in force. `Display` describes it for people.
+///
+/// [`PythonPool`](crate::PythonPool) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Containment {

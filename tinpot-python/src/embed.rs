@@ -79,6 +79,8 @@ pub struct PythonExecutor {
 }
 
 /// Configures a [`PythonExecutor`].
+///
+/// [`PythonExecutor`] has an example.
 #[derive(Clone, Debug)]
 pub struct PythonExecutorBuilder {
     root: PathBuf,

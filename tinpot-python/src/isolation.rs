@@ -10,6 +10,15 @@ use tinpot_core::{Error, ErrorKind};
 /// The isolation of an attempt from earlier ones.
 ///
 /// Its text is `reuse` or `fresh`.
+///
+/// ```
+/// use tinpot_python::{Isolation, PythonPool};
+///
+/// let isolation: Isolation = "fresh".parse()?;
+/// assert_eq!(isolation, Isolation::Fresh);
+/// let pool = PythonPool::builder("actions").isolation(isolation);
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

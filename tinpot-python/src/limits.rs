@@ -13,6 +13,15 @@ use tinpot_core::{Failure, FailureCode};
 /// override the limits of the pool.
 ///
 /// These limits stop accidents, not attacks: the code of an action can lift most of them.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_python::{Limits, PythonPool};
+///
+/// let limits = Limits::default().memory_bytes(512 << 20).cpu(Duration::from_secs(600));
+/// assert_eq!(limits.open_files, None);
+/// let pool = PythonPool::builder("actions").limits(limits);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {

@@ -115,6 +115,25 @@ pub struct PythonPool {
 }
 
 /// Configures a [`PythonPool`].
+///
+/// ```no_run
+/// use tinpot_core::Executor;
+/// use tinpot_python::{Isolation, PythonPool};
+///
+/// # async fn example() -> tinpot_core::Result<()> {
+/// let pool = PythonPool::builder("actions")
+///     .python(".venv")
+///     .size(4)
+///     .pass_env(["PG*", "AWS_PROFILE"])
+///     .isolation(Isolation::Fresh)
+///     .start()
+///     .await?;
+/// for error in &pool.actions().current().load_errors {
+///     eprintln!("{}: {}", error.place, error.message);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PythonPoolBuilder {
     root: PathBuf,
