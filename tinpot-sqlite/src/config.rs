@@ -13,6 +13,8 @@ use crate::store::SqliteStore;
 use crate::writer::Rewrite;
 
 /// Bounds of the ended executions that are kept. `None` is no bound.
+///
+/// [`Retention`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {
@@ -44,6 +46,17 @@ impl Keep {
 /// The store removes executions beyond the bounds in small steps between other work: soon, not at
 /// once. Ages are measured by the times of commits, so no execution ages before the first commit of
 /// a session.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_sqlite::{Keep, Retention, SqliteStore};
+///
+/// let week = Duration::from_secs(7 * 86_400);
+/// let retention =
+///     Retention::default().age(week).action("check_health", Keep::default().executions(100));
+/// assert_eq!(retention.overall.executions, Some(1_000_000));
+/// let store = SqliteStore::builder("tinpot.db").retention(retention).build();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
@@ -106,6 +119,8 @@ pub(crate) struct Config {
 }
 
 /// Builds a [`SqliteStore`].
+///
+/// [`Retention`] has an example.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SqliteStoreBuilder {

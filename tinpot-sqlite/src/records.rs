@@ -33,6 +33,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Each call opens the file again, which takes about 0.2 ms. A connection that stays would lose its
 /// locks: POSIX releases those of a process when it closes any descriptor of the file, as a store in
 /// the same process does.
+///
+/// ```
+/// use tinpot_core::access::Records;
+/// use tinpot_core::access::records::Change;
+/// use tinpot_sqlite::SqliteRecords;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = tempfile::tempdir().expect("a directory");
+/// # let path = directory.path().join("tinpot.db");
+/// // Users and grants are documents like this one.
+/// let records = SqliteRecords::open(&path);
+/// let version = records.change(&[Change::create("note", "1", "first")]).await?;
+/// records.change(&[Change::replace("note", "1", version, "second")]).await?;
+///
+/// // Another process sees it, and cannot replace a version that is gone.
+/// let other = SqliteRecords::open(&path);
+/// assert_eq!(other.get("note", "1").await?.unwrap().document, "second");
+/// assert!(other.change(&[Change::replace("note", "1", version, "third")]).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SqliteRecords {
     shared: Arc<Shared>,
