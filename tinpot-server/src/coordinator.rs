@@ -138,6 +138,20 @@ impl FromStr for BrokerUser {
 impl CoordinatorSettings {
     /// Checks that the settings fit together.
     ///
+    /// ```
+    /// use tinpot_server::CoordinatorSettings;
+    /// use tinpot_server::settings::Auth;
+    ///
+    /// let mut settings = CoordinatorSettings::default();
+    /// settings.http.host = "0.0.0.0".parse()?;
+    /// settings.http.auth = Auth::Users;
+    /// settings.check()?;
+    /// // Without authentication, other machines must not reach it.
+    /// settings.http.auth = Auth::None;
+    /// assert!(settings.check().is_err());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off, a password
     /// in several places, users of a store in memory, or an address that other machines reach

@@ -24,6 +24,21 @@ const EXTENSION: &str = "life";
 
 /// The record of this incarnation: a file that is locked while the process lives, and removed on
 /// drop.
+///
+/// ```
+/// use tinpot_core::WorkerId;
+/// use tinpot_server::Incarnation;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let id = WorkerId::generate("web");
+/// let (incarnation, ended) = Incarnation::begin(directory, &id, None)?;
+/// // The worker says that these have ended, by `WorkerBuilder::clean_slate`.
+/// assert!(ended.is_empty());
+/// // Kept as long as the worker.
+/// drop(incarnation);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Incarnation {
     path: PathBuf,

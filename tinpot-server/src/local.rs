@@ -33,6 +33,22 @@ const DRAIN: Duration = Duration::from_secs(3600);
 /// A coordinator, a worker with Python actions, and the HTTP API, in one process.
 ///
 /// [`shutdown`](Self::shutdown) ends them in order.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tinpot_server::LocalServer;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let server = LocalServer::builder("actions").concurrency(4).start(listener).await?;
+/// println!("{} has {} actions", server.url(), server.actions().current().actions.len());
+///
+/// let result: String = server.coordinator().call("greet", ()).await?;
+/// assert_eq!(result, "hello");
+/// server.shutdown(Duration::from_secs(10)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct LocalServer {
     address: SocketAddr,
@@ -47,6 +63,8 @@ pub struct LocalServer {
 }
 
 /// Sets up a [`LocalServer`].
+///
+/// [`LocalServer`] has an example.
 #[derive(Debug)]
 pub struct LocalServerBuilder {
     dir: PathBuf,

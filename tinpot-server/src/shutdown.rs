@@ -9,12 +9,31 @@ use tokio::sync::watch;
 const INTERRUPTED: i32 = 130;
 
 /// A handle that resolves when the shutdown begins; clones resolve together.
+///
+/// ```
+/// use tinpot_server::Shutdown;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // `tinpot_server::shutdown` gives one that begins with SIGTERM or Ctrl-C.
+/// let (trigger, shutdown) = Shutdown::manual();
+/// let server = tokio::spawn(async move {
+///     shutdown.begun().await;
+///     "closed"
+/// });
+/// assert!(!trigger.begin());
+/// assert_eq!(server.await?, "closed");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     begun: watch::Receiver<bool>,
 }
 
 /// The other end of a [`Shutdown`]: begins it.
+///
+/// [`Shutdown`] has an example.
 #[derive(Clone, Debug)]
 pub struct ShutdownTrigger {
     begun: watch::Sender<bool>,

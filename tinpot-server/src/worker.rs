@@ -72,6 +72,19 @@ impl WorkerSettings {
     /// The actions are those of `default_dir` unless the settings name a directory. Prints the
     /// worker's id to standard output.
     ///
+    /// ```no_run
+    /// use std::path::Path;
+    /// use tinpot_server::WorkerSettings;
+    ///
+    /// # async fn example() -> tinpot_core::Result<()> {
+    /// let mut settings = WorkerSettings::default();
+    /// settings.name = "web".to_owned();
+    /// settings.broker.url = "mqtts://tinpot@broker.example.org".to_owned();
+    /// settings.serve(Path::new("actions"), tinpot_server::shutdown()?).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Fails if the directory of the actions or the interpreter does not exist, a certificate
     /// cannot be read, or the state directory cannot be used.
