@@ -332,6 +332,15 @@ impl Coordinator {
         self.ask(Command::Queues).await
     }
 
+    /// Returns what a queued execution waits for, in words for people. `None` if it does not wait
+    /// for a worker, or if others of its queue are far ahead of it.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown.
+    pub async fn waits_for(&self, id: ExecutionId) -> Result<Option<String>> {
+        self.ask(|reply| Command::WaitsFor { id, reply }).await
+    }
+
     /// Returns the number of frames and messages that were not taken for this reason.
     pub fn refused(&self, reason: Refusal) -> u64 {
         self.shared.refusals.count(reason)

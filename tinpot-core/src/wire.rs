@@ -132,12 +132,9 @@ impl Wire {
         })
     }
 
-    /// Logs once that secret parameters can be read on the way, if a coordinator that seals frames
-    /// also takes plain ones.
-    pub(crate) fn warn_of_secrets(&self) {
-        if let End::Coordinator(end) = &self.end {
-            end.warn_of_secrets();
-        }
+    /// Returns true if frames are sealed, at least those of peers that have a key.
+    pub(crate) fn is_sealed(&self) -> bool {
+        !matches!(self.end, End::Plain)
     }
 
     /// Returns when to call [`tick`](Self::tick) at the latest.

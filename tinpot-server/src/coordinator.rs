@@ -72,8 +72,8 @@ pub struct CoordinatorSettings {
     /// The file with that user as NAME:PASSWORD, in one line. On the command line it is refused.
     #[cfg_attr(feature = "clap", arg(long, env = "BROKER_USER_FILE", value_name = "FILE"))]
     pub broker_user_file: Option<PathBuf>,
-    /// Send secrets that actions ask for to workers whose frames are not sealed: everyone who can
-    /// read the broker's messages can read them.
+    /// Send secrets, also those in parameters, to workers whose frames are not sealed: everyone who
+    /// can read the broker's messages can read them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_PLAIN_SECRETS"))]
     pub insecure_plain_secrets: bool,
 }

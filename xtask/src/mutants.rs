@@ -5,6 +5,7 @@
 
 mod joining;
 mod list;
+mod plain;
 mod sealed;
 
 use std::fs;
@@ -49,7 +50,7 @@ pub(crate) fn is(number: usize) -> bool {
 
 /// Returns all mutants.
 fn all() -> impl Iterator<Item = &'static Mutant> {
-    list::MUTANTS.iter().chain(sealed::MUTANTS).chain(joining::MUTANTS)
+    list::MUTANTS.iter().chain(sealed::MUTANTS).chain(joining::MUTANTS).chain(plain::MUTANTS)
 }
 
 /// Runs the mutants that are named.

@@ -159,8 +159,8 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// If true, secrets are sent in plain frames, too: to workers of this process, or through a
-    /// transport that no other program reads.
+    /// If true, secrets are sent in plain frames, too, also those in parameters: to workers of this
+    /// process, or through a transport that no other program reads.
     #[must_use]
     pub fn plain_secrets(mut self, accepted: bool) -> Self {
         self.plain_secrets = accepted;

@@ -35,6 +35,10 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<()>>,
     },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
+    WaitsFor {
+        id: ExecutionId,
+        reply: oneshot::Sender<Option<String>>,
+    },
     Queues(oneshot::Sender<Vec<QueueInfo>>),
     Shutdown(oneshot::Sender<()>),
 }

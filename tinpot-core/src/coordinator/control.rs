@@ -182,6 +182,7 @@ impl Control {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         let now = self.clock.now();
+        let plain = sender.is_none() && self.shared.wire.is_sealed() && !self.shared.plain_secrets;
         if sender.as_ref().is_some_and(|sender| !sender.is_introduced) {
             self.core.expect_hello(&from);
         }
@@ -203,7 +204,7 @@ impl Control {
                         let known = |name: &str| known.get(name).map(|entry| &*entry.action);
                         sender.grant.keep_known(hello, known);
                     }
-                    self.core.receive(now, &from, message);
+                    self.core.receive(now, &from, plain, message);
                 }
             }
         }
@@ -230,6 +231,9 @@ impl Control {
             }
             Command::Workers(reply) => {
                 let _ = reply.send(self.core.workers(now));
+            }
+            Command::WaitsFor { id, reply } => {
+                let _ = reply.send(self.core.waits_for(id));
             }
             Command::Queues(reply) => {
                 let _ = reply.send(self.core.queues());
@@ -341,11 +345,6 @@ impl Control {
                     }
                 }
                 Output::Committed(transition) => {
-                    if let Transition::Accept(execution) = &transition
-                        && !execution.secrets.is_empty()
-                    {
-                        self.shared.wire.warn_of_secrets();
-                    }
                     if let (Some(audit), Transition::Accept(execution)) =
                         (&self.shared.audit, &transition)
                     {

@@ -127,6 +127,10 @@ impl Core {
         self.machine.workers(now)
     }
 
+    pub(crate) fn waits_for(&self, id: ExecutionId) -> Option<String> {
+        self.machine.waits_for(id)
+    }
+
     pub(crate) fn queues(&self) -> Vec<QueueInfo> {
         self.machine.queues()
     }
@@ -140,9 +144,13 @@ impl Core {
         self.outputs.push(Output::Reply(ticket, response));
     }
 
-    /// Takes one message of lane Control from a worker.
-    pub(crate) fn receive(&mut self, now: Tick, from: &WorkerId, message: Message) {
-        self.machine.receive(now, from, message, &mut self.effects);
+    /// Takes one message of lane Control from a worker. If `plain` is true, others can read what is
+    /// sent to the worker.
+    pub(crate) fn receive(&mut self, now: Tick, from: &WorkerId, plain: bool, message: Message) {
+        match plain {
+            true => self.machine.receive_plain(now, from, message, &mut self.effects),
+            false => self.machine.receive(now, from, message, &mut self.effects),
+        }
     }
 
     /// Forgets what a worker may do until its next hello.

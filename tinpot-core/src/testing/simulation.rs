@@ -23,6 +23,7 @@ mod coordinator;
 mod events;
 mod joining;
 mod network;
+mod plain;
 mod plan;
 mod sealing;
 mod store;

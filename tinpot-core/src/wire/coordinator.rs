@@ -1,6 +1,6 @@
 //! The sealed end of a coordinator.
 
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -37,7 +37,6 @@ pub(crate) struct CoordinatorEnd {
     suite: Arc<dyn Suite>,
     sessions: Mutex<CoordinatorSessions>,
     requests: mpsc::Sender<Request>,
-    warned_of_secrets: Once,
 }
 
 /// The task that answers handshakes, so that the control loop does not.
@@ -51,27 +50,12 @@ impl CoordinatorEnd {
     pub(crate) fn new(sessions: CoordinatorSessions) -> (Arc<Self>, Handshakes) {
         let (sender, requests) = mpsc::channel(HANDSHAKES);
         let suite = sessions.suite().clone();
-        let (sessions, warned_of_secrets) = (Mutex::new(sessions), Once::new());
-        let end = Self { suite, sessions, requests: sender, warned_of_secrets };
-        let end = Arc::new(end);
+        let end = Arc::new(Self { suite, sessions: Mutex::new(sessions), requests: sender });
         (end.clone(), Handshakes { end, requests })
     }
 
     fn lock(&self) -> MutexGuard<'_, CoordinatorSessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn warn_of_secrets(&self) {
-        if self.warned_of_secrets.is_completed() || !self.lock().allows_plain() {
-            return;
-        }
-        self.warned_of_secrets.call_once(|| {
-            tracing::warn!(
-                "secret parameters go to workers that have not joined in plain frames: everyone who \
-                 can read the broker's messages can read them (let the workers join, or use \
-                 --frames require)"
-            );
-        });
     }
 
     /// Seals a frame for a worker. What is for all workers is an announcement, and signed.

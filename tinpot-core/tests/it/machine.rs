@@ -388,3 +388,39 @@ fn a_worker_follows_a_later_epoch_only_by_the_echo_of_its_own_beat() {
     machine.receive(Tick(3), ack(2, 2), &mut effects);
     assert_eq!(followed(&effects), Some(Epoch { instance: 1, number: 2 }));
 }
+
+#[test]
+fn a_worker_with_plain_frames_gets_what_waits_behind_secrets() {
+    let mut machine =
+        CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
+    let offer = || Message::Hello(hello(ActionSet::new([Action::new("noop").expect("a name")])));
+    let (plain, sealed) =
+        (WorkerId::new("p-1").expect("an id"), WorkerId::new("s-1").expect("an id"));
+    let mut effects = Vec::new();
+    machine.receive_plain(Tick(0), &plain, offer(), &mut effects);
+    machine.receive_plain(Tick(0), &plain, beat(1, vec![]), &mut effects);
+    let secret = |number| {
+        let mut execution = (*execution(number)).clone();
+        execution.secrets = vec!["/password".to_owned()];
+        Arc::new(execution)
+    };
+    let granted_to = |effects: &mut Vec<CoordinatorEffect>| -> Vec<(ExecutionId, WorkerId)> {
+        let grants = effects.drain(..).filter_map(|effect| match effect {
+            CoordinatorEffect::Persist(Transition::Grant { execution, worker, .. }) => {
+                Some((execution, worker))
+            }
+            _ => None,
+        });
+        grants.collect()
+    };
+    machine.submit(Tick(1), secret(1), &mut effects).expect("accepted");
+    assert_eq!(granted_to(&mut effects), []);
+    machine.submit(Tick(1), execution(2), &mut effects).expect("accepted");
+    assert_eq!(granted_to(&mut effects), [(ExecutionId::from_u128(2), plain.clone())]);
+    let why = machine.waits_for(ExecutionId::from_u128(1)).expect("a reason");
+    assert!(why.contains("secret parameters"), "{why}");
+    machine.submit(Tick(1), execution(3), &mut effects).expect("accepted");
+    machine.receive(Tick(2), &sealed, offer(), &mut effects);
+    machine.receive(Tick(2), &sealed, beat(1, vec![]), &mut effects);
+    assert_eq!(granted_to(&mut effects), [(ExecutionId::from_u128(1), sealed)]);
+}

@@ -15,7 +15,6 @@ use tinpot_core::{
 };
 
 use crate::support::{available, in_time};
-use crate::tracing_events::Recorded;
 
 const CANARY: &str = "canary-in-every-place";
 
@@ -231,45 +230,75 @@ async fn during_a_migration_plain_workers_run_under_names_that_no_key_has() {
     coordinator.shutdown().await;
 }
 
-#[tokio::test]
-async fn secret_parameters_that_plain_frames_may_carry_are_named_once_in_the_log() {
-    let schema = r#"{"type":"object","properties":{"text":{"type":"string","writeOnly":true}}}"#;
-    for plain in [PlainFrames::Allow, PlainFrames::Refuse] {
-        let deployment = Deployment::new();
-        let coordinator = deployment.coordinator(MemoryStore::new(), plain).await;
-        let executor = FunctionExecutor::builder()
-            .action_with(
-                "login",
-                |action| action.schema(Json::parse(schema).expect("JSON")),
-                |_, Text { text }| async { Ok::<_, Failure>(text) },
-            )
-            .action("open", |_, Text { text }| async { Ok::<_, Failure>(text) })
-            .build()
-            .expect("actions");
-        let builder = match plain {
-            PlainFrames::Allow => Worker::builder(deployment.network.transport()).name("web"),
-            _ => {
-                let (id, suite) = (WorkerId::generate("web"), deployment.enrol(1, "web"));
-                let transport = deployment.network.transport_of(&Address::Worker(id.clone()));
-                let pins = Pins::new("tinpot", [deployment.suite.public()]);
-                Worker::builder(transport).id(id).name("web").sealed(suite, pins)
-            }
-        };
-        let worker = builder.executor(executor).start().await.expect("a worker");
-        let says = async |action: &str| {
-            let recorded = Recorded::start();
-            available(&coordinator, action).await;
-            // The value is not compared: a secret is masked in the result.
-            let called = coordinator.call::<String>(action, json!({ "text": CANARY }));
-            in_time("a result", called).await.expect("a result");
-            recorded.any(&["secret parameters go to workers that have not joined"])
-        };
-        assert!(!says("open").await);
-        assert_eq!(says("login").await, plain == PlainFrames::Allow);
-        assert!(!says("login").await, "once is enough");
+const SECRET_TEXT: &str =
+    r#"{"type":"object","properties":{"text":{"type":"string","writeOnly":true}}}"#;
+
+fn with_secrets() -> FunctionExecutor {
+    let schema = Json::parse(SECRET_TEXT).expect("JSON");
+    FunctionExecutor::builder()
+        .action_with(
+            "login",
+            |action| action.schema(schema),
+            |_, Text { text }| async move { Ok::<_, Failure>(text.len()) },
+        )
+        .action("open", |_, Text { text }| async move { Ok::<_, Failure>(text) })
+        .build()
+        .expect("actions")
+}
+
+#[tokio::test(start_paused = true)]
+async fn secret_parameters_wait_for_a_worker_that_has_joined() {
+    let deployment = Deployment::new();
+    let spy = deployment.network.transport();
+    let mut heard = spy.listen(&Address::AllWorkers, Lane::Control).await.expect("frames");
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Allow).await;
+    let legacy = Worker::builder(deployment.network.transport()).name("legacy");
+    let legacy = legacy.executor(with_secrets()).start().await.expect("a worker");
+    available(&coordinator, "login").await;
+    let text = json!({ "text": CANARY });
+    let secret = coordinator.submit("login", text.clone()).await.expect("accepted");
+    // What is not secret goes on, also behind it.
+    let empty = coordinator.submit("login", json!({})).await.expect("accepted");
+    assert!(matches!(in_time("an end", empty.outcome()).await, Ok(Outcome::Failed(_))));
+    runs(&coordinator, "open").await;
+    let why = coordinator.waits_for(secret.id()).await.expect("a reason").expect("it waits");
+    assert!(why.starts_with("it has secret parameters: the frames of all"), "{why}");
+    let queues = coordinator.queues().await.expect("queues");
+    let reason = queues[0].reason.as_deref().unwrap_or_default();
+    assert!(reason.starts_with("an execution of \"login\" has secret parameters"), "{reason}");
+
+    let (id, suite) = (WorkerId::generate("web"), deployment.enrol(1, "web"));
+    let transport = deployment.network.transport_of(&Address::Worker(id.clone()));
+    let pins = Pins::new("tinpot", [deployment.suite.public()]);
+    let web = Worker::builder(transport).id(id).name("web").sealed(suite, pins);
+    let web = web.executor(with_secrets()).start().await.expect("a worker");
+    let outcome = in_time("an end", secret.outcome()).await.expect("an end");
+    assert_eq!(outcome.value().map(Json::as_str), Some(&*CANARY.len().to_string()));
+    assert_eq!(coordinator.waits_for(secret.id()).await.expect("an answer"), None);
+    for worker in [legacy, web] {
         worker.shutdown(Duration::ZERO).await;
-        coordinator.shutdown().await;
     }
+    coordinator.shutdown().await;
+    while let Some(Some(frame)) = heard.next().now_or_never() {
+        assert!(!String::from_utf8_lossy(&frame.bytes).contains(CANARY), "{frame:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn secret_parameters_go_to_plain_workers_if_the_operator_accepts_that() {
+    let deployment = Deployment::new();
+    let options = CoordinatorOptions::new("tinpot", deployment.enrolled.clone());
+    let transport = deployment.network.transport_of(&Address::Coordinator);
+    let builder = Coordinator::builder(transport).store(MemoryStore::new()).plain_secrets(true);
+    let builder = builder.sealed(deployment.suite.clone(), options.plain(PlainFrames::Allow));
+    let coordinator = builder.start().await.expect("a coordinator");
+    let legacy = Worker::builder(deployment.network.transport()).name("legacy");
+    let legacy = legacy.executor(with_secrets()).start().await.expect("a worker");
+    available(&coordinator, "login").await;
+    let called = coordinator.call::<usize>("login", json!({ "text": CANARY }));
+    assert_eq!(in_time("a result", called).await.expect("a result"), CANARY.len());
+    legacy.shutdown(Duration::ZERO).await;
+    coordinator.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,14 +62,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "what a beat does not list is granted to another worker",
         edits: &[Edit {
             file: "protocol/coordinator/report.rs",
-            old: "Message::Beat(beat) => self.beat(now, from, beat, out),",
+            old: "Message::Beat(beat) => self.beat(now, from, plain, beat, out),",
             new: "Message::Beat(beat) => {\n\
                       if MUTANT && let Some(worker) = self.workers.get(from) {\n\
                           let held = worker.load.in_flight.iter().filter(|(fence, _)| !beat.held.contains(fence));\n\
                           let absent: Vec<_> = held.map(|(fence, id)| (*fence, *id)).collect();\n\
                           for (fence, id) in absent { self.released(now, from, fence, id, out); }\n\
                       }\n\
-                      self.beat(now, from, beat, out)\n\
+                      self.beat(now, from, plain, beat, out)\n\
                   }",
         }],
     },

@@ -10,6 +10,7 @@ use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
 use crate::model::log::{Artifact, LogChunk, LogEvent};
+use crate::model::status::Status;
 
 /// An execution that a caller may read, with its log.
 ///
@@ -58,6 +59,18 @@ impl Readable {
     /// Returns the executions that the caller may read, kept up to date.
     pub fn sight(&self) -> &Sight {
         &self.sight
+    }
+
+    /// Returns what the execution waits for, as [`Coordinator::waits_for`] does. `None` once it does
+    /// not wait.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown.
+    pub async fn waits_for(&self) -> Result<Option<String>> {
+        match self.execution.status {
+            Status::Queued => self.coordinator.waits_for(self.id()).await,
+            _ => Ok(None),
+        }
     }
 
     /// Returns log chunks, as [`Coordinator::logs`] does.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::queue_head::LOAD_MAX_BYTES;
+use super::queue_head::{LOAD_MAX_BYTES, Weight};
 use super::{
     Active, ActiveState, Cascade, CoordinatorEffect, CoordinatorMachine, End, Read, Timer,
 };
@@ -52,8 +52,14 @@ impl Active {
         (self.execution.rank(), self.execution.id)
     }
 
-    fn weight(&self) -> usize {
-        self.execution.parameters.as_str().len()
+    fn weight(&self) -> Weight {
+        let bytes = self.execution.parameters.as_str().len();
+        Weight { bytes, is_secret: self.is_secret() }
+    }
+
+    /// Returns true if the execution has secret parameters.
+    pub(super) fn is_secret(&self) -> bool {
+        !self.execution.secrets.is_empty()
     }
 }
 

@@ -1,11 +1,20 @@
 //! The head of an ordered queue; its tail is in the store only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The maximum size of the parameters in one window, in bytes.
 const KEPT_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The maximum size of the parameters in one read, in bytes.
 pub(super) const LOAD_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The facts about an execution that count in a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight {
+    /// The size of the parameters.
+    pub(super) bytes: usize,
+    /// If true, some parameters are secret.
+    pub(super) is_secret: bool,
+}
 
 /// The first keys of a queue, up to a bound, and the number of the others.
 #[derive(Debug)]
@@ -13,13 +22,15 @@ pub(super) struct Window<K> {
     /// The first keys, each with the number of bytes that it holds in memory.
     kept: BTreeMap<K, usize>,
     bytes: usize,
+    /// The keys in memory whose executions have secret parameters.
+    secret: BTreeSet<K>,
     /// The number of keys after the last one in memory.
     beyond: u64,
 }
 
 impl<K> Default for Window<K> {
     fn default() -> Self {
-        Self { kept: BTreeMap::new(), bytes: 0, beyond: 0 }
+        Self { kept: BTreeMap::new(), bytes: 0, secret: BTreeSet::new(), beyond: 0 }
     }
 }
 
@@ -35,21 +46,27 @@ impl<K: Ord + Copy> Window<K> {
     }
 
     /// Adds a new key. Returns true if it is kept in memory.
-    pub(super) fn insert(&mut self, key: K, bytes: usize) -> bool {
+    pub(super) fn insert(&mut self, key: K, weight: Weight) -> bool {
         if self.beyond > 0 && self.last().is_none_or(|last| key > last) {
             self.beyond += 1;
             return false;
         }
-        self.bytes += bytes;
-        self.kept.insert(key, bytes);
+        self.keep(key, weight);
         true
     }
 
     /// Adds the first key beyond the window, which has been read.
-    pub(super) fn insert_read(&mut self, key: K, bytes: usize) {
+    pub(super) fn insert_read(&mut self, key: K, weight: Weight) {
         self.beyond = self.beyond.saturating_sub(1);
-        self.bytes += bytes;
-        self.kept.insert(key, bytes);
+        self.keep(key, weight);
+    }
+
+    fn keep(&mut self, key: K, weight: Weight) {
+        self.bytes += weight.bytes;
+        self.kept.insert(key, weight.bytes);
+        if weight.is_secret {
+            self.secret.insert(key);
+        }
     }
 
     /// Notes that nothing was left to read.
@@ -64,6 +81,7 @@ impl<K: Ord + Copy> Window<K> {
         }
         let (key, bytes) = self.kept.pop_last()?;
         self.bytes -= bytes;
+        self.secret.remove(&key);
         self.beyond += 1;
         Some(key)
     }
@@ -72,6 +90,7 @@ impl<K: Ord + Copy> Window<K> {
     pub(super) fn remove(&mut self, key: &K) -> bool {
         let bytes = self.kept.remove(key);
         self.bytes -= bytes.unwrap_or(0);
+        self.secret.remove(key);
         bytes.is_some()
     }
 
@@ -82,6 +101,15 @@ impl<K: Ord + Copy> Window<K> {
 
     pub(super) fn first(&self) -> Option<K> {
         self.kept.first_key_value().map(|(key, _)| *key)
+    }
+
+    /// Returns the first key in memory whose execution has no secret parameters. Those beyond the
+    /// window are not looked for.
+    pub(super) fn first_without_secrets(&self) -> Option<K> {
+        match self.secret.is_empty() {
+            true => self.first(),
+            false => self.keys().find(|key| !self.secret.contains(key)).copied(),
+        }
     }
 
     pub(super) fn last(&self) -> Option<K> {

@@ -1,16 +1,22 @@
 //! The state of the queues, for people: waiting executions, their age, and the reason for the wait.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
+use super::queue_head::Window;
 use super::worker::WorkerEntry;
-use super::{Catalogue, CoordinatorMachine};
+use super::{ActiveState, Catalogue, CoordinatorMachine};
 use crate::model::id::ExecutionId;
 use crate::model::time::Timestamp;
 use crate::model::violation::clipped;
 
 /// The number of actions that a reason names. The others are counted.
 const NAMED: usize = 3;
+
+/// The reason why executions with secret parameters wait.
+const PLAIN: &str = "the frames of all matching workers are plain, so that others could read them \
+                     (let a worker join, or start the coordinator with --insecure-plain-secrets)";
 
 /// The part of a worker's own words that a reason repeats, in bytes.
 const REASON: usize = 300;
@@ -131,15 +137,40 @@ impl CoordinatorMachine {
         oldest
     }
 
+    /// Returns what a waiting execution waits for, without the names of workers. `None` if it does
+    /// not wait, is delayed, or is not at the head of its queue.
+    pub fn waits_for(&self, id: ExecutionId) -> Option<String> {
+        let active = self.active.get(&id)?;
+        if !matches!(active.state, ActiveState::Waiting) {
+            return None;
+        }
+        let (queue, action) = (&active.execution.queue, &active.execution.action);
+        Some(match self.obstacle(queue, &[(action, active.is_secret())]) {
+            Obstacle::Withheld(..) => "the workers of its queue cannot start the action".to_owned(),
+            Obstacle::Missing(_) => "no live worker of its queue offers the action".to_owned(),
+            Obstacle::Plain(_) => format!("it has secret parameters: {PLAIN}"),
+            other => other.to_string(),
+        })
+    }
+
     fn why_waits(&self, queue: &str, waiting: usize, delayed: usize) -> Option<String> {
         if waiting + delayed == 0 {
             return None;
         }
-        if self.is_paused(queue) {
-            return Some("the queue is paused".to_owned());
-        }
-        if waiting == 0 {
+        if waiting == 0 && !self.is_paused(queue) {
             return Some("all waiting executions are delayed or wait for a retry".to_owned());
+        }
+        let lanes = self.waiting.get(queue);
+        let head = |lane: &Window<_>| lane.first() != lane.first_without_secrets();
+        let actions = lanes.into_iter().flatten().map(|(action, lane)| (action, head(lane)));
+        Some(self.obstacle(queue, &actions.collect::<Vec<_>>()).to_string())
+    }
+
+    /// Returns the reason why the first executions of these actions wait. If true stands beside an
+    /// action, its execution has secret parameters.
+    fn obstacle<'a>(&'a self, queue: &str, actions: &[(&'a Arc<str>, bool)]) -> Obstacle<'a> {
+        if self.is_paused(queue) {
+            return Obstacle::Paused;
         }
         let serving: Vec<&WorkerEntry> = self
             .workers
@@ -147,37 +178,82 @@ impl CoordinatorMachine {
             .filter(|worker| worker.introduced && worker.serves(queue))
             .collect();
         if serving.is_empty() {
-            return Some("no live worker serves this queue".to_owned());
+            return Obstacle::NotServed;
         }
-        let lanes = self.waiting.get(queue);
-        let actions = || lanes.into_iter().flat_map(BTreeMap::keys);
         let is_offered = |action: &Arc<str>| serving.iter().any(|w| w.actions.contains(action));
-        let missing: Vec<&Arc<str>> = actions().filter(|action| !is_offered(action)).collect();
+        let names = actions.iter().map(|(action, _)| *action);
+        let missing: Vec<&Arc<str>> = names.filter(|action| !is_offered(action)).collect();
         if let Some(first) = missing.first()
             && let Some(worker) = serving.iter().find(|worker| worker.may_withhold(first, queue))
             && let Some(why) = worker.why_withheld()
         {
-            let (name, why) = (clipped(&worker.name, REASON), clipped(why, REASON));
-            return Some(format!("worker {name:?} cannot start {first:?}: {why}"));
+            return Obstacle::Withheld(&worker.name, first, why);
         }
         if !missing.is_empty() {
-            return Some(format!("no live worker of this queue offers {}", named(&missing)));
+            return Obstacle::Missing(missing);
+        }
+        let is_plain = |action: &Arc<str>| {
+            let mut offering = serving.iter().filter(|worker| worker.actions.contains(action));
+            offering.all(|worker| worker.plain)
+        };
+        if let Some((action, _)) = actions.iter().find(|(name, secret)| *secret && is_plain(name)) {
+            return Obstacle::Plain(action);
         }
         let able = || {
-            let offers = |worker: &&&WorkerEntry| actions().any(|a| worker.actions.contains(a));
+            let offers = |worker: &&&WorkerEntry| {
+                actions.iter().any(|(action, _)| worker.actions.contains(*action))
+            };
             serving.iter().filter(offers)
         };
         let ends = |worker: &WorkerEntry| worker.draining || worker.slots == 0;
-        let reason = if able().all(|worker| ends(worker)) {
-            "all matching workers are draining"
+        if able().all(|worker| ends(worker)) {
+            Obstacle::Draining
         } else if able().all(|worker| ends(worker) || worker.silent) {
-            "all matching workers have missed heartbeats"
+            Obstacle::Silent
         } else if able().all(|worker| ends(worker) || worker.silent || worker.beat == 0) {
-            "all matching workers are still connecting"
+            Obstacle::Connecting
         } else {
-            "all matching worker slots are busy"
-        };
-        Some(reason.to_owned())
+            Obstacle::Busy
+        }
+    }
+}
+
+/// The reason why executions wait.
+#[derive(Debug)]
+enum Obstacle<'a> {
+    Paused,
+    NotServed,
+    /// A worker, an action that it cannot start, and its reason.
+    Withheld(&'a str, &'a str, &'a str),
+    Missing(Vec<&'a Arc<str>>),
+    /// An action whose workers have plain frames, and that has secret parameters.
+    Plain(&'a str),
+    Draining,
+    Silent,
+    Connecting,
+    Busy,
+}
+
+impl fmt::Display for Obstacle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paused => "the queue is paused",
+            Self::NotServed => "no live worker serves this queue",
+            Self::Withheld(worker, action, why) => {
+                let (worker, why) = (clipped(worker, REASON), clipped(why, REASON));
+                return write!(f, "worker {worker:?} cannot start {action:?}: {why}");
+            }
+            Self::Missing(actions) => {
+                return write!(f, "no live worker of this queue offers {}", named(actions));
+            }
+            Self::Plain(action) => {
+                return write!(f, "an execution of {action:?} has secret parameters: {PLAIN}");
+            }
+            Self::Draining => "all matching workers are draining",
+            Self::Silent => "all matching workers have missed heartbeats",
+            Self::Connecting => "all matching workers are still connecting",
+            Self::Busy => "all matching worker slots are busy",
+        })
     }
 }
 

@@ -28,6 +28,29 @@ impl CoordinatorMachine {
         message: Message,
         out: &mut Vec<CoordinatorEffect>,
     ) {
+        self.heard(now, from, false, message, out);
+    }
+
+    /// Handles one message of lane Control from a worker whose frames others can read: it gets no
+    /// execution with secret parameters.
+    pub fn receive_plain(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        message: Message,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        self.heard(now, from, true, message, out);
+    }
+
+    fn heard(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        plain: bool,
+        message: Message,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let fence = match &message {
             Message::Accept(accept) => Some(accept.fence),
             Message::Reject(reject) => Some(reject.fence),
@@ -48,8 +71,8 @@ impl CoordinatorMachine {
             return out.push(CoordinatorEffect::Refused { from, reason, detail });
         }
         match message {
-            Message::Hello(hello) => self.hello(now, from, hello, out),
-            Message::Beat(beat) => self.beat(now, from, beat, out),
+            Message::Hello(hello) => self.hello(now, from, plain, hello, out),
+            Message::Beat(beat) => self.beat(now, from, plain, beat, out),
             Message::Goodbye(goodbye) => self.goodbye(now, from, &goodbye, out),
             Message::Accept(accept) => self.accepted(from, accept, out),
             Message::Reject(reject) => self.rejected(now, from, reject, out),

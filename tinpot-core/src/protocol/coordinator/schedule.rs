@@ -44,20 +44,26 @@ impl CoordinatorMachine {
     }
 
     /// Grants a waiting execution if it is the first of its action in its queue and a worker has
-    /// room.
+    /// room. A worker whose frames are plain gets no secret parameters, and what waits behind them.
     pub(super) fn place(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let Some(active) = self.active.get(&id) else { return };
         let execution = &active.execution;
         if self.is_paused(&execution.queue) {
             return;
         }
-        let first =
+        let lane =
             self.waiting.get(&execution.queue).and_then(|actions| actions.get(&execution.action));
-        if first.and_then(Window::first).is_none_or(|key| key.1 != id) {
+        let is = |key: Option<super::WaitingKey>| key.is_some_and(|key| key.1 == id);
+        let is_first = is(lane.and_then(Window::first));
+        if !is_first && !is(lane.and_then(Window::first_without_secrets)) {
             return;
         }
+        let is_secret = active.is_secret();
         let able = self.workers.iter().filter(|(_, worker)| {
-            worker.serves(&execution.queue)
+            // What waits behind secrets is for the workers that get none.
+            let is_next = if worker.plain { !is_secret } else { is_first };
+            is_next
+                && worker.serves(&execution.queue)
                 && worker.actions.contains(&execution.action)
                 && self.has_room(worker, &execution.action)
                 && worker.load.may_take(execution.rank())
@@ -110,7 +116,10 @@ impl CoordinatorMachine {
             .filter(|(action, _)| worker.actions.contains(*action));
         let first = able
             .filter(|(action, _)| self.has_room(worker, action))
-            .filter_map(|(_, keys)| keys.first())
+            .filter_map(|(_, keys)| match worker.plain {
+                true => keys.first_without_secrets(),
+                false => keys.first(),
+            })
             .filter(|key| worker.load.may_take(key.0));
         first.min().map(|key| key.1)
     }

@@ -48,6 +48,8 @@ pub(super) struct WorkerEntry {
     pub(super) introduced: bool,
     /// If true, the worker was asked to drain.
     pub(super) draining: bool,
+    /// If true, others can read what is sent to the worker: it gets no secret parameters.
+    pub(super) plain: bool,
     version: String,
     started_at: Option<Timestamp>,
     /// If true, the worker has missed beats and may be dead: a new attempt could wait until its
@@ -252,6 +254,7 @@ impl CoordinatorMachine {
                 resend_armed: false,
                 introduced: false,
                 draining: false,
+                plain: false,
                 version: String::new(),
                 started_at: None,
                 silent: false,
@@ -273,6 +276,7 @@ impl CoordinatorMachine {
         &mut self,
         now: Tick,
         from: &WorkerId,
+        plain: bool,
         mut hello: Hello,
         out: &mut Vec<CoordinatorEffect>,
     ) {
@@ -301,6 +305,7 @@ impl CoordinatorMachine {
         out.extend(news);
         let worker = self.worker_entry(now, from);
         worker.introduced = true;
+        worker.plain = plain;
         worker.name = hello.name;
         worker.queues = hello.queues.into_iter().collect();
         worker.groups = hello.groups;
@@ -347,6 +352,7 @@ impl CoordinatorMachine {
         &mut self,
         now: Tick,
         from: &WorkerId,
+        plain: bool,
         beat: Beat,
         out: &mut Vec<CoordinatorEffect>,
     ) {
@@ -397,6 +403,7 @@ impl CoordinatorMachine {
         }
         worker.beat = beat.seq;
         worker.beat_at = now;
+        worker.plain = plain;
         worker.free = beat.free;
         worker.paused = false;
         let back = std::mem::take(&mut worker.silent).then_some(worker.number);

@@ -78,10 +78,12 @@ impl Waiting {
         counts.into_iter().map(count).collect()
     }
 
-    /// Returns the first ready execution of the same queue and action.
+    /// Returns the ready executions of the same queue and action that are ahead of this one.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn first_like(&self, execution: &Execution) -> Option<(i64, ExecutionId)> {
-        self.ready.get(&lane(execution))?.first().copied()
+    pub(crate) fn ahead_of(&self, execution: &Execution) -> impl Iterator<Item = ExecutionId> {
+        let keys = self.ready.get(&lane(execution)).into_iter();
+        let key = (execution.rank(), execution.id);
+        keys.flat_map(move |keys| keys.range(..key)).map(|key| key.1)
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 use self::calls::Ending;
 use super::clock::Moment;
+use super::plain::PlainWorkers;
 use super::store::SimulatedStore;
 use super::world::{Checked, broken};
 use crate::model::execution::{AttemptRecord, Execution, Parent};
@@ -92,6 +93,7 @@ pub(super) struct Checks {
     unfinished: usize,
     /// The moments at which workers died.
     deaths: HashMap<WorkerId, Moment>,
+    pub(super) plain: PlainWorkers,
     /// True if clocks and pauses are such that attempts may not overlap.
     pub(super) in_bounds: bool,
     /// The greatest depth of nested calls.

@@ -132,6 +132,7 @@ impl World {
         if random.chance(0.3) {
             wanted.idempotency_key = Some(format!("key {submission}").into());
         }
+        wanted.secrets = self.plain.secrets_of(submission);
         wanted
     }
 

@@ -187,7 +187,7 @@ impl World {
 
     /// Runs one turn of the control loop, unless it waits for the store.
     pub(super) fn turn(&mut self, index: usize) -> Checked {
-        let wall = self.wall(index);
+        let (wall, plain) = (self.wall(index), self.plain);
         let process = &mut self.coordinators[index];
         if process.committing.is_some() || process.paused.is_some() || !process.up {
             return Ok(());
@@ -199,7 +199,7 @@ impl World {
                 Some(Input::Frame(frame)) => {
                     let Some(from) = frame.from else { continue };
                     for message in frame.messages {
-                        core.receive(now, &from, message);
+                        core.receive(now, &from, plain.has(&from), message);
                     }
                 }
                 Some(Input::ExpectHello(worker)) => core.expect_hello(&worker),
@@ -207,7 +207,7 @@ impl World {
                     let Some(from) = frame.from else { continue };
                     let before = core.effects().len();
                     for message in frame.messages {
-                        core.receive(now, &from, message);
+                        core.receive(now, &from, plain.has(&from), message);
                     }
                     if life == process.life {
                         changes_nothing(&core.effects()[before..])?;
@@ -318,7 +318,8 @@ impl World {
             let transition = &self.coordinators[index].core.batch()[place];
             self.checks.commits(transition, &self.store, wall)?;
             self.store.apply(transition, wall);
-            if let Transition::Grant { worker, .. } = transition {
+            if let Transition::Grant { execution, worker, .. } = transition {
+                self.plain.granted(worker, *execution, &self.store)?;
                 self.granted_to_the_living(worker)?;
             }
             let detail = digest(&self.coordinators[index].core.batch()[place]);

@@ -116,10 +116,16 @@ impl SimulatedStore {
         self.synced.paused.contains_key(queue)
     }
 
-    /// Returns the execution that is ahead of this one in its queue and may start.
-    pub(super) fn first_waiting(&self, execution: &Execution) -> Option<ExecutionId> {
-        let first = self.synced.waiting.first_like(execution)?;
-        (first < (execution.rank(), execution.id)).then_some(first.1)
+    /// Returns the first execution that is ahead of this one in its queue and may start. If
+    /// `without_secrets` is true, those with secret parameters are left out.
+    pub(super) fn first_waiting(
+        &self,
+        execution: &Execution,
+        without_secrets: bool,
+    ) -> Option<ExecutionId> {
+        let has_secrets = |id| self.execution(id).is_some_and(|found| !found.secrets.is_empty());
+        let mut ahead = self.synced.waiting.ahead_of(execution);
+        ahead.find(|id| !(without_secrets && has_secrets(*id)))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Execution>> {

@@ -9,6 +9,7 @@ use super::client::Client;
 use super::clock::Moment;
 use super::coordinator::Process;
 use super::events::{Event, Events, Happening, Host};
+use super::plain::PlainWorkers;
 use super::plan::{Plan, Scenario};
 use super::sealing::Sealing;
 use super::store::SimulatedStore;
@@ -53,6 +54,7 @@ pub(super) struct World {
     pub(super) checks: Checks,
     /// The keys, and the frames on their way, if frames are sealed.
     pub(super) sealing: Option<Sealing>,
+    pub(super) plain: PlainWorkers,
     /// The action sets of workers: everything, and less.
     pub(super) offers: [Arc<ActionSet>; 2],
     /// True if the broker cannot be reached.
@@ -88,6 +90,7 @@ impl World {
             client: Client::default(),
             checks: Checks::default(),
             sealing,
+            plain: PlainWorkers::new(seed, sealed),
             offers: [
                 offer(&["parent", "quick", "rare", "slow"]),
                 offer(&["parent", "quick", "slow"]),
@@ -115,6 +118,7 @@ impl World {
         let plan = self.plan.clone();
         self.tell(|| format!("{plan:?}"));
         self.checks.in_bounds = plan.in_bounds();
+        self.checks.plain = self.plain;
         self.checks.max_depth = plan.config.max_depth;
         self.add_coordinator();
         for worker in 0..self.plan.workers {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Attempt, Checks, place};
 use crate::model::execution::Execution;
-use crate::model::id::ExecutionId;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
 use crate::model::retry::RetryPolicy;
 use crate::model::time::Timestamp;
@@ -83,7 +83,7 @@ impl Checks {
                     marked: false,
                 };
                 self.attempts.insert(*fence, granted);
-                self.grants(execution, *attempt, store, wall)
+                self.grants(execution, worker, *attempt, store, wall)
             }
             Transition::Requeue { fence, outcome, .. } => {
                 self.track(id)?.queued = wall;
@@ -129,6 +129,7 @@ impl Checks {
     fn grants(
         &mut self,
         execution: &Execution,
+        worker: &WorkerId,
         attempt: u32,
         store: &SimulatedStore,
         wall: Timestamp,
@@ -151,7 +152,7 @@ impl Checks {
         if store.is_paused(&execution.queue) {
             return broken("pause", format!("{id} is granted, and its queue is paused"));
         }
-        match store.first_waiting(execution) {
+        match store.first_waiting(execution, self.plain.has(worker)) {
             Some(first) => broken("order", format!("{id} is granted, and {first} is before it")),
             None => Ok(()),
         }
