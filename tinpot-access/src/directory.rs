@@ -1,6 +1,7 @@
 //! [`Directory`]: users, programs, groups, grants, tokens and sign-ins.
 
 mod devices;
+mod external;
 mod grants;
 mod names;
 mod powers;
@@ -20,6 +21,7 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
+pub use self::external::ExternalIdentity;
 use self::names::check_name;
 pub(crate) use self::state::State;
 use self::state::{Effect, KINDS};

@@ -42,6 +42,25 @@ pub struct User {
     pub is_disabled: bool,
     /// The time at which the user was added.
     pub created: Timestamp,
+    /// The identity in another system, by which the user is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) external: Option<External>,
+}
+
+/// The identity of a user in another system, as that has told it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct External {
+    /// The name of the system, such as the URL of an identity provider.
+    pub(crate) issuer: Arc<str>,
+    /// The id of the person there.
+    pub(crate) subject: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) email: Option<Arc<str>>,
+    #[serde(default)]
+    pub(crate) groups: std::collections::BTreeSet<Arc<str>>,
+    /// True if one of the groups is that of the server's admins.
+    #[serde(default)]
+    pub(crate) is_admin: bool,
 }
 
 /// A service account of one team.

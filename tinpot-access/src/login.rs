@@ -1,5 +1,6 @@
 //! Sign-in with a name and a password, or with a ticket.
 
+mod external;
 mod refusals;
 
 use std::net::IpAddr;

@@ -122,26 +122,36 @@ impl Compiled {
         let mut compiled = Self::default();
         for user in state.users.values().map(|stored| &stored.value) {
             if !user.is_disabled {
-                let is_server_admin = state.admins.value.users.contains(&user.id);
-                let principal = Principal { is_server_admin, parts: Vec::new() };
+                let is_server_admin = state.is_server_admin(&user.id);
+                let mut parts = Vec::new();
+                if user.is_external_admin() {
+                    let grant = Grant::new(Grantee::Principal(user.id.clone()), Role::Admin);
+                    parts.push(Part::of(&grant, environments));
+                }
+                let principal = Principal { is_server_admin, parts };
                 compiled.principals.insert(user.id.clone(), principal);
             }
         }
         for program in state.programs.values() {
             compiled.principals.insert(program.value.id.clone(), Principal::default());
         }
+        let outside = outside_members(state);
         for grant in state.grants.values().map(|stored| &stored.value) {
             let alone;
-            let to: &[Arc<str>] = match &grant.to {
+            let (to, told): (&[Arc<str>], &[Arc<str>]) = match &grant.to {
                 Grantee::Principal(id) => {
                     alone = [id.clone()];
-                    &alone
+                    (&alone[..], &[])
                 }
-                Grantee::Group(name) => {
-                    state.groups.get(name).map_or(&[], |group| &*group.value.members)
-                }
+                Grantee::Group(name) => match state.groups.get(name) {
+                    Some(group) => {
+                        let told = outside.get(&**name).map_or(&[][..], Vec::as_slice);
+                        (&group.value.members[..], told)
+                    }
+                    None => (&[], &[]),
+                },
             };
-            for id in to {
+            for id in to.iter().chain(told) {
                 // A program has no rights in other teams than its own.
                 let team = state.programs.get(id).map(|program| &program.value.team);
                 if team.is_none_or(|team| *team == grant.team)
@@ -170,6 +180,19 @@ impl Compiled {
         let token = self.tokens.get(&caller.via).filter(|token| token.principal == caller.id)?;
         Some((principal, Some(&token.scopes)))
     }
+}
+
+/// Returns the members of groups that other systems name.
+fn outside_members(state: &State) -> HashMap<&str, Vec<Arc<str>>> {
+    let mut members: HashMap<&str, Vec<Arc<str>>> = HashMap::new();
+    for user in state.users.values().map(|user| &user.value) {
+        for group in user.external.iter().flat_map(|external| &external.groups) {
+            if state.groups.contains_key(group) {
+                members.entry(&**group).or_default().push(user.id.clone());
+            }
+        }
+    }
+    members
 }
 
 impl Part {

@@ -29,6 +29,11 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
+    /// Returns true if it is this text. Takes the same time for all texts of its length.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+
     /// Returns the text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0

@@ -68,7 +68,7 @@ impl Directory {
             let found = state.grants.get(id).ok_or_else(|| not_found("grant", id))?;
             match &found.value.to {
                 Grantee::Principal(principal) => self.check_power(state, [&**principal])?,
-                Grantee::Group(name) => self.check_power(state, members_of(state, name))?,
+                Grantee::Group(name) => self.check_power(state, state.members_of(name))?,
             }
             check_admins(state, &Without { grant: Some(id), group: None })?;
             let changes =
@@ -95,7 +95,8 @@ impl Directory {
             if let Some(id) = members.iter().find(|id| !state.users.contains_key(&***id)) {
                 return Err(not_found("user", id));
             }
-            let before: Vec<&str> = members_of(state, name).collect();
+            let listed = state.groups.get(name).map(|group| &group.value.members);
+            let before: Vec<&str> = listed.into_iter().flatten().map(|id| &**id).collect();
             let after: Vec<&str> = members.iter().map(|id| &**id).collect();
             let left = before.iter().filter(|id| !after.contains(id));
             let joined = after.iter().filter(|id| !before.contains(id));
@@ -126,7 +127,7 @@ impl Directory {
     pub async fn remove_group(&self, by: &AuditWho, name: &str) -> Result<()> {
         self.change(by, "group.remove", |state, _| {
             let found = state.groups.get(name).ok_or_else(|| not_found("group", name))?;
-            self.check_power(state, members_of(state, name))?;
+            self.check_power(state, state.members_of(name))?;
             check_admins(state, &Without { grant: None, group: Some((name, &[])) })?;
             let changes =
                 vec![Change::remove(GROUP, name, found.version), write_admins(&state.admins)?];
@@ -150,11 +151,6 @@ pub(super) fn target_of(grant: &Grant) -> AuditTarget {
 
 pub(super) fn detail_of(grant: &Grant, to: &str) -> String {
     format!("{:?} to {to}", grant.role).to_lowercase()
-}
-
-fn members_of<'a>(state: &'a State, group: &str) -> impl Iterator<Item = &'a str> {
-    let group = state.groups.get(group).map(|group| &group.value.members);
-    group.into_iter().flatten().map(|id| &**id)
 }
 
 /// The subject of a change that takes away: a grant, or the members of a group that are not among these.
@@ -192,7 +188,7 @@ fn has_admin(state: &State, team: &str, without: &Without<'_>) -> bool {
         (Grantee::Group(name), Some((group, left))) if **name == *group => {
             left.iter().any(|id| is_enabled(id))
         }
-        (Grantee::Group(name), _) => members_of(state, name).any(is_enabled),
+        (Grantee::Group(name), _) => state.members_of(name).any(is_enabled),
     })
 }
 

@@ -38,14 +38,30 @@ const UNSEEN: [(char, char); 25] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
+/// The longest name that is made of another text, in bytes: there is room for a number behind it.
+const CLEAN_BYTES: usize = 56;
+
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || c.is_whitespace()
+        || matches!(c, ':' | '/' | '"')
+        || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// Returns a name like this text.
+pub(super) fn clean_name(text: &str) -> String {
+    let mut name = String::new();
+    for c in text.trim().chars().map(|c| if is_odd(c) { '-' } else { c }) {
+        if name.len() + c.len_utf8() > CLEAN_BYTES {
+            break;
+        }
+        name.push(c);
+    }
+    if name.is_empty() { "user".to_owned() } else { name }
+}
+
 /// Checks a name that people read and type.
 pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
-    let is_odd = |c: char| {
-        c.is_control()
-            || c.is_whitespace()
-            || matches!(c, ':' | '/' | '"')
-            || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
-    };
     if name.is_empty() || name.len() > BYTES || name.chars().any(is_odd) {
         let rule = "without blanks, characters that are not seen, \":\", \"/\" and quotes";
         return Err(invalid(format!("{what} must have 1 to {BYTES} bytes, {rule} (got {name:?})")));

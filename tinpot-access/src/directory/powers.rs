@@ -29,13 +29,13 @@ impl Directory {
         let state = self.state();
         let mut rights = rights_to(&state, |to| match to {
             Grantee::Principal(id) => **id == *user,
-            Grantee::Group(name) => {
-                let group = state.groups.get(name).map(|group| &group.value);
-                group.is_some_and(|group| group.members.iter().any(|member| **member == *user))
-            }
+            Grantee::Group(name) => state.members_of(name).any(|member| *member == *user),
         });
-        if state.admins.value.users.contains(user) {
+        if state.is_server_admin(user) {
             rights = rights.or(RightSet::of(&[Right::ManageServer]));
+        }
+        if state.users.get(user).is_some_and(|user| user.value.is_external_admin()) {
+            rights = rights.or(Role::Admin.rights());
         }
         check_rights(&state, caller, rights)
     }
@@ -59,8 +59,7 @@ impl Directory {
         state: &State,
         users: impl IntoIterator<Item = &'a str>,
     ) -> Result<()> {
-        let admins = &state.admins.value.users;
-        if self.is_for_team && users.into_iter().any(|user| admins.contains(user)) {
+        if self.is_for_team && users.into_iter().any(|user| state.is_server_admin(user)) {
             return Err(no_power());
         }
         Ok(())

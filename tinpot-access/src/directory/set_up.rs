@@ -18,9 +18,10 @@ const SIGN_IN: &str = "sign-in";
 const LIFE: Duration = Duration::from_secs(3_600);
 
 impl Directory {
-    /// Returns true if there is a user. Without one, a ticket creates the first.
+    /// Returns true if there is a user, other than people without power whom another system has
+    /// signed in. Without one, a ticket creates the first.
     pub fn has_users(&self) -> bool {
-        !self.state().users.is_empty()
+        has_users(&self.state())
     }
 
     /// Creates a ticket with which the first user can be created, within an hour.
@@ -93,9 +94,14 @@ impl Directory {
     }
 }
 
+fn has_users(state: &State) -> bool {
+    let mut users = state.users.values().map(|user| &user.value);
+    users.any(|user| user.external.is_none() || state.is_server_admin(&user.id))
+}
+
 /// Checks that there is no user.
 fn check_first(state: &State) -> Result<()> {
-    if state.users.is_empty() {
+    if !has_users(state) {
         return Ok(());
     }
     let message = "the server has users already: sign in as one of them";

@@ -15,6 +15,8 @@ use crate::stored::{Stored, read};
 pub(super) const USER: &str = "user";
 /// Names of users in lower case, each with the id of its user: so a name is unique.
 pub(super) const USER_NAME: &str = "user_name";
+/// Digests of what other systems call users, each with the id of its user.
+pub(super) const IDENTITY: &str = "user_identity";
 pub(super) const PROGRAM: &str = "program";
 pub(super) const GROUP: &str = "group";
 pub(super) const GRANT: &str = "grant";
@@ -29,8 +31,8 @@ pub(super) const ONE: &str = "one";
 pub(super) const TICKET: &str = "ticket";
 
 /// The kinds of documents of the state.
-pub(super) const KINDS: [&str; 9] =
-    [USER, USER_NAME, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS, DEVICE_KEY];
+pub(super) const KINDS: [&str; 10] =
+    [USER, USER_NAME, IDENTITY, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS, DEVICE_KEY];
 
 /// The effect of a changed document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +72,7 @@ pub(crate) struct State {
     pub(crate) revision: u64,
     pub(crate) users: HashMap<Arc<str>, Stored<User>>,
     pub(super) names: HashMap<Arc<str>, Stored<Arc<str>>>,
+    pub(super) identities: HashMap<Arc<str>, Stored<Arc<str>>>,
     pub(crate) programs: BTreeMap<Arc<str>, Stored<Program>>,
     pub(crate) groups: BTreeMap<Arc<str>, Stored<Group>>,
     pub(crate) grants: BTreeMap<Arc<str>, Stored<Grant>>,
@@ -107,6 +110,10 @@ impl State {
             }),
             USER_NAME => read(record).map(|name| {
                 self.names.insert(id.clone(), name);
+                Effect::None
+            }),
+            IDENTITY => read(record).map(|user| {
+                self.identities.insert(id.clone(), user);
                 Effect::None
             }),
             PROGRAM => read(record).map(|program| {
@@ -172,6 +179,7 @@ impl State {
         match kind {
             USER => self.users.remove(id).map(|_| Effect::Rights),
             USER_NAME => self.names.remove(id).map(|_| Effect::None),
+            IDENTITY => self.identities.remove(id).map(|_| Effect::None),
             PROGRAM => self.programs.remove(id).map(|_| Effect::Rights),
             GROUP => self.groups.remove(id).map(|_| Effect::Rights),
             GRANT => self.grants.remove(id).map(|_| Effect::Rights),

@@ -6,9 +6,10 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Error, ErrorKind, Result};
 
+use super::external::key_of;
 use super::grants::{add_grant, detail_of, target_of};
 use super::powers::{no_power, write_admins};
-use super::state::{PROGRAM, State, TOKEN, USER, USER_NAME};
+use super::state::{IDENTITY, PROGRAM, State, TOKEN, USER, USER_NAME};
 use super::{Directory, Plan, check_name, invalid, not_found};
 use crate::documents::{Grant, Grantee, PasswordHash, Program, Role, User};
 use crate::secret::new_id;
@@ -197,6 +198,7 @@ impl Directory {
                 generation: 0,
                 is_disabled: false,
                 created: now,
+                external: None,
             };
             let mut changes =
                 vec![write(USER, &id, 0, &user)?, write(USER_NAME, &key, 0, &user.id)?];
@@ -242,9 +244,9 @@ impl Directory {
         state.users.get(&id.value).map(|user| user.value.clone())
     }
 
-    /// Returns true if the user manages the server.
+    /// Returns true if the user manages the server, by the directory or by what another system says.
     pub fn is_server_admin(&self, id: &str) -> bool {
-        self.state().admins.value.users.contains(id)
+        self.state().is_server_admin(id)
     }
 
     /// Sets the hash of a user's password, and ends all sign-ins of the user.
@@ -389,6 +391,11 @@ impl Directory {
             if let Some(name) = state.names.get(key.as_str()) {
                 changes.push(Change::remove(USER_NAME, key, name.version));
             }
+            if let Some(external) = &value.external {
+                let key = key_of(external);
+                let known = state.identities.get(&*key);
+                changes.extend(known.map(|known| Change::remove(IDENTITY, key, known.version)));
+            }
             self.check_power(state, [id])?;
             let mut admins = state.admins.clone();
             if admins.value.users.remove(id) {
@@ -466,7 +473,7 @@ fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<User>> {
     state.users.get(id).ok_or_else(|| not_found("user", id))
 }
 
-fn tokens_of<'a>(state: &'a State, id: &'a str) -> impl Iterator<Item = Change> + 'a {
+pub(super) fn tokens_of<'a>(state: &'a State, id: &'a str) -> impl Iterator<Item = Change> + 'a {
     let tokens = state.tokens.values().map(|token| &token.stored);
     tokens
         .filter(move |token| *token.value.principal == *id)
@@ -483,7 +490,7 @@ fn check_others(state: &State, id: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Conflict, message))
 }
 
-fn check_room(what: &str, number: usize) -> Result<()> {
+pub(super) fn check_room(what: &str, number: usize) -> Result<()> {
     if number >= MOST {
         return Err(invalid(format!("a server has at most {MOST} {what}")));
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod directory;
+mod external;
 #[cfg(feature = "passwords")]
 mod login;
 #[cfg(feature = "passwords")]

@@ -1,0 +1,285 @@
+//! Users who are known to another system: an identity provider, or a proxy that signs people in.
+//!
+//! Such a user is found by the name of that system and the subject there, and by nothing else: a
+//! stranger with the name or the address of a user becomes another user.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{AuditTarget, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result};
+
+use super::names::clean_name;
+use super::powers::write_admins;
+use super::state::{IDENTITY, State, USER, USER_NAME};
+use super::users::{check_room, tokens_of};
+use super::{Directory, Plan, Rejection, not_found};
+use crate::documents::{External, User};
+use crate::secret::{Digest, new_id};
+use crate::stored::{Stored, write};
+
+/// The most groups of a user in another system. Further ones give nothing.
+const GROUPS: usize = 200;
+/// The longest name of a group, an issuer or a subject, in bytes.
+const BYTES: usize = 256;
+/// The names that are tried for a new user before a random one is taken.
+const NAMES: usize = 100;
+/// Tries of one entrance while others change the same user.
+const TRIES: usize = 4;
+/// Groups that an entry of the audit names.
+const NAMED: usize = 10;
+
+/// A person as another system names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExternalIdentity {
+    kind: &'static str,
+    name: String,
+    external: External,
+}
+
+impl ExternalIdentity {
+    /// Describes the person whom a system of a kind (`oidc` or `proxy`) and of this name knows as
+    /// `subject`, which is never another person there.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the subject is empty, or one of them is longer than 256 bytes.
+    pub fn new(kind: &'static str, issuer: &str, subject: &str) -> Result<Self> {
+        for (what, text) in [("issuer", issuer), ("subject", subject)] {
+            if text.is_empty() || text.len() > BYTES {
+                let got = text.len();
+                let message =
+                    format!("the {what} of a person must have 1 to {BYTES} bytes (got {got})");
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+        }
+        let external = External {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            email: None,
+            groups: BTreeSet::new(),
+            is_admin: false,
+        };
+        Ok(Self { kind, name: subject.to_owned(), external })
+    }
+
+    /// Sets the name that a new user gets, if it is free; the subject by default. Characters that
+    /// names do not have are replaced.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets the address, which that system has verified.
+    #[must_use]
+    pub fn email(mut self, email: Option<&str>) -> Self {
+        self.external.email = email.filter(|email| email.len() <= BYTES).map(Into::into);
+        self
+    }
+
+    /// Sets the groups. The user has the grants of the directory's groups with these names.
+    #[must_use]
+    pub fn groups<'a>(mut self, groups: impl IntoIterator<Item = &'a str>) -> Self {
+        let groups = groups.into_iter().map(str::trim);
+        let fits = |group: &&str| !group.is_empty() && group.len() <= BYTES;
+        self.external.groups = groups.filter(fits).take(GROUPS).map(Into::into).collect();
+        self
+    }
+
+    /// Makes the members of a group admins of the server and of the default team. They are admins for
+    /// as long as the other system says that they are members.
+    #[must_use]
+    pub fn admin_group(mut self, group: Option<&str>) -> Self {
+        self.external.is_admin = group.is_some_and(|group| self.external.groups.contains(group));
+        self
+    }
+
+    fn key(&self) -> String {
+        key_of(&self.external)
+    }
+
+    fn who(&self) -> AuditWho {
+        AuditWho::new(self.kind, "", self.external.issuer.clone())
+    }
+
+    fn detail(&self, name: &str) -> String {
+        let External { groups, is_admin, .. } = &self.external;
+        let mut detail = name.to_owned();
+        if *is_admin {
+            detail.push_str(", server admin");
+        }
+        let named: Vec<&str> = groups.iter().take(NAMED).map(|group| &**group).collect();
+        if !named.is_empty() {
+            detail.push_str(&format!(", groups {}", named.join(", ")));
+        }
+        if groups.len() > NAMED {
+            detail.push_str(&format!(" and {} more", groups.len() - NAMED));
+        }
+        detail
+    }
+}
+
+/// Returns the id of the document that leads from a person to the user.
+pub(super) fn key_of(external: &External) -> String {
+    // An issuer has no zero bytes.
+    let text = format!("{}\0{}", external.issuer, external.subject);
+    Digest::of(text.as_bytes()).to_hex()
+}
+
+impl Directory {
+    /// Returns the user of a person whom another system has authenticated. A person who is new becomes
+    /// a user, without rights of their own; the groups of others are kept up to date.
+    ///
+    /// Takes no I/O if nothing has changed.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records) and of the audit. The inner error is
+    /// [`Rejection::Disabled`].
+    pub async fn external_user(
+        &self,
+        identity: &ExternalIdentity,
+    ) -> Result<Result<User, Rejection>> {
+        let key = identity.key();
+        for _ in 0..TRIES {
+            let found = self.state().external(&key).cloned();
+            let done = match found {
+                Some(user) if user.is_disabled => return Ok(Err(Rejection::Disabled)),
+                Some(user) if user.external.as_ref() == Some(&identity.external) => {
+                    return Ok(Ok(user));
+                }
+                Some(user) => self.update_external(identity, &user.id).await,
+                None => self.add_external(identity, &key).await,
+            };
+            match done {
+                // Another request was faster: see what it did.
+                Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
+                }
+                Err(error) => return Err(error),
+                Ok(user) => return Ok(Ok(user)),
+            }
+        }
+        let message = "the user is being changed by others: try again";
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    async fn add_external(&self, identity: &ExternalIdentity, key: &str) -> Result<User> {
+        let id: Arc<str> = format!("user:{}", new_id()?).into();
+        let other_name = clean_name(&new_id()?);
+        self.change(&identity.who(), "user.add", |state, now| {
+            if state.external(key).is_some() {
+                return Err(Error::new(ErrorKind::Conflict, "the person is a user already"));
+            }
+            check_room("users", state.users.len())?;
+            let name = free_name(state, &identity.name).unwrap_or_else(|| other_name.clone());
+            let user = User {
+                id: id.clone(),
+                name: name.as_str().into(),
+                password: None,
+                is_password_of_team: false,
+                generation: 0,
+                is_disabled: false,
+                created: now,
+                external: Some(identity.external.clone()),
+            };
+            // It may be left over from a user who was removed.
+            let version = state.identities.get(key).map_or(0, |known| known.version);
+            let mut changes = vec![
+                write(USER, &id, 0, &user)?,
+                write(USER_NAME, &name.to_lowercase(), 0, &user.id)?,
+                write(IDENTITY, key, version, &user.id)?,
+            ];
+            if identity.external.is_admin {
+                changes.push(write_admins(&state.admins)?);
+            }
+            let plan = Plan::new(changes, AuditTarget::new("user", id.clone()), user);
+            Ok(plan.detail(identity.detail(&name)))
+        })
+        .await
+    }
+
+    async fn update_external(&self, identity: &ExternalIdentity, id: &str) -> Result<User> {
+        self.change(&identity.who(), "user.groups", |state, _| {
+            let Stored { version, value } =
+                state.users.get(id).ok_or_else(|| not_found("user", id))?;
+            let mut user = value.clone();
+            let was_admin = state.is_server_admin(id);
+            user.external = Some(identity.external.clone());
+            let mut changes: Vec<Change> = Vec::new();
+            if identity.external.is_admin && !was_admin {
+                // Others may have made the tokens, set the password and opened the sign-ins of a
+                // lesser user.
+                user.generation += 1;
+                if user.is_password_of_team {
+                    (user.password, user.is_password_of_team) = (None, false);
+                }
+                changes.extend(tokens_of(state, id));
+            }
+            changes.push(write(USER, id, *version, &user)?);
+            // The document that changes of an admin of the team are checked against.
+            changes.push(write_admins(&state.admins)?);
+            let detail = identity.detail(&user.name);
+            Ok(Plan::new(changes, AuditTarget::new("user", id), user).detail(detail))
+        })
+        .await
+    }
+}
+
+/// Returns a name like this one that no user has.
+fn free_name(state: &State, wanted: &str) -> Option<String> {
+    let base = clean_name(wanted);
+    let names = (1..=NAMES).map(|number| match number {
+        1 => base.clone(),
+        number => format!("{base}-{number}"),
+    });
+    names.into_iter().find(|name| !state.names.contains_key(name.to_lowercase().as_str()))
+}
+
+impl State {
+    /// Returns the user of a person, by the id of the document that leads there.
+    fn external(&self, key: &str) -> Option<&User> {
+        let id = self.identities.get(key)?;
+        self.users.get(&id.value).map(|user| &user.value)
+    }
+
+    /// Returns true if the user manages the server.
+    pub(crate) fn is_server_admin(&self, id: &str) -> bool {
+        let is_told = |user: &Stored<User>| user.value.is_external_admin();
+        self.admins.value.users.contains(id) || self.users.get(id).is_some_and(is_told)
+    }
+
+    /// Returns the members of a group: those that it lists, and those that another system names.
+    pub(super) fn members_of(&self, group: &str) -> impl Iterator<Item = &str> {
+        let known = self.groups.get(group).map(|group| &group.value);
+        let told = known.into_iter().flat_map(|group| {
+            let users = self.users.values().map(|user| &user.value);
+            users.filter(|user| user.has_external_group(&group.name)).map(|user| &*user.id)
+        });
+        known.into_iter().flat_map(|group| group.members.iter().map(|id| &**id)).chain(told)
+    }
+}
+
+impl User {
+    /// Returns true if another system names the user as a member of this group.
+    pub(crate) fn has_external_group(&self, group: &str) -> bool {
+        self.external.as_ref().is_some_and(|external| external.groups.contains(group))
+    }
+
+    /// Returns true if another system makes the user an admin.
+    pub(crate) fn is_external_admin(&self) -> bool {
+        self.external.as_ref().is_some_and(|external| external.is_admin)
+    }
+
+    /// Returns true if the user can sign in with a password.
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Returns the system that knows the user, and the groups that it names; `None` for users of the
+    /// directory alone.
+    pub fn external(&self) -> Option<(&str, Vec<&str>)> {
+        let external = self.external.as_ref()?;
+        Some((&external.issuer, external.groups.iter().map(|group| &**group).collect()))
+    }
+}
