@@ -8,6 +8,8 @@ mod identity_key;
 mod join_token;
 #[cfg(feature = "passwords")]
 mod login;
+#[cfg(feature = "oidc")]
+mod oidc;
 #[cfg(feature = "passwords")]
 mod passwords;
 mod private_file;
@@ -35,6 +37,8 @@ pub use self::identity_key::IdentityKey;
 pub use self::join_token::JoinToken;
 #[cfg(feature = "passwords")]
 pub use self::login::{Login, LoginRefused};
+#[cfg(feature = "oidc")]
+pub use self::oidc::{Oidc, OidcBegun, OidcConfig, OidcFinished, OidcReturn};
 #[cfg(feature = "passwords")]
 pub use self::passwords::{PasswordCost, PasswordMatch, Passwords};
 pub use self::ring_suite::RingSuite;

@@ -23,6 +23,20 @@ impl Directory {
         Ok(Secret::new(tag))
     }
 
+    /// Returns the proof that a process of this server has made the text of a cookie.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records).
+    #[cfg(feature = "oidc")]
+    pub(crate) async fn cookie_proof(&self, text: &str) -> Result<String> {
+        self.make_device_key().await?;
+        // No user has such an id.
+        let tag = self.device_tag(&format!("cookie {text}"));
+        let missing =
+            || tinpot_core::Error::new(ErrorKind::Unavailable, "the key of cookies is missing");
+        tag.map(|tag| hex(tag.as_ref())).ok_or_else(missing)
+    }
+
     /// Returns true if the text is the proof of a browser in which the user with this name has
     /// signed in.
     pub fn is_known_device(&self, name: &str, proof: &str) -> bool {
