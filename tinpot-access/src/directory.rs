@@ -3,6 +3,7 @@
 mod devices;
 mod external;
 mod grants;
+mod login_requests;
 mod names;
 mod powers;
 mod set_up;
@@ -22,6 +23,7 @@ use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, Aud
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
 pub use self::external::ExternalIdentity;
+pub use self::login_requests::{LoginAnswer, LoginRequest};
 use self::names::check_name;
 pub(crate) use self::state::State;
 use self::state::{Effect, KINDS};

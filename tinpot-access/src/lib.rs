@@ -30,7 +30,8 @@ pub use self::audit::{
 };
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{
-    Directory, DirectoryBuilder, ExternalIdentity, Known, NewToken, NewUser, Rejection, UserUpdate,
+    Directory, DirectoryBuilder, ExternalIdentity, Known, LoginAnswer, LoginRequest, NewToken,
+    NewUser, Rejection, UserUpdate,
 };
 pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};
 pub use self::identity_key::IdentityKey;

@@ -29,6 +29,8 @@ pub(super) const ADMINS: &str = "server_admins";
 pub(super) const ONE: &str = "one";
 /// Tickets are not part of the state: each is read once.
 pub(super) const TICKET: &str = "ticket";
+/// Nor are programs that wait for a person.
+pub(super) const LOGIN_REQUEST: &str = "login_request";
 
 /// The kinds of documents of the state.
 pub(super) const KINDS: [&str; 10] =

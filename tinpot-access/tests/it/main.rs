@@ -5,6 +5,7 @@ mod directory;
 mod external;
 #[cfg(feature = "passwords")]
 mod login;
+mod login_requests;
 #[cfg(feature = "passwords")]
 mod passwords;
 mod rules;

@@ -1,0 +1,248 @@
+//! Programs that wait for a person to let them in: the device flow of `tinpot login`.
+//!
+//! The program has a secret, and shows a short code. The person types the code into a page where
+//! they are signed in, sees who asks, and agrees. Then the secret is good for one token of theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{AuditEvent, AuditTarget, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+
+use super::state::LOGIN_REQUEST;
+use super::{Directory, NewToken, not_found};
+use crate::clock::after;
+use crate::documents::Token;
+use crate::secret::{Digest, Secret, new_secret, random};
+use crate::stored::{Stored, read, write};
+
+/// The time within which a person must agree.
+const LIFE: Duration = Duration::from_secs(600);
+/// The most requests that wait.
+const MOST: usize = 1_000;
+/// The letters of codes: no vowels, so no words, and none that look alike.
+const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+/// The letters of a code: 34 bits, which nobody guesses in 10 minutes at 20 tries a minute.
+const CODE: usize = 8;
+/// The longest name of a client in characters.
+const CLIENT_CHARS: usize = 64;
+/// The longest life of the token, in days.
+const DAYS: u64 = 366;
+
+/// A request of a program to act as a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LoginRequest {
+    /// The code that the program shows.
+    pub code: Arc<str>,
+    /// What the program calls the machine that it runs on: letters, digits, dots, hyphens and
+    /// underscores.
+    pub client: String,
+    /// The address from which it asks.
+    pub address: String,
+    /// The days for which the token will be valid.
+    pub days: u64,
+    /// The time until which a person can agree.
+    pub expires: Timestamp,
+    hash: Digest,
+    /// The user who has agreed, in this generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agreed: Option<(Arc<str>, u64)>,
+}
+
+/// The answer to a program that asks again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoginAnswer {
+    /// Nobody has agreed yet.
+    Pending,
+    /// A person has agreed: the secret of a token of theirs.
+    Agreed(Secret, Token),
+    /// A person has refused, the time is over, or there is no such request.
+    Gone,
+}
+
+/// Returns the text of a code as it is stored: people type small letters and forget the hyphen.
+fn normal(code: &str) -> Option<String> {
+    let letters = code.chars().filter(|c| !matches!(c, '-' | ' ')).take(CODE + 1);
+    let letters: String = letters.map(|c| c.to_ascii_uppercase()).collect();
+    let fits = letters.len() == CODE && letters.bytes().all(|letter| LETTERS.contains(&letter));
+    fits.then(|| format!("{}-{}", &letters[..CODE / 2], &letters[CODE / 2..]))
+}
+
+fn new_code() -> Result<String> {
+    loop {
+        // 240 is a multiple of 20: above it, some letters would be more likely.
+        let bytes = random::<32>()?;
+        let fair =
+            bytes.iter().filter(|byte| **byte < 240).map(|byte| LETTERS[usize::from(byte % 20)]);
+        let letters: String = fair.take(CODE).map(char::from).collect();
+        if let Some(code) = normal(&letters) {
+            return Ok(code);
+        }
+    }
+}
+
+impl Directory {
+    /// Creates a request of a program for a token of whoever agrees, and returns the secret with which
+    /// the program asks for the answer.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a life of the token of more than 366 days; `Overloaded` if too many programs
+    /// wait; those of [`Records`](tinpot_core::access::Records).
+    pub async fn request_login(
+        &self,
+        client: &str,
+        address: &str,
+        days: u64,
+    ) -> Result<(Secret, LoginRequest)> {
+        if !(1..=DAYS).contains(&days) {
+            let message = format!("days must be from 1 to {DAYS} (got {days})");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        self.make_room_for_requests().await?;
+        let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let client: String = client.chars().filter(plain).take(CLIENT_CHARS).collect();
+        let (code, secret) = (new_code()?, new_secret()?);
+        let request = LoginRequest {
+            code: code.as_str().into(),
+            client: if client.is_empty() { "unknown".to_owned() } else { client },
+            address: address.to_owned(),
+            days,
+            expires: after(self.now(), LIFE),
+            hash: Digest::of(secret.expose().as_bytes()),
+            agreed: None,
+        };
+        self.inner.records.change(&[write(LOGIN_REQUEST, &code, 0, &request)?]).await?;
+        Ok((Secret::new(format!("{code}.{}", secret.expose())), request))
+    }
+
+    /// Removes requests that have ended; fails if too many are left.
+    async fn make_room_for_requests(&self) -> Result<()> {
+        let now = self.now();
+        let all = self.inner.records.list(LOGIN_REQUEST, "", MOST).await?;
+        let is_over = |record: &&tinpot_core::access::records::Record| {
+            read::<LoginRequest>(record).map_or(true, |request| request.value.expires <= now)
+        };
+        let over: Vec<Change> = all
+            .iter()
+            .filter(is_over)
+            .map(|record| Change::remove(LOGIN_REQUEST, record.id.clone(), record.version))
+            .collect();
+        if all.len() >= MOST && over.is_empty() {
+            let message = "too many programs wait for a sign-in: try again in a few minutes";
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        self.change_each(over).await
+    }
+
+    async fn stored_request(&self, code: &str) -> Result<Option<Stored<LoginRequest>>> {
+        let Some(code) = normal(code) else { return Ok(None) };
+        let Some(record) = self.inner.records.get(LOGIN_REQUEST, &code).await? else {
+            return Ok(None);
+        };
+        let request: Stored<LoginRequest> = read(&record).map_err(|error| {
+            Error::new(ErrorKind::Malformed, "a login request cannot be read").with_source(error)
+        })?;
+        Ok(Some(request).filter(|request| request.value.expires > self.now()))
+    }
+
+    /// Returns the request with this code, while a person can still agree.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records).
+    pub async fn login_request(&self, code: &str) -> Result<Option<LoginRequest>> {
+        let found = self.stored_request(code).await?.map(|request| request.value);
+        Ok(found.filter(|request| request.agreed.is_none()))
+    }
+
+    /// Lets the program with this code in as a user, or refuses it. The caller of this method has
+    /// checked that it is the user who decides.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such request, or somebody has decided about it; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn decide_login(
+        &self,
+        by: &AuditWho,
+        user: &str,
+        code: &str,
+        agrees: bool,
+    ) -> Result<()> {
+        let missing = || not_found("program that waits with the code", code);
+        let found = self.stored_request(code).await?;
+        let found = found.filter(|request| request.value.agreed.is_none()).ok_or_else(missing)?;
+        let Stored { version, value: mut request } = found;
+        let generation = self.user_by_id(user).ok_or_else(|| not_found("user", user))?.generation;
+        let code = request.code.clone();
+        let detail =
+            format!("{} at {}, for {} days", request.client, request.address, request.days);
+        let change = if agrees {
+            request.agreed = Some((user.into(), generation));
+            write(LOGIN_REQUEST, &code, version, &request)?
+        } else {
+            Change::remove(LOGIN_REQUEST, &*code, version)
+        };
+        let what = if agrees { "login.agree" } else { "login.refuse" };
+        let event = AuditEvent::new(self.now(), by.clone(), what);
+        let event = event.target(AuditTarget::new("login", code)).detail(detail);
+        let event = match &self.asked_from {
+            Some(address) => event.request(&**address, ""),
+            None => event,
+        };
+        self.record_all(&[event]).await?;
+        match self.inner.records.change(&[change]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Conflict => Err(missing()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers a program that asks with its secret. A token is given once.
+    ///
+    /// # Errors
+    /// Those of [`create_token`](Self::create_token).
+    pub async fn redeem_login(&self, secret: &str) -> Result<LoginAnswer> {
+        let Some((code, secret)) = secret.split_once('.') else { return Ok(LoginAnswer::Gone) };
+        let Some(Stored { version, value: request }) = self.stored_request(code).await? else {
+            return Ok(LoginAnswer::Gone);
+        };
+        if Digest::of(secret.as_bytes()) != request.hash {
+            return Ok(LoginAnswer::Gone);
+        }
+        let Some((user, generation)) = &request.agreed else { return Ok(LoginAnswer::Pending) };
+        let use_up = Change::remove(LOGIN_REQUEST, &*request.code, version);
+        match self.inner.records.change(&[use_up]).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(LoginAnswer::Gone),
+            Err(error) => return Err(error),
+        }
+        // The user may have been disabled, or have ended all sign-ins, since.
+        self.refresh().await?;
+        let user = self.user_by_id(user).filter(|user| user.is_valid(*generation));
+        let Some(user) = user else { return Ok(LoginAnswer::Gone) };
+        let by = AuditWho::new("user", user.id.clone(), user.name.clone()).via("login");
+        let new = NewToken::new(format!("tinpot login on {}", request.client), user.id);
+        let new = new.lifetime(Duration::from_secs(request.days * 86_400));
+        let (secret, token) = self.create_token(&by, new).await?;
+        Ok(LoginAnswer::Agreed(secret, token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{new_code, normal};
+
+    #[test]
+    fn codes_are_read_as_people_type_them() {
+        let code = new_code().expect("a code");
+        assert_eq!(normal(&code), Some(code.clone()));
+        assert_eq!(normal(&code.to_lowercase().replace('-', " ")), Some(code.clone()));
+        for wrong in ["", "BCDF-GHJ", "BCDF-GHJKL", "ACDF-GHJK", "BCDF_GHJK", "ÄCDF-GHJK"] {
+            assert_eq!(normal(wrong), None, "{wrong}");
+        }
+        assert_ne!(new_code().expect("a code"), code);
+    }
+}

@@ -1,0 +1,113 @@
+//! Programs that wait for a person, and attacks on them.
+
+use tinpot_access::{Directory, LoginAnswer, LoginRequest, Secret, User};
+use tinpot_core::ErrorKind;
+use tinpot_core::access::AuditWho;
+
+use crate::support::{DAY, MINUTE, World, by, refused};
+
+async fn asks(directory: &Directory) -> (Secret, LoginRequest) {
+    directory.request_login("laptop", "192.0.2.1", 30).await.expect("a request")
+}
+
+fn who(user: &User) -> AuditWho {
+    AuditWho::new("user", user.id.clone(), user.name.clone())
+}
+
+async fn answer(directory: &Directory, secret: &Secret) -> LoginAnswer {
+    directory.redeem_login(secret.expose()).await.expect("an answer")
+}
+
+async fn is_gone(directory: &Directory, secret: &Secret) -> bool {
+    matches!(answer(directory, secret).await, LoginAnswer::Gone)
+}
+
+#[tokio::test]
+async fn a_program_gets_one_token_of_the_person_who_agrees() {
+    let world = World::new().await;
+    let (ada, other) = (world.user("ada").await, world.other().await);
+    let directory = &world.directory;
+    let (secret, request) = asks(directory).await;
+    assert!(matches!(answer(directory, &secret).await, LoginAnswer::Pending));
+    let typed = request.code.to_lowercase().replace('-', "");
+    let found = other.login_request(&typed).await.expect("an answer").expect("a request");
+    assert_eq!((found.client.as_str(), found.address.as_str()), ("laptop", "192.0.2.1"));
+    other.decide_login(&who(&ada), &ada.id, &typed, true).await.expect("an agreement");
+    assert_eq!(directory.login_request(&typed).await.expect("an answer"), None, "it is decided");
+    let again = directory.decide_login(&who(&ada), &ada.id, &typed, false).await;
+    refused(again, ErrorKind::NotFound, "no program that waits");
+    let (one, two) = tokio::join!(answer(directory, &secret), answer(&other, &secret));
+    let (LoginAnswer::Agreed(token, kept), LoginAnswer::Gone) = (one, two) else {
+        panic!("one of two gets the token");
+    };
+    assert_eq!((&*kept.name, &kept.principal), ("tinpot login on laptop", &ada.id));
+    let known = directory.authenticate_token(token.expose()).expect("a caller");
+    assert_eq!(known.caller.id, ada.id);
+    world.clock.pass(30 * DAY);
+    directory.authenticate_token(token.expose()).expect_err("it was for 30 days");
+    assert!(is_gone(directory, &secret).await, "it is good once");
+}
+
+#[tokio::test]
+async fn a_request_ends_by_refusal_and_by_time_and_with_its_person() {
+    let world = World::new().await;
+    let (ada, directory) = (world.user("ada").await, &world.directory);
+    let (secret, request) = asks(directory).await;
+    directory.decide_login(&who(&ada), &ada.id, &request.code, false).await.expect("a refusal");
+    assert!(is_gone(directory, &secret).await);
+    let (secret, request) = asks(directory).await;
+    world.clock.pass(10 * MINUTE);
+    assert!(is_gone(directory, &secret).await);
+    assert_eq!(directory.login_request(&request.code).await.expect("an answer"), None);
+    let late = directory.decide_login(&who(&ada), &ada.id, &request.code, true).await;
+    refused(late, ErrorKind::NotFound, "no program that waits");
+    // Ending all sign-ins ends what was agreed in one of them, too.
+    let (secret, request) = asks(directory).await;
+    directory.decide_login(&who(&ada), &ada.id, &request.code, true).await.expect("an agreement");
+    directory.sign_out_everywhere(&by(), &ada.id).await.expect("a change");
+    assert!(is_gone(directory, &secret).await);
+}
+
+/// Without its secret, a code that was read over a shoulder is good for nothing.
+#[tokio::test]
+async fn a_code_alone_gets_nothing() {
+    let world = World::new().await;
+    let (ada, directory) = (world.user("ada").await, &world.directory);
+    let (secret, request) = asks(directory).await;
+    directory.decide_login(&who(&ada), &ada.id, &request.code, true).await.expect("an agreement");
+    let (_, other) = asks(directory).await;
+    let rest = secret.expose().split_once('.').expect("parts").1;
+    for wrong in [
+        String::new(),
+        request.code.to_string(),
+        format!("{}.", request.code),
+        format!("{}.x", request.code),
+        format!("{}.{rest}", other.code),
+        rest.to_owned(),
+    ] {
+        assert!(is_gone(directory, &Secret::new(&*wrong)).await, "{wrong}");
+    }
+    assert!(matches!(answer(directory, &secret).await, LoginAnswer::Agreed(..)));
+}
+
+#[tokio::test]
+async fn what_a_program_says_of_itself_misleads_nobody() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let name = "your bank\u{202e}\n<b>says</b> yes https://evil.example";
+    let (_, request) = directory.request_login(name, "::1", 1).await.expect("a request");
+    assert_eq!(request.client, "yourbankbsaysbyeshttpsevil.example");
+    let (_, request) = directory.request_login("\"", "::1", 1).await.expect("a request");
+    assert_eq!(request.client, "unknown");
+    for days in [0, 367] {
+        let asked = directory.request_login("x", "::1", days).await;
+        refused(asked, ErrorKind::InvalidInput, "days must be from 1 to 366");
+    }
+    for _ in 0..998 {
+        asks(directory).await;
+    }
+    let asked = directory.request_login("x", "::1", 1).await;
+    refused(asked, ErrorKind::Overloaded, "too many programs wait");
+    world.clock.pass(10 * MINUTE);
+    asks(directory).await;
+}
