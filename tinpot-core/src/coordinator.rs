@@ -84,6 +84,8 @@ struct Shared {
     stats: Arc<stats::Recent>,
     max_parameters_bytes: usize,
     policy: Arc<dyn Policy>,
+    /// If true, there are other teams than the default team.
+    has_teams: bool,
     audit: Option<trail::Trail>,
     secrets: Option<Arc<dyn SecretSource>>,
     /// If true, secrets are also sent in plain frames.

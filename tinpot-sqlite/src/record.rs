@@ -202,6 +202,13 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
         Json::parse(parameters).map_err(|error| damaged(format!("its parameters are {error}")))?;
     let rest = row.get_ref(REST_COLUMN)?.as_str().map_err(rusqlite::Error::from)?;
     let rest: RestIn = serde_json::from_str(rest).map_err(|error| damaged(error.to_string()))?;
+    let team = match row.get_ref(13)? {
+        ValueRef::Null => "",
+        text => text.as_str().map_err(rusqlite::Error::from)?,
+    };
+    // The table of routes has the keys of actions.
+    let name = action.strip_prefix(team).and_then(|rest| rest.strip_prefix('/'));
+    let action = name.filter(|_| !team.is_empty()).unwrap_or(action);
     let mut execution = Execution::new(id, action, parameters);
     execution.queue = queue.into();
     execution.status = State::from_code(row.get(3)?)?.status();
@@ -212,7 +219,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.finished_at = row.get::<_, Option<i64>>(8)?.map(timestamp);
     execution.idempotency_key = row.get::<_, Option<String>>(9)?.map(Into::into);
     execution.requested_by = row.get::<_, Option<String>>(12)?.map(Into::into);
-    execution.team = row.get::<_, Option<String>>(13)?.unwrap_or_default().into();
+    execution.team = team.into();
     execution.caller = row.get::<_, Option<String>>(14)?.unwrap_or_default().into();
     execution.on_behalf_of = rest.on_behalf_of;
     execution.cancel_request = rest.cancel_request;

@@ -42,6 +42,7 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         epoch: None,
         version: String::new(),
         started_at: None,
+        teams: Vec::new(),
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::command::Command;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
-use crate::protocol::QueueInfo;
+use crate::protocol::{QueueInfo, unknown_queue};
 
 impl Coordinator {
     /// Pauses a queue durably: it accepts executions, but grants no attempts until it is
@@ -36,7 +36,16 @@ impl Coordinator {
         self.ask(|reply| Command::Drain { worker: worker.clone(), reply }).await?
     }
 
+    /// Pauses or resumes `team/queue`, the part of a queue that is of one team.
+    pub(super) async fn set_part_paused(&self, part: &str, paused: bool) -> Result<()> {
+        let command = |reply| Command::SetPaused { queue: part.to_owned(), paused, reply };
+        self.ask(command).await?
+    }
+
     async fn set_paused(&self, queue: &str, paused: bool) -> Result<QueueInfo> {
+        if queue.contains('/') {
+            return Err(unknown_queue(queue));
+        }
         let command = |reply| Command::SetPaused { queue: queue.to_owned(), paused, reply };
         self.ask(command).await??;
         let queues = self.queues().await?;

@@ -59,6 +59,7 @@ pub struct CoordinatorBuilder {
     max_parameters_bytes: usize,
     max_depth: Option<u32>,
     policy: Arc<dyn Policy>,
+    has_teams: bool,
     audit: Option<Arc<dyn AuditSink>>,
     audit_digests: Option<Arc<dyn SecretSealer>>,
     secrets: Option<Arc<dyn SecretSource>>,
@@ -77,6 +78,7 @@ impl CoordinatorBuilder {
             max_parameters_bytes: 1024 * 1024,
             max_depth: None,
             policy: Arc::new(AllowAll),
+            has_teams: false,
             audit: None,
             audit_digests: None,
             secrets: None,
@@ -120,6 +122,15 @@ impl CoordinatorBuilder {
     #[must_use]
     pub fn max_depth(mut self, depth: u32) -> Self {
         self.max_depth = Some(depth);
+        self
+    }
+
+    /// Sets whether there are several teams. Callers see nothing of other teams than
+    /// [their own](crate::Caller::team). Without, everything belongs to the default team, and its
+    /// lists are faster.
+    #[must_use]
+    pub fn teams(mut self, has_teams: bool) -> Self {
+        self.has_teams = has_teams;
         self
     }
 
@@ -235,6 +246,7 @@ impl CoordinatorBuilder {
             stats: Arc::new(stats::Recent::new(Timestamp::now())),
             max_parameters_bytes: self.max_parameters_bytes,
             policy: self.policy,
+            has_teams: self.has_teams,
             audit,
             secrets: self.secrets,
             plain_secrets: self.plain_secrets,

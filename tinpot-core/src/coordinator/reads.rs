@@ -110,7 +110,7 @@ async fn secret(shared: &Shared, pending: &PendingSecret) -> SecretState {
     };
     let catalogue = shared.catalogue.borrow().clone();
     let mut request = SecretRequest::new(name.clone(), execution.clone(), worker.clone());
-    let entry = catalogue.get(&execution.action);
+    let entry = catalogue.get(&execution.action_key());
     request.group = entry.map(|entry| entry.action.group.as_str().into());
     match source.secret(&request).await {
         Ok(given) if given.value.len() > SECRET_BYTES => {

@@ -17,7 +17,7 @@ pub use self::readable::Readable;
 pub use self::sight::Sight;
 use super::core::RequestedCancel;
 use super::stats::{Recent, Stats};
-use super::submit::unknown_action;
+use super::submit::{find_action, unknown_action};
 use super::trail::{self, Entry, Object, Particulars};
 use super::{Changes, Coordinator, ExecutionHandle, Shared, unknown_execution};
 use crate::access::{Caller, Decision, Right};
@@ -74,17 +74,25 @@ impl Scoped {
     /// Returns the executions that the caller may read, kept up to date.
     pub fn sight(&self) -> Sight {
         let shared = &self.coordinator.shared;
-        Sight::new(shared.policy.clone(), self.caller.clone(), shared.catalogue.clone())
+        let (policy, caller) = (shared.policy.clone(), self.caller.clone());
+        Sight::new(policy, caller, shared.catalogue.clone(), shared.has_teams)
     }
 
     /// Returns the actions that the caller may see, by name.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         let all = self.coordinator.catalogue();
-        if all.values().all(|entry| self.sees(entry)) {
+        let is_of_default = *self.caller.team == *DEFAULT_TEAM;
+        if is_of_default && all.values().all(|entry| self.sees(entry)) {
             return all;
         }
-        let seen = all.iter().filter(|(_, entry)| self.sees(entry));
-        Arc::new(seen.map(|(name, entry)| (name.clone(), entry.clone())).collect())
+        let seen = all.iter().filter(|(_, entry)| {
+            *entry.action.team_name() == *self.caller.team && self.sees(entry)
+        });
+        let name = |key: &Arc<str>, entry: &CatalogueEntry| match is_of_default {
+            true => key.clone(),
+            false => entry.action.name.as_str().into(),
+        };
+        Arc::new(seen.map(|(key, entry)| (name(key, entry), entry.clone())).collect())
     }
 
     /// Returns an action.
@@ -93,7 +101,9 @@ impl Scoped {
     /// `NotFound` if it is unknown or hidden.
     pub fn action(&self, name: &str) -> Result<CatalogueEntry> {
         let catalogue = self.coordinator.catalogue();
-        let Some(entry) = catalogue.get(name) else { return Err(unknown_action(name)) };
+        let Some((_, entry)) = find_action(&catalogue, &self.caller.team, name) else {
+            return Err(unknown_action(name));
+        };
         let see = || format!("see action {name:?}");
         match self.decide(Right::SeeAction, &target_of(entry), see) {
             Decision::Allow => Ok(entry.clone()),
@@ -276,7 +286,8 @@ impl Scoped {
     /// Checks a right on an execution that the caller may read.
     fn may(&self, right: Right, execution: &Execution, verb: &str) -> Result<()> {
         let catalogue = self.coordinator.catalogue();
-        let target = execution.target(group_of(&catalogue, &execution.action));
+        let group = group_of(&catalogue, execution.team_name(), &execution.action);
+        let target = execution.target(group);
         let act = || format!("{verb} execution {}", execution.id);
         match self.decide(right, &target, act) {
             Decision::Allow => Ok(()),

@@ -15,7 +15,8 @@ use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::retry::{DURATION_MAX, RetryPolicy};
 use crate::model::time::Timestamp;
-use crate::protocol::{Catalogue, PendingCall};
+use crate::model::visible::{DEFAULT_TEAM, action_key};
+use crate::protocol::{Catalogue, CatalogueEntry, PendingCall};
 
 impl Coordinator {
     /// Checks a submission against catalogue and bounds, on the caller's own thread.
@@ -112,7 +113,7 @@ pub(crate) fn prepare(
 ) -> Result<Execution> {
     let Identity { id, now, owner } = identity;
     // First of all, so that the answer tells nothing else of an action that there may be.
-    let Some((name, entry)) = catalogue.get_key_value(action) else {
+    let Some((name, entry)) = find_action(catalogue, &owner.team, action) else {
         return Err(unknown_action(action));
     };
     let bytes = parameters.as_str().len();
@@ -123,7 +124,7 @@ pub(crate) fn prepare(
     }
     let secrets = entry.check(&parameters)?;
     let action = &entry.action;
-    let mut execution = Execution::new(id, name.clone(), parameters);
+    let mut execution = Execution::new(id, name, parameters);
     execution.secrets = secrets;
     execution.queue = match options.queue {
         Some(queue) => {
@@ -178,6 +179,23 @@ pub(crate) fn prepare(
     (execution.team, execution.caller) = (owner.team, owner.caller);
     execution.accepted_at = now;
     Ok(execution)
+}
+
+/// Returns an action of a team, and its name.
+pub(super) fn find_action<'a>(
+    catalogue: &'a Catalogue,
+    team: &str,
+    action: &str,
+) -> Option<(Arc<str>, &'a CatalogueEntry)> {
+    // A key is no name: what follows its slash is of another team.
+    if action.contains('/') {
+        return None;
+    }
+    if team.is_empty() || *team == *DEFAULT_TEAM {
+        return catalogue.get_key_value(action).map(|(name, entry)| (name.clone(), entry));
+    }
+    let entry = catalogue.get(&action_key(team, action))?;
+    Some((action.into(), entry))
 }
 
 /// Returns the error for an action that is not in the catalogue, or that is hidden from the caller.

@@ -13,6 +13,7 @@ pub(crate) use self::schema::SecretParts;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::retry::RetryPolicy;
+use crate::model::visible::{DEFAULT_TEAM, action_key};
 pub use crate::model::violation::Violation;
 
 /// The queue of an action that names none.
@@ -34,8 +35,12 @@ pub const DEFAULT_GROUP: &str = "General";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Action {
-    /// The name, unique within a namespace: 1 to 128 characters without `/` and control characters.
+    /// The name, unique within a team: 1 to 128 characters without `/` and control characters.
     pub name: String,
+    /// The team that it belongs to; empty for the default team. The coordinator sets it: what a
+    /// worker says here is ignored.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub team: String,
     /// The group under which people find it.
     #[serde(default = "default_group")]
     pub group: String,
@@ -121,6 +126,7 @@ impl Action {
         check_label("action name", &name)?;
         Ok(Self {
             name,
+            team: String::new(),
             group: default_group(),
             description: String::new(),
             queue: default_queue(),
@@ -133,6 +139,17 @@ impl Action {
             concurrency: None,
             retry: RetryPolicy::never(),
         })
+    }
+
+    /// Returns the name of the team that it belongs to.
+    pub fn team_name(&self) -> &str {
+        if self.team.is_empty() { DEFAULT_TEAM } else { &self.team }
+    }
+
+    /// Returns the key of the action in a [`Catalogue`](crate::Catalogue): its name, and in front of
+    /// it `team/` unless it belongs to the default team.
+    pub fn key(&self) -> std::sync::Arc<str> {
+        action_key(&self.team, &self.name)
     }
 
     /// Sets the group.

@@ -18,7 +18,7 @@ use crate::model::retry::RetryPolicy;
 use crate::model::serde_millis::optional_millis;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
-use crate::model::visible::{DEFAULT_TEAM, Target};
+use crate::model::visible::{DEFAULT_TEAM, Target, action_key};
 
 mod options;
 mod owner;
@@ -191,6 +191,11 @@ impl Execution {
     /// Returns the name of the team that it belongs to.
     pub fn team_name(&self) -> &str {
         if self.team.is_empty() { DEFAULT_TEAM } else { &self.team }
+    }
+
+    /// Returns the [key](crate::Action::key) of its action.
+    pub fn action_key(&self) -> Arc<str> {
+        if self.team.is_empty() { self.action.clone() } else { action_key(&self.team, &self.action) }
     }
 
     /// Returns the idempotency key as the submitter gave it. A call without a key of its own has

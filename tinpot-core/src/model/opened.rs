@@ -50,7 +50,7 @@ impl Opened {
 pub struct WaitingCount {
     /// The queue.
     pub queue: Arc<str>,
-    /// The action.
+    /// The [key](Action::key) of the action.
     pub action: Arc<str>,
     /// The executions that may start: their `not_before` is not set.
     pub ready: u64,

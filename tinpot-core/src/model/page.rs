@@ -17,7 +17,7 @@ pub enum QueueOrder {
     Ready {
         /// The queue.
         queue: Arc<str>,
-        /// The action.
+        /// The [key](crate::Action::key) of the action.
         action: Arc<str>,
         /// The rank and id of the last execution before the page.
         after: Option<(i64, ExecutionId)>,

@@ -7,6 +7,20 @@ use super::names::Names;
 /// The team of everything that names none.
 pub const DEFAULT_TEAM: &str = "default";
 
+/// Returns the key of an action: its name, which has no slash, and in front of it the team if that is
+/// not the default team. Actions of two teams that share a name have different keys.
+pub(crate) fn action_key(team: &str, action: &str) -> Arc<str> {
+    match team {
+        "" | DEFAULT_TEAM => action.into(),
+        team => format!("{team}/{action}").into(),
+    }
+}
+
+/// Returns the team in the key of an action, or of a paused queue.
+pub(crate) fn team_of_key(key: &str) -> &str {
+    key.split_once('/').map_or(DEFAULT_TEAM, |(team, _)| team)
+}
+
 /// The object of a right: of a team, and as far as it is known, an action, its group, a queue, and
 /// the owner of an execution.
 ///

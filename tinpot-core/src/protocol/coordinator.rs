@@ -132,7 +132,7 @@ impl CancelOutcome {
     }
 }
 
-/// The waiting executions, by queue and action.
+/// The waiting executions, by queue and key of the action.
 type Waiting = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Window<WaitingKey>>>;
 
 /// The number of settled fences in memory, so that a repeated report is answered with `duplicate`.
@@ -227,6 +227,8 @@ pub struct CoordinatorMachine {
     delayed_in: BTreeMap<Arc<str>, u64>,
     /// The paused queues, and the times at which they were paused.
     paused: BTreeMap<Arc<str>, Timestamp>,
+    /// The queues of which some teams have paused their part, with these teams.
+    paused_of_teams: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Timestamp>>,
     wanted: BTreeSet<Wanted>,
     sweeping: bool,
     workers: BTreeMap<WorkerId, WorkerEntry>,
@@ -268,6 +270,7 @@ impl CoordinatorMachine {
             delayed: Window::default(),
             delayed_in: BTreeMap::new(),
             paused: BTreeMap::new(),
+            paused_of_teams: BTreeMap::new(),
             wanted: BTreeSet::new(),
             sweeping: false,
             workers: BTreeMap::new(),

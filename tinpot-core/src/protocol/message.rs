@@ -48,6 +48,10 @@ pub struct Hello {
     /// The start of the worker by its own clock, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// The teams that the actions belong to; empty for the default team. The coordinator takes them
+    /// from the grant of the worker's key: they never come in a message.
+    #[serde(skip)]
+    pub teams: Vec<Arc<str>>,
 }
 
 /// Worker → coordinator: a heartbeat, sent every heartbeat interval.

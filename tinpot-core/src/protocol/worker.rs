@@ -276,6 +276,7 @@ impl WorkerMachine {
             epoch: self.epoch,
             version: self.profile.version.clone(),
             started_at: self.profile.started_at,
+            teams: Vec::new(),
         })));
         self.beat(now, out);
     }

@@ -28,6 +28,7 @@ pub(crate) fn hello(offer: ActionSet) -> Hello {
         epoch: None,
         version: String::new(),
         started_at: None,
+        teams: Vec::new(),
     }
 }
 
@@ -266,6 +267,7 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
             epoch,
             version,
             started_at,
+            teams: Vec::new(),
         })
     };
     effects.clear();
@@ -290,6 +292,7 @@ fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<C
         epoch: None,
         version: String::new(),
         started_at: None,
+        teams: Vec::new(),
     };
     let (by, mut effects) = (WorkerId::new(by).expect("an id"), Vec::new());
     machine.receive(now, &by, Message::Hello(hello), &mut effects);
@@ -423,4 +426,96 @@ fn a_worker_with_plain_frames_gets_what_waits_behind_secrets() {
     machine.receive(Tick(2), &sealed, offer(), &mut effects);
     machine.receive(Tick(2), &sealed, beat(1, vec![]), &mut effects);
     assert_eq!(granted_to(&mut effects), [(ExecutionId::from_u128(1), sealed)]);
+}
+
+/// A worker that offers `noop` for these teams, and has said so.
+fn worker_of(machine: &mut CoordinatorMachine, id: &str, teams: &[&str]) -> WorkerId {
+    let worker = WorkerId::new(id).expect("an id");
+    let offer = ActionSet::new([Action::new("noop").expect("a name")]);
+    let teams = teams.iter().map(|team| Arc::from(*team)).collect();
+    let hello = Hello { teams, ..hello(offer) };
+    machine.receive(Tick(0), &worker, Message::Hello(hello), &mut Vec::new());
+    machine.receive(Tick(0), &worker, beat(1, vec![]), &mut Vec::new());
+    worker
+}
+
+fn of_team(number: u128, team: &str) -> Arc<Execution> {
+    let mut execution = (*execution(number)).clone();
+    execution.team = team.into();
+    Arc::new(execution)
+}
+
+/// The workers that were granted attempts.
+fn grantees(effects: &[CoordinatorEffect]) -> Vec<&str> {
+    let grantee = |effect| match effect {
+        &CoordinatorEffect::Persist(Transition::Grant { ref worker, .. }) => Some(worker.as_str()),
+        _ => None,
+    };
+    effects.iter().filter_map(grantee).collect()
+}
+
+#[test]
+fn an_execution_runs_on_a_worker_of_its_team_and_others_do_not_wait_behind_it() {
+    let epoch = Epoch { instance: 1, number: 1 };
+    let mut machine = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    worker_of(&mut machine, "red-1", &["red"]);
+    let mut effects = Vec::new();
+    for (number, team) in [(1, ""), (2, "blue"), (3, "red"), (4, "red")] {
+        machine.submit(Tick(1), of_team(number, team), &mut effects).expect("accepted");
+    }
+    assert_eq!(grantees(&effects), ["red-1"], "{effects:?}");
+    assert!(machine.catalogue()["red/noop"].available);
+    assert_eq!(machine.catalogue().len(), 1, "a name of one team is none of another");
+    effects.clear();
+    worker_of(&mut machine, "both-1", &["blue", "default"]);
+    machine.receive(Tick(2), &WorkerId::new("both-1").expect("an id"), beat(2, vec![]), &mut effects);
+    assert_eq!(machine.unfinished(), 4);
+    let keys: Vec<&str> = machine.catalogue().keys().map(|key| &**key).collect();
+    assert_eq!(keys, ["blue/noop", "noop", "red/noop"]);
+    let workers = machine.workers(Tick(2));
+    let both = workers.iter().find(|worker| worker.id.as_str() == "both-1").expect("a worker");
+    assert_eq!(both.teams, [Arc::from("blue"), Arc::from("default")]);
+    assert_eq!(both.executions.len(), 1, "it has one slot");
+}
+
+#[test]
+fn what_a_worker_says_of_teams_is_ignored() {
+    let text = r#"{"name": "w", "slots": 1, "teams": ["red"],
+        "offer": {"actions": [{"name": "noop", "team": "red"}]}}"#;
+    let hello: Hello = serde_json::from_str(text).expect("a hello");
+    assert!(hello.teams.is_empty());
+    let epoch = Epoch { instance: 1, number: 1 };
+    let mut machine = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    let worker = WorkerId::new("w-1").expect("an id");
+    machine.receive(Tick(0), &worker, Message::Hello(hello), &mut Vec::new());
+    let keys: Vec<&str> = machine.catalogue().keys().map(|key| &**key).collect();
+    assert_eq!(keys, ["noop"]);
+}
+
+#[test]
+fn a_team_pauses_its_part_of_a_queue() {
+    let epoch = Epoch { instance: 1, number: 1 };
+    let mut machine = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    let worker = worker_of(&mut machine, "both-1", &["red", "blue"]);
+    let mut effects = Vec::new();
+    machine.pause_queue(Tick(1), "red/default", &mut effects).expect("a known queue");
+    machine.submit(Tick(1), of_team(1, "red"), &mut effects).expect("accepted");
+    assert_eq!(grantees(&effects), [""; 0]);
+    machine.submit(Tick(1), of_team(2, "blue"), &mut effects).expect("accepted");
+    assert_eq!(grantees(&effects), ["both-1"]);
+    let queues = machine.queues();
+    let [queue] = &queues[..] else { panic!("{queues:?}") };
+    assert_eq!((queue.paused_at, queue.paused_of_teams.len()), (None, 1), "{queue:?}");
+    let fence = granted(&effects);
+    let outcome = Outcome::Succeeded(Json::null());
+    let report =
+        Message::Result(ResultReport { fence, outcome, last_log_seq: 0, ran_us: 9, killed: false });
+    machine.receive(Tick(2), &worker, report, &mut effects);
+    effects.clear();
+    machine.receive(Tick(2), &worker, beat(2, vec![]), &mut effects);
+    assert_eq!(grantees(&effects), [""; 0], "it is paused still");
+    machine.resume_queue(Tick(3), "red/default", &mut effects).expect("a known queue");
+    assert_eq!(grantees(&effects), ["both-1"]);
+    let unknown = machine.pause_queue(Tick(3), "red/other", &mut effects).expect_err("unknown");
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
-use super::visible::VisibleRoutes;
+use super::visible::{VisibleRoutes, name_in, routes};
 use super::{FROM, of_ids, select};
 use crate::damage::Damage;
 use crate::error::Result;
@@ -93,10 +93,10 @@ pub(crate) fn executions(
     if options.parent.is_some() || options.requested_by.is_some() {
         // Either filter leaves few rows.
         let index = if options.parent.is_some() { "children" } else { "requested" };
-        let visible = condition(seen, 9);
+        let (visible, name) = (condition(seen, 9), name_in("r.action"));
         let sql = format!(
             "SELECT {COLUMNS} FROM executions AS e INDEXED BY {index} JOIN routes AS r ON r.route = e.route \
-             WHERE {within} AND (?5 IS NULL OR r.action = ?5) AND (?6 IS NULL OR r.queue = ?6) \
+             WHERE {within} AND (?5 IS NULL OR r.action = ?5 OR {name} = ?5) AND (?6 IS NULL OR r.queue = ?6) \
              AND e.state IN ({codes}) AND {visible} AND {} ORDER BY e.id DESC",
             match (&options.parent, &options.requested_by) {
                 (Some(_), Some(_)) => "e.parent = ?7 AND e.requested_by = ?8",
@@ -126,11 +126,7 @@ pub(crate) fn executions(
     }
     // With any filters, the rows are ranges of one index, each in the order of ids. The newest of
     // each range are merged.
-    let mut routes = connection.prepare_cached(
-        "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
-    )?;
-    let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
-    let mut routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
+    let mut routes = routes(connection, options)?;
     routes.retain(|route| seen.is_none_or(|seen| seen.may_show(*route)));
     let visible = condition(seen, 8);
     // Without a time filter, the index alone answers.

@@ -12,7 +12,7 @@ use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId};
 
 use super::lists::{ID_TO_ACCEPTANCE_MILLIS, SPARE, Stretch, made_at};
-use super::visible::VisibleRoutes;
+use super::visible::{VisibleRoutes, routes};
 use super::{FROM, of_ids, select};
 use crate::damage::Damage;
 use crate::error::Result;
@@ -81,11 +81,7 @@ impl<'a> Filter<'a> {
         let routes = if options.action.is_none() && options.queue.is_none() {
             None
         } else {
-            let sql = "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)";
-            let mut routes = connection.prepare_cached(sql)?;
-            let routes =
-                routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
-            Some(routes.collect::<rusqlite::Result<_>>()?)
+            Some(routes(connection, options)?)
         };
         let mut all_pages = options.clone();
         all_pages.before = None;

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use tinpot_core::store::ListOptions;
 use tinpot_core::{DEFAULT_TEAM, Execution, ExecutionId, Json, Visible};
 
@@ -35,8 +35,13 @@ impl VisibleRoutes {
         let mut routes = connection.prepare_cached("SELECT route, queue, action FROM routes")?;
         let mut rows = routes.query([])?;
         while let Some(row) = rows.next()? {
-            let (route, queue, action): (i64, String, String) =
+            let (route, queue, key): (i64, String, String) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
+            let name = match &team {
+                Some(team) => key.strip_prefix(team.as_str()).and_then(|key| key.strip_prefix('/')),
+                None => Some(key.as_str()),
+            };
+            let Some(action) = name else { continue };
             let mut probe = Execution::new(ExecutionId::from_u128(0), action, Json::empty_object());
             probe.queue = queue.into();
             probe.team = visible.team.clone();
@@ -91,6 +96,21 @@ impl VisibleRoutes {
             }
         }
     }
+}
+
+/// Returns the expression of the name in the key of an action, of any team. Names have no slash.
+pub(super) fn name_in(key: &str) -> String {
+    format!("substr({key}, instr({key}, '/') + 1)")
+}
+
+/// Returns the pairs of queue and action of a list, of all teams.
+pub(super) fn routes(connection: &Connection, options: &ListOptions) -> Result<Vec<i64>> {
+    let mut routes = connection.prepare_cached(&format!(
+        "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1 OR {} = ?1) AND (?2 IS NULL OR queue = ?2)",
+        name_in("action")
+    ))?;
+    let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
+    Ok(routes.collect::<rusqlite::Result<_>>()?)
 }
 
 fn shows(visible: &Visible, execution: &Execution) -> bool {

@@ -1,4 +1,4 @@
-//! Pairs of queue and action, and their numbers: the table `routes`.
+//! Pairs of queue and key of an action, and their numbers: the table `routes`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,8 +55,10 @@ impl QueueActions {
         Ok(route)
     }
 
+    /// Returns the name of the action of a pair, of whatever team.
     pub(super) fn action(&self, route: i64) -> &str {
-        self.actions.get(&route).map_or("", |action| action)
+        let key = self.actions.get(&route).map_or("", |action| &**action);
+        key.split_once('/').map_or(key, |(_, name)| name)
     }
 
     /// Ends the transaction after the database has confirmed it.

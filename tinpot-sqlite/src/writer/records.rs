@@ -84,7 +84,8 @@ impl Records {
         }
         let Self { cache, queue_actions, next_row, .. } = self;
         cache.apply(batch, at, |execution| -> Result<Row> {
-            let route = queue_actions.number(connection, &execution.queue, &execution.action)?;
+            let action = execution.action_key();
+            let route = queue_actions.number(connection, &execution.queue, &action)?;
             let row = *next_row;
             *next_row += 1;
             Ok(Row { row, route, stored: None, tail: Some(Tail::default()) })
@@ -203,7 +204,7 @@ fn write_setting(connection: &Connection, transition: &Transition) -> Result<()>
             let text = Json::serialize(&**action)?;
             let sql = "INSERT INTO actions (name, action) VALUES (?1, ?2) \
                        ON CONFLICT (name) DO UPDATE SET action = excluded.action";
-            connection.prepare_cached(sql)?.execute([&action.name, text.as_str()])?;
+            connection.prepare_cached(sql)?.execute([&*action.key(), text.as_str()])?;
         }
         Transition::Pause { queue, since } => {
             let sql = "INSERT INTO paused_queues (queue, since) VALUES (?1, ?2) \

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::access::{Caller, Decision, Right};
 use crate::coordinator::Shared;
-use crate::coordinator::submit::unknown_action;
+use crate::coordinator::submit::{find_action, unknown_action};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Owner;
-use crate::model::visible::{DEFAULT_TEAM, Target};
+use crate::model::visible::Target;
 use crate::protocol::{Catalogue, CatalogueEntry, PendingCall};
 
 /// Checks a call of an action, whose root is `owner`: today's rights of the caller count. Without a
@@ -36,7 +36,9 @@ pub(super) fn may_run(
     action: &str,
     queue: Option<&str>,
 ) -> Result<()> {
-    let Some(entry) = catalogue.get(action) else { return Err(unknown_action(action)) };
+    let Some((_, entry)) = find_action(catalogue, &caller.team, action) else {
+        return Err(unknown_action(action));
+    };
     let own_queue = &*entry.action.queue;
     let run = || format!("run action {action:?}");
     match shared.decide(caller, Right::Run, &target_of(entry), run) {
@@ -84,15 +86,16 @@ impl Shared {
     }
 }
 
-/// Returns the target that an action is. Actions belong to the default team.
+/// Returns the target that an action is.
 pub(super) fn target_of(entry: &CatalogueEntry) -> Target<'_> {
     let action = &entry.action;
     let group = Some(&*action.group);
-    Target::team(DEFAULT_TEAM).action(&action.name).group(group).queue(&action.queue)
+    Target::team(action.team_name()).action(&action.name).group(group).queue(&action.queue)
 }
 
-pub(super) fn group_of<'a>(catalogue: &'a Catalogue, action: &str) -> Option<&'a str> {
-    catalogue.get(action).map(|entry| &*entry.action.group)
+/// Returns the group of an action of a team, if it is known.
+pub(super) fn group_of<'a>(catalogue: &'a Catalogue, team: &str, action: &str) -> Option<&'a str> {
+    find_action(catalogue, team, action).map(|(_, entry)| &*entry.action.group)
 }
 
 pub(super) fn forbidden(caller: &Caller, what: &str) -> Error {

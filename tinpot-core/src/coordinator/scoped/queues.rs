@@ -1,6 +1,6 @@
 //! The queues, as one caller may see and pause them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::checks::forbidden;
@@ -13,7 +13,7 @@ use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::visible::Target;
-use crate::protocol::QueueInfo;
+use crate::protocol::{QueueInfo, unknown_queue};
 
 /// The counts of the executions in a queue that a caller may read.
 #[derive(Debug, Default)]
@@ -50,7 +50,40 @@ impl Scoped {
         let mut queues = self.coordinator.queues().await?;
         queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(&queue.name)));
         self.count_visible(&mut queues, None).await?;
+        if self.shared().has_teams {
+            self.retain_own(&mut queues).await?;
+        }
         Ok(queues)
+    }
+
+    /// Retains the queues of the caller's team: those that its actions and workers name, in which
+    /// executions wait, or which it has paused.
+    async fn retain_own(&self, queues: &mut Vec<QueueInfo>) -> Result<()> {
+        let (catalogue, workers) = (self.catalogue(), self.visible_workers().await?);
+        let of_actions = catalogue.values().map(|entry| &entry.action.queue);
+        let of_workers = workers.iter().flat_map(|worker| &worker.queues);
+        let named: HashSet<&str> = of_actions.chain(of_workers).map(String::as_str).collect();
+        queues.retain_mut(|queue| {
+            let paused = std::mem::take(&mut queue.paused_of_teams);
+            let paused = paused.get(&self.caller.team).copied();
+            let counted = queue.waiting + queue.granted + queue.delayed;
+            let is_own = named.contains(&*queue.name) || counted > 0 || paused.is_some();
+            queue.paused_at = queue.paused_at.or(paused);
+            is_own
+        });
+        Ok(())
+    }
+
+    /// Pauses or resumes the part of a queue that is of the caller's team.
+    async fn set_part_paused(&self, queue: &str, paused: bool) -> Result<QueueInfo> {
+        let find = async || {
+            let mut queues = self.queues().await?.into_iter();
+            queues.find(|known| *known.name == *queue).ok_or_else(|| unknown_queue(queue))
+        };
+        find().await?;
+        let part = format!("{}/{queue}", self.caller.team);
+        self.coordinator.set_part_paused(&part, paused).await?;
+        find().await
     }
 
     /// Replaces the counts of queues by those of what the caller may see.
@@ -90,7 +123,8 @@ impl Scoped {
         Target::team(&self.caller.team).queue(name)
     }
 
-    /// Pauses a queue, as [`Coordinator::pause_queue`](crate::Coordinator::pause_queue) does.
+    /// Pauses a queue, as [`Coordinator::pause_queue`](crate::Coordinator::pause_queue) does. Of
+    /// several teams, each pauses what is its own.
     ///
     /// # Errors
     /// `NotFound` if the queue is unknown or hidden; `Forbidden` if the caller may not pause it;
@@ -98,7 +132,10 @@ impl Scoped {
     pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.may_pause(queue)?;
         let note = self.note("queue.pause", Object::Queue(queue.into()), Particulars::None);
-        let paused = self.coordinator.pause_queue(queue).await;
+        let paused = match self.shared().has_teams {
+            true => self.set_part_paused(queue, true).await,
+            false => self.coordinator.pause_queue(queue).await,
+        };
         trail::ended(note, &paused);
         self.counted(paused?).await
     }
@@ -110,7 +147,10 @@ impl Scoped {
     pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.may_pause(queue)?;
         let note = self.note("queue.resume", Object::Queue(queue.into()), Particulars::None);
-        let resumed = self.coordinator.resume_queue(queue).await;
+        let resumed = match self.shared().has_teams {
+            true => self.set_part_paused(queue, false).await,
+            false => self.coordinator.resume_queue(queue).await,
+        };
         trail::ended(note, &resumed);
         self.counted(resumed?).await
     }
@@ -126,7 +166,7 @@ impl Scoped {
         match self.decide(Right::PauseQueue, &self.queue(queue), act) {
             Decision::Allow => Ok(()),
             Decision::Deny => Err(forbidden(&self.caller, &act())),
-            Decision::Hide => Err(crate::protocol::unknown_queue(queue)),
+            Decision::Hide => Err(unknown_queue(queue)),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Sight {
     policy: Arc<dyn Policy>,
     caller: Arc<Caller>,
     catalogue: watch::Receiver<Arc<Catalogue>>,
+    /// True if the store has executions of other teams.
+    has_teams: bool,
     revision: Watcher<u64>,
     known: Arc<Mutex<(u64, Arc<Visible>)>>,
 }
@@ -31,10 +33,12 @@ impl Sight {
         policy: Arc<dyn Policy>,
         caller: Arc<Caller>,
         catalogue: watch::Receiver<Arc<Catalogue>>,
+        has_teams: bool,
     ) -> Self {
         let revision = policy.revision();
         let known = (revision.current(), Arc::new(policy.visible(&caller)));
-        Self { policy, caller, catalogue, revision, known: Arc::new(Mutex::new(known)) }
+        let known = Arc::new(Mutex::new(known));
+        Self { policy, caller, catalogue, has_teams, revision, known }
     }
 
     fn visible(&self) -> Arc<Visible> {
@@ -53,7 +57,8 @@ impl Sight {
             return *visible.team == *execution.team_name();
         }
         let catalogue = self.catalogue.borrow().clone();
-        visible.shows(&execution.target(group_of(&catalogue, &execution.action)))
+        let group = group_of(&catalogue, execution.team_name(), &execution.action);
+        visible.shows(&execution.target(group))
     }
 
     /// Returns true if the caller may know that the execution has called the action. The queue of the
@@ -61,17 +66,22 @@ impl Sight {
     pub fn shows_call(&self, parent: &Execution, action: &str) -> bool {
         let visible = self.visible();
         let catalogue = self.catalogue.borrow().clone();
-        let mut target = parent.target(group_of(&catalogue, action));
+        let mut target = parent.target(group_of(&catalogue, parent.team_name(), action));
         target.action = Some(action);
         target.queue = None;
         visible.shows(&target)
     }
 
-    /// Returns true if the caller may read everything: all executions of the default team, to which
-    /// all actions belong.
+    /// Returns true if the caller may read everything there is: all executions of the default team,
+    /// if there are no other teams.
     pub fn is_everything(&self) -> bool {
         let visible = self.visible();
-        visible.is_everything() && *visible.team == *DEFAULT_TEAM
+        !self.has_teams && visible.is_everything() && *visible.team == *DEFAULT_TEAM
+    }
+
+    /// Returns true if the caller may read all executions of its team, which is one of several.
+    pub(super) fn is_whole_team(&self) -> bool {
+        self.has_teams && self.visible().is_everything()
     }
 
     /// Waits until the caller may not read the execution any more.
@@ -106,6 +116,7 @@ impl Sight {
                 let groups = std::mem::replace(&mut part.groups, Names::any());
                 let entries = catalogue.values().map(|entry| &entry.action);
                 let names: BTreeSet<&str> = entries
+                    .filter(|action| *action.team_name() == *visible.team)
                     .filter(|action| groups.has(&action.group))
                     .map(|action| &*action.name)
                     .collect();

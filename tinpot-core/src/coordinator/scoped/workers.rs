@@ -1,6 +1,7 @@
 //! The workers, as one caller may see and drain them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
@@ -10,8 +11,8 @@ use crate::access::{Decision, Right};
 use crate::coordinator::trail::{self, Object, Particulars};
 use crate::model::error::Result;
 use crate::model::id::WorkerId;
-use crate::model::visible::Target;
-use crate::protocol::{WorkerInfo, unknown_worker};
+use crate::model::visible::{Target, team_of_key};
+use crate::protocol::{Catalogue, WorkerInfo, unknown_worker};
 
 impl Scoped {
     /// Returns the live workers that the caller may see, with the actions and executions among
@@ -26,13 +27,18 @@ impl Scoped {
             return Ok(workers);
         }
         for worker in &mut workers {
+            let is_own = sight.is_whole_team() && *worker.teams == [self.caller.team.clone()];
             worker
                 .groups
                 .retain(|group| catalogue.values().any(|entry| *entry.action.group == **group));
             worker.queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(queue)));
-            worker.actions.retain(|action| catalogue.contains_key(action));
+            worker.actions = self.names_of(&worker.actions, &catalogue);
+            // The others are not for this caller to know.
+            worker.teams = vec![self.caller.team.clone()];
             // They quote the code of actions.
-            worker.load_errors.clear();
+            if !is_own {
+                worker.load_errors.clear();
+            }
             let read = stream::iter(worker.executions.clone()).filter_map(|id| {
                 let sight = &sight;
                 async move {
@@ -47,6 +53,13 @@ impl Scoped {
         Ok(workers)
     }
 
+    /// Returns the names of the actions among these keys that are in the caller's catalogue.
+    fn names_of(&self, keys: &[Arc<str>], catalogue: &Catalogue) -> Vec<Arc<str>> {
+        let of_team = keys.iter().filter(|key| *team_of_key(key) == *self.caller.team);
+        let names = of_team.map(|key| key.split_once('/').map_or(&**key, |(_, name)| name));
+        names.filter_map(|name| Some(catalogue.get_key_value(name)?.0.clone())).collect()
+    }
+
     /// Returns the live workers that the caller may see, with everything that they have.
     pub(super) async fn visible_workers(&self) -> Result<Vec<WorkerInfo>> {
         if !self.allows(Right::SeeWorker, &Target::team(&self.caller.team)) {
@@ -56,6 +69,7 @@ impl Scoped {
         if self.sight().is_everything() {
             return Ok(workers);
         }
+        workers.retain(|worker| worker.teams.contains(&self.caller.team));
         let catalogue = self.catalogue();
         let groups: BTreeSet<&str> = catalogue.values().map(|entry| &*entry.action.group).collect();
         // A worker without queues or groups serves all of them.
@@ -83,11 +97,22 @@ impl Scoped {
         if decision != Decision::Allow {
             self.shared().refused(&self.caller, decision, act);
         }
-        if decision == Decision::Hide || workers.iter().all(|seen| seen.id != *worker) {
+        let found = workers.iter().find(|seen| seen.id == *worker);
+        let Some(found) = found.filter(|_| decision != Decision::Hide) else {
             return Err(unknown_worker(worker));
-        }
+        };
         if decision == Decision::Deny {
             return Err(forbidden(&self.caller, &act()));
+        }
+        // It ends for all teams that it serves, so the right is needed in each of them.
+        let drains = |team: &Arc<str>| {
+            let caller = (*self.caller).clone().team(team.clone());
+            let target = Target::team(team);
+            self.shared().policy.decide(&caller, Right::DrainWorker, &target) == Decision::Allow
+        };
+        if !found.teams.iter().all(drains) {
+            self.shared().refused(&self.caller, Decision::Hide, act);
+            return Err(unknown_worker(worker));
         }
         let note =
             self.note("worker.drain", Object::Worker(worker.as_str().into()), Particulars::None);

@@ -24,7 +24,7 @@ impl CoordinatorMachine {
         }
         self.version += 1;
         self.actions.begin_standings();
-        let (mut offers, mut blank, mut blank_queues) = (0, false, HashSet::new());
+        let (mut offers, mut blank, mut blank_queues) = (0, HashSet::new(), HashSet::new());
         for worker in self.workers.values() {
             offers += 1 + worker.actions.len() + worker.withheld.len();
             let (stays, silent) = (worker.slots > 0 && !worker.draining, worker.silent);
@@ -42,11 +42,17 @@ impl CoordinatorMachine {
             // A worker that offers nothing may have any action: the coordinator may have been
             // restarted since it offered some.
             if worker.is_blank() {
-                blank |= worker.queues.is_empty();
-                blank_queues.extend(worker.queues.iter().map(String::as_str));
+                for team in worker.team_names() {
+                    if worker.queues.is_empty() {
+                        blank.insert(team);
+                    }
+                    blank_queues.extend(worker.queues.iter().map(|queue| (team, queue.as_str())));
+                }
             }
         }
-        self.actions.end_standings(|queue| blank || blank_queues.contains(queue));
+        self.actions.end_standings(|team, queue| {
+            blank.contains(team) || blank_queues.contains(&(team, queue))
+        });
         if offers > OFFERS_AT_ONCE {
             self.refresh_at = now + PAUSE_PER_OFFER * u32::try_from(offers).unwrap_or(u32::MAX);
         }

@@ -98,7 +98,8 @@ impl CatalogueEntry {
     }
 }
 
-/// All actions that were ever offered, by name.
+/// All actions that were ever offered, by their [keys](Action::key): names, with `team/` in front of
+/// those of other teams than the default team.
 pub type Catalogue = BTreeMap<Arc<str>, CatalogueEntry>;
 
 #[derive(Debug, Default)]
@@ -130,18 +131,18 @@ impl KnownActions {
         let mut left_out = 0_usize;
         self.hellos += 1;
         for action in actions {
-            let hello = self.hellos;
-            let same = self.entries.get_mut(action.name.as_str()).is_some_and(|entry| {
+            let (hello, key) = (self.hellos, action.key());
+            let same = self.entries.get_mut(&key).is_some_and(|entry| {
                 entry.offered = hello;
                 entry.action == *action
             });
-            let name = match self.entries.get_key_value(action.name.as_str()) {
+            let name = match self.entries.get_key_value(&key) {
                 Some((name, _)) if same => {
                     names.push(name.clone());
                     continue;
                 }
                 Some((name, _)) => name.clone(),
-                None => Arc::from(action.name.as_str()),
+                None => key,
             };
             let bytes = size_bytes(action);
             let before = self.entries.get(&name).map_or(0, |entry| entry.bytes);
@@ -232,10 +233,11 @@ impl KnownActions {
     }
 
     /// Updates the availability of all actions. `may_have` returns true if a worker that cannot
-    /// start anything may have the actions of this queue.
-    pub(super) fn end_standings(&mut self, may_have: impl Fn(&str) -> bool) {
+    /// start anything may have the actions of this team and queue.
+    pub(super) fn end_standings(&mut self, may_have: impl Fn(&str, &str) -> bool) {
         for entry in self.entries.values_mut() {
-            if entry.standing == Standing::NotOffered && may_have(&entry.action.queue) {
+            let Action { queue, .. } = &*entry.action;
+            if entry.standing == Standing::NotOffered && may_have(entry.action.team_name(), queue) {
                 entry.standing = Standing::NotStartable;
             }
             entry.unavailable = entry.standing.why_not();

@@ -15,6 +15,7 @@ use crate::model::outcome::Outcome;
 use crate::model::page::{QueueOrder, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::visible::team_of_key;
 use crate::protocol::tick::Tick;
 
 /// The order of waiting executions: the lowest rank first, then the order of acceptance, which is
@@ -126,7 +127,7 @@ impl CoordinatorMachine {
 
     fn lane(&mut self, execution: &Execution) -> &mut super::queue_head::Window<WaitingKey> {
         let queue = self.waiting.entry(execution.queue.clone()).or_default();
-        queue.entry(execution.action.clone()).or_default()
+        queue.entry(execution.action_key()).or_default()
     }
 
     /// Arms the timers of an execution that waits in memory.
@@ -197,11 +198,12 @@ impl CoordinatorMachine {
             return;
         }
         let Some(actions) = self.waiting.get_mut(&execution.queue) else { return };
-        let Some(lane) = actions.get(&execution.action) else { return };
+        let action = execution.action_key();
+        let Some(lane) = actions.get(&action) else { return };
         if lane.runs_low(max) {
-            self.wanted.insert(Wanted::Ready(execution.queue.clone(), execution.action.clone()));
+            self.wanted.insert(Wanted::Ready(execution.queue.clone(), action));
         } else if lane.is_empty() {
-            actions.remove(&execution.action);
+            actions.remove(&action);
             if actions.is_empty() {
                 self.waiting.remove(&execution.queue);
             }
@@ -214,7 +216,8 @@ impl CoordinatorMachine {
         let max = self.config.queue_window;
         for (queue, actions) in &self.waiting {
             for (action, lane) in actions {
-                if lane.runs_low(max) && !self.is_paused(queue) && served(queue, action) {
+                let is_paused = self.is_paused(queue, team_of_key(action));
+                if lane.runs_low(max) && !is_paused && served(queue, action) {
                     self.wanted.insert(Wanted::Ready(queue.clone(), action.clone()));
                 }
             }

@@ -58,6 +58,8 @@ pub struct QueueInfo {
     pub workers: usize,
     /// The time at which the queue was paused, if it is.
     pub paused_at: Option<Timestamp>,
+    /// The teams that have paused their part of the queue, and when.
+    pub paused_of_teams: BTreeMap<Arc<str>, Timestamp>,
     /// The time of acceptance of the oldest waiting execution in memory. The first ones of each
     /// action are in memory.
     pub oldest_accepted_at: Option<Timestamp>,
@@ -88,6 +90,7 @@ impl CoordinatorMachine {
             let serves = |worker: &&WorkerEntry| worker.introduced && worker.serves(&name);
             let workers = self.workers.values().filter(serves).count();
             let paused_at = self.paused.get(&name).copied();
+            let paused_of_teams = self.paused_of_teams.get(&name).cloned().unwrap_or_default();
             let oldest = oldest.get(&name).and_then(|id| self.active.get(id));
             let oldest_accepted_at = oldest.map(|active| active.execution.accepted_at);
             let reason = self.why_waits(&name, waiting, delayed);
@@ -98,6 +101,7 @@ impl CoordinatorMachine {
                 delayed,
                 workers,
                 paused_at,
+                paused_of_teams,
                 oldest_accepted_at,
                 reason,
             }
@@ -108,7 +112,7 @@ impl CoordinatorMachine {
     pub(super) fn queue_names(&self) -> BTreeSet<Arc<str>> {
         let mut names: BTreeSet<Arc<str>> = self.waiting.keys().cloned().collect();
         names.extend(self.delayed_in.keys().cloned());
-        names.extend(self.paused.keys().cloned());
+        names.extend(self.paused.keys().chain(self.paused_of_teams.keys()).cloned());
         let offered = self.actions.entries().values().map(|entry| entry.action.queue.as_str());
         names.extend(offered.map(Arc::from));
         let served = self.workers.values().flat_map(|worker| &worker.queues);
@@ -144,8 +148,11 @@ impl CoordinatorMachine {
         if !matches!(active.state, ActiveState::Waiting) {
             return None;
         }
-        let (queue, action) = (&active.execution.queue, &active.execution.action);
-        Some(match self.obstacle(queue, &[(action, active.is_secret())]) {
+        let (queue, action) = (&active.execution.queue, active.execution.action_key());
+        if self.is_paused(queue, active.execution.team_name()) {
+            return Some(Obstacle::Paused.to_string());
+        }
+        Some(match self.obstacle(queue, &[(&action, active.is_secret())]) {
             Obstacle::Withheld(..) => "the workers of its queue cannot start the action".to_owned(),
             Obstacle::Missing(_) => "no live worker of its queue offers the action".to_owned(),
             Obstacle::Plain(_) => format!("it has secret parameters: {PLAIN}"),
@@ -157,7 +164,7 @@ impl CoordinatorMachine {
         if waiting + delayed == 0 {
             return None;
         }
-        if waiting == 0 && !self.is_paused(queue) {
+        if waiting == 0 && !self.paused.contains_key(queue) {
             return Some("all waiting executions are delayed or wait for a retry".to_owned());
         }
         let lanes = self.waiting.get(queue);
@@ -169,7 +176,7 @@ impl CoordinatorMachine {
     /// Returns the reason why the first executions of these actions wait. If true stands beside an
     /// action, its execution has secret parameters.
     fn obstacle<'a>(&'a self, queue: &str, actions: &[(&'a Arc<str>, bool)]) -> Obstacle<'a> {
-        if self.is_paused(queue) {
+        if self.paused.contains_key(queue) {
             return Obstacle::Paused;
         }
         let serving: Vec<&WorkerEntry> = self

@@ -29,7 +29,7 @@ impl CoordinatorMachine {
         self.set_time(now, time);
         self.longest_lease = opened.longest_lease;
         self.actions.remember(&opened.actions);
-        self.paused = opened.paused.into_iter().collect();
+        self.restore_paused(opened.paused);
         self.version += 1;
         for count in opened.waiting {
             self.unfinished += (count.ready + count.delayed) as usize;
@@ -79,7 +79,7 @@ impl CoordinatorMachine {
         });
         self.granted.insert(fence, id);
         self.children.inherit(fence);
-        let action = active.execution.action.clone();
+        let action = active.execution.action_key();
         self.active.insert(id, active);
         let lease = self.longest_lease.max(self.config.coordinator_lease);
         let worker = self.worker_entry(now, &attempt.worker);

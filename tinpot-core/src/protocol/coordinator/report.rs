@@ -136,7 +136,7 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some((id, _)) = self.held_by(from, reject.fence) else { return };
-        let action = self.active.get(&id).map(|active| active.execution.action.clone());
+        let action = self.active.get(&id).map(|active| active.execution.action_key());
         if let (Some(worker), Some(action)) = (self.workers.get_mut(from), action) {
             match reject.why {
                 RejectReason::UnknownAction => {
@@ -189,7 +189,7 @@ impl CoordinatorMachine {
         if let Some(active) = self.active.get(&execution)
             && matches!(report.outcome, Outcome::Succeeded(_) | Outcome::Failed(_))
         {
-            self.actions.took(&active.execution.action, ran_us);
+            self.actions.took(&active.execution.action_key(), ran_us);
         }
         self.settle_without_fill(fence, from);
         let (ran, log_end) = (Duration::from_micros(ran_us), report.last_log_seq);

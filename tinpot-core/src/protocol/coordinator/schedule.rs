@@ -11,6 +11,7 @@ use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
 use crate::model::transition::Transition;
+use crate::model::visible::team_of_key;
 use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
 
@@ -48,11 +49,11 @@ impl CoordinatorMachine {
     pub(super) fn place(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let Some(active) = self.active.get(&id) else { return };
         let execution = &active.execution;
-        if self.is_paused(&execution.queue) {
+        if self.is_paused(&execution.queue, execution.team_name()) {
             return;
         }
-        let lane =
-            self.waiting.get(&execution.queue).and_then(|actions| actions.get(&execution.action));
+        let action = execution.action_key();
+        let lane = self.waiting.get(&execution.queue).and_then(|actions| actions.get(&action));
         let is = |key: Option<super::WaitingKey>| key.is_some_and(|key| key.1 == id);
         let is_first = is(lane.and_then(Window::first));
         if !is_first && !is(lane.and_then(Window::first_without_secrets)) {
@@ -64,8 +65,8 @@ impl CoordinatorMachine {
             let is_next = if worker.plain { !is_secret } else { is_first };
             is_next
                 && worker.serves(&execution.queue)
-                && worker.actions.contains(&execution.action)
-                && self.has_room(worker, &execution.action)
+                && worker.actions.contains(&action)
+                && self.has_room(worker, &action)
                 && worker.load.may_take(execution.rank())
         });
         let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.load.in_slots() as i64;
@@ -109,11 +110,13 @@ impl CoordinatorMachine {
 
     fn next_for(&self, id: &WorkerId) -> Option<ExecutionId> {
         let worker = self.workers.get(id)?;
-        let serves = |queue: &str| worker.serves(queue) && !self.is_paused(queue);
-        let queues = self.waiting.iter().filter(|(queue, _)| serves(queue));
+        let queues = self.waiting.iter().filter(|(queue, _)| worker.serves(queue));
         let able = queues
-            .flat_map(|(_, actions)| actions)
-            .filter(|(action, _)| worker.actions.contains(*action));
+            .flat_map(|(queue, actions)| actions.iter().map(move |lane| (queue, lane)))
+            .filter(|(queue, (action, _))| {
+                worker.actions.contains(*action) && !self.is_paused(queue, team_of_key(action))
+            })
+            .map(|(_, lane)| lane);
         let first = able
             .filter(|(action, _)| self.has_room(worker, action))
             .filter_map(|(_, keys)| match worker.plain {
@@ -165,9 +168,10 @@ impl CoordinatorMachine {
             worker: worker.clone(),
             lease: self.config.coordinator_lease,
         }));
-        let long = self.ahead(&active.execution.action).is_none();
+        let action = active.execution.action_key();
+        let long = self.ahead(&action).is_none();
         if let Some(entry) = self.workers.get_mut(worker) {
-            entry.load.insert(fence, id, &active.execution.action);
+            entry.load.insert(fence, id, &action);
             if long {
                 entry.load.long.insert(fence);
             }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::introduction::{ACTIONS, DEAD, HelloRate, cut_problems, said_bytes};
 use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
-use crate::model::action::LoadError;
+use crate::model::action::{Action, LoadError};
 use crate::model::address::Address;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::visible::DEFAULT_TEAM;
 use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsThere};
 use crate::protocol::tick::Tick;
 use crate::refusals::Refusal;
@@ -25,6 +26,8 @@ pub(super) struct WorkerEntry {
     pub(super) name: String,
     pub(super) queues: BTreeSet<String>,
     pub(super) groups: Vec<String>,
+    /// The teams that its actions belong to; empty for the default team.
+    teams: Vec<Arc<str>>,
     pub(super) slots: u32,
     pub(super) actions: BTreeSet<Arc<str>>,
     /// The actions that the worker has, and does not offer because it cannot start them.
@@ -96,9 +99,11 @@ pub struct WorkerInfo {
     pub queues: Vec<String>,
     /// The groups that the worker is limited to; empty means all.
     pub groups: Vec<String>,
+    /// The teams that the worker's actions belong to.
+    pub teams: Vec<Arc<str>>,
     /// The number of attempts that the worker runs at once.
     pub slots: u32,
-    /// The names of the worker's actions.
+    /// The [keys](crate::Action::key) of the worker's actions.
     pub actions: Vec<Arc<str>>,
     /// The load errors of the worker.
     pub load_errors: Vec<LoadError>,
@@ -147,6 +152,22 @@ const BEATS_OF_THE_DEAD: u32 = 3;
 /// The maximum length of a stored version, in characters.
 const VERSION_CHARS: usize = 64;
 
+/// Returns the actions that a worker of these teams offers, each once for every team.
+fn of_teams(mut offered: Vec<Arc<Action>>, teams: &[Arc<str>]) -> Vec<Arc<Action>> {
+    if teams.is_empty() {
+        for action in offered.iter_mut().filter(|action| !action.team.is_empty()) {
+            Arc::make_mut(action).team.clear();
+        }
+        return offered;
+    }
+    let of_team = |action: &Arc<Action>, team: &Arc<str>| {
+        let team = if **team == *DEFAULT_TEAM { "" } else { &**team };
+        Arc::new(Action { team: team.to_owned(), ..(**action).clone() })
+    };
+    let every = |action| teams.iter().map(move |team| of_team(action, team));
+    offered.iter().flat_map(every).collect()
+}
+
 fn shortened(version: &str) -> String {
     version.chars().filter(|character| !character.is_control()).take(VERSION_CHARS).collect()
 }
@@ -167,6 +188,12 @@ impl WorkerEntry {
     pub(super) fn why_withheld(&self) -> Option<&str> {
         let blocking = self.load_errors.iter().find(|problem| problem.blocking)?;
         blocking.message.lines().next()
+    }
+
+    /// Returns the teams that its actions belong to.
+    pub(super) fn team_names(&self) -> impl Iterator<Item = &str> {
+        let default = self.teams.is_empty().then_some(DEFAULT_TEAM);
+        self.teams.iter().map(|team| &**team).chain(default)
     }
 
     pub(super) fn serves(&self, queue: &str) -> bool {
@@ -193,6 +220,7 @@ impl CoordinatorMachine {
             name: worker.name.clone(),
             queues: worker.queues.iter().cloned().collect(),
             groups: worker.groups.clone(),
+            teams: worker.team_names().map(Arc::from).collect(),
             slots: worker.slots,
             actions: worker.actions.iter().cloned().collect(),
             load_errors: worker.load_errors.clone(),
@@ -239,6 +267,7 @@ impl CoordinatorMachine {
                 name: id.to_string(),
                 queues: BTreeSet::new(),
                 groups: Vec::new(),
+                teams: Vec::new(),
                 slots: 0,
                 actions: BTreeSet::new(),
                 withheld: BTreeSet::new(),
@@ -295,12 +324,11 @@ impl CoordinatorMachine {
         }
         let mut news = Vec::new();
         let mut problems = hello.offer.load_errors;
-        let actions = self.actions.offer(&hello.offer.actions, &mut news, &mut problems);
+        let offered = of_teams(hello.offer.actions, &hello.teams);
+        let actions = self.actions.offer(&offered, &mut news, &mut problems);
         cut_problems(&mut problems);
-        let limit = |action: &Arc<crate::Action>| {
-            Some((Arc::from(action.name.as_str()), action.concurrency?))
-        };
-        let limits = hello.offer.actions.iter().filter_map(limit);
+        let limit = |action: &Arc<Action>| Some((action.key(), action.concurrency?));
+        let limits = offered.iter().filter_map(limit);
         let news = news.into_iter().map(Transition::Offer).map(CoordinatorEffect::Persist);
         out.extend(news);
         let worker = self.worker_entry(now, from);
@@ -309,6 +337,7 @@ impl CoordinatorMachine {
         worker.name = hello.name;
         worker.queues = hello.queues.into_iter().collect();
         worker.groups = hello.groups;
+        worker.teams = hello.teams;
         worker.slots = hello.slots;
         let offered = std::mem::replace(&mut worker.actions, actions.into_iter().collect());
         if problems.iter().any(|problem| problem.blocking) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::handshake::KeyId;
 use super::suite::PublicKey;
 use crate::model::action::{Action, ActionSet, LoadError};
+use crate::model::visible::{DEFAULT_TEAM, action_key};
 use crate::protocol::message::Hello;
 
 /// The names and offers that workers of one enrolled key may have. `None` means no limit.
@@ -26,6 +27,8 @@ pub struct WorkerGrant {
     pub actions: Option<Vec<String>>,
     /// The maximum number of slots.
     pub slots: Option<u32>,
+    /// The teams that their actions belong to. `None` means the default team.
+    pub teams: Option<Vec<String>>,
 }
 
 /// The limits of a [`WorkerGrant`], as they are stored and sent. `None` means no limit.
@@ -46,27 +49,30 @@ pub struct WorkerLimits {
     /// The maximum number of slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// The teams that their actions belong to. `None` means the default team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teams: Option<Vec<String>>,
 }
 
 impl WorkerLimits {
     /// Limits workers to these names.
     pub fn new(names: impl Into<String>) -> Self {
-        let (queues, groups, actions, slots) = Default::default();
-        Self { names: names.into(), queues, groups, actions, slots }
+        let (queues, groups, actions, slots, teams) = Default::default();
+        Self { names: names.into(), queues, groups, actions, slots, teams }
     }
 }
 
 impl WorkerGrant {
     /// Grants what these limits allow.
     pub fn limited(key: PublicKey, limits: WorkerLimits) -> Self {
-        let WorkerLimits { names, queues, groups, actions, slots } = limits;
-        Self { key, names, queues, groups, actions, slots }
+        let WorkerLimits { names, queues, groups, actions, slots, teams } = limits;
+        Self { key, names, queues, groups, actions, slots, teams }
     }
 
     /// Grants everything to workers of these names.
     pub fn new(key: PublicKey, names: impl Into<String>) -> Self {
-        let (queues, groups, actions, slots) = Default::default();
-        Self { key, names: names.into(), queues, groups, actions, slots }
+        let (queues, groups, actions, slots, teams) = Default::default();
+        Self { key, names: names.into(), queues, groups, actions, slots, teams }
     }
 
     /// Returns true if a worker of the key may have this name.
@@ -100,16 +106,30 @@ impl WorkerGrant {
                 lacks.then(|| "the worker's key is not granted this name".to_owned())
             }
         });
+        hello.teams = self.teams.iter().flatten().map(|team| team.as_str().into()).collect();
         hello.slots = hello.slots.min(self.slots.unwrap_or(u32::MAX));
         self.covers(&hello.name)
     }
 
     /// Leaves out of a hello the actions that are known with another group or queue which the grant
     /// does not cover. Callers' rights depend on the group, so that no worker moves an action of
-    /// others.
+    /// others. `known` returns the action with a [key](Action::key).
     pub fn keep_known<'a>(&self, hello: &mut Hello, known: impl Fn(&str) -> Option<&'a Action>) {
+        let teams = hello.teams.clone();
+        match &*teams {
+            [] => self.keep_known_in(DEFAULT_TEAM, hello, &known),
+            teams => teams.iter().for_each(|team| self.keep_known_in(team, hello, &known)),
+        }
+    }
+
+    fn keep_known_in<'a>(
+        &self,
+        team: &str,
+        hello: &mut Hello,
+        known: &impl Fn(&str) -> Option<&'a Action>,
+    ) {
         leave_out(&mut hello.offer, |action| {
-            let known = known(&action.name)?;
+            let known = known(&action_key(team, &action.name))?;
             let (group, queue) = (&known.group, &known.queue);
             let is_same = (group, queue) == (&action.group, &action.queue);
             (!is_same && (lacks(&self.groups, group) || lacks(&self.queues, queue))).then(|| {

@@ -205,9 +205,9 @@ pub(super) fn removed_log(id: ExecutionId) -> Key {
     removed_logs().id(id)
 }
 
-/// The queue and the action of an execution, as the value of an index.
+/// The queue and the key of the action of an execution, as the value of an index.
 pub(super) fn names(execution: &Execution) -> Vec<u8> {
-    let Key(bytes) = Key(Vec::new()).text(&execution.queue).text(&execution.action);
+    let Key(bytes) = Key(Vec::new()).text(&execution.queue).text(&execution.action_key());
     bytes
 }
 

@@ -300,7 +300,7 @@ fn setting(transition: &Transition) -> Option<Result<KeyValueChange>> {
     let put =
         |key: keys::Key, value: Result<Vec<u8>>| Some(value.map(|value| (key.0, Some(value))));
     match transition {
-        Transition::Offer(action) => put(keys::action(&action.name), encode(&**action)),
+        Transition::Offer(action) => put(keys::action(&action.key()), encode(&**action)),
         Transition::Pause { queue, since } => {
             put(keys::paused_queue(queue), encode(&(queue, since)))
         }

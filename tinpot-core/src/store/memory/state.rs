@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) waiting: Waiting,
     granted: BTreeSet<ExecutionId>,
     pub(crate) open_logs: BTreeSet<ExecutionId>,
-    actions: BTreeMap<String, Arc<Action>>,
+    actions: BTreeMap<Arc<str>, Arc<Action>>,
     pub(crate) paused: BTreeMap<Arc<str>, Timestamp>,
     ended: VecDeque<ExecutionId>,
     /// The log text of the ended executions.
@@ -71,7 +71,7 @@ impl State {
     pub(crate) fn apply(&mut self, transition: &Transition, at: Timestamp) {
         match transition {
             Transition::Offer(action) => {
-                self.actions.insert(action.name.clone(), action.clone());
+                self.actions.insert(action.key(), action.clone());
                 return;
             }
             Transition::Pause { queue, since } => {

@@ -21,7 +21,7 @@ pub(crate) struct Waiting {
 }
 
 fn lane(execution: &Execution) -> Lane {
-    (execution.queue.clone(), execution.action.clone())
+    (execution.queue.clone(), execution.action_key())
 }
 
 impl Waiting {

@@ -285,6 +285,7 @@ impl World {
                     epoch: Some(epoch),
                     version,
                     started_at,
+                    teams: Vec::new(),
                 };
                 let beat = Beat { seq: 1, free: 9, held: Vec::new(), epoch: Some(epoch) };
                 (id.clone(), vec![Message::Hello(hello), Message::Beat(beat)])

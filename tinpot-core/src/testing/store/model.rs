@@ -238,7 +238,10 @@ impl<R: Reopen> Pair<R> {
         let order = match self.below(3) {
             0 => QueueOrder::Ready {
                 queue: format!("queue {}", self.below(2)).into(),
-                action: format!("act {}", self.below(3)).into(),
+                action: {
+                    let team = if self.random.chance(0.2) { "team 1/" } else { "" };
+                    format!("{team}act {}", self.below(3)).into()
+                },
                 after: after.map(|id| (self.below(3) as i64 - 1, id)),
             },
             1 => QueueOrder::Delayed { after: after.map(|id| (Timestamp(self.below(50)), id)) },

@@ -25,7 +25,8 @@ pub(super) async fn page(session: &dyn Session, order: QueueOrder, limit: usize)
     ids(&session.queued(&page).await.expect("a page"))
 }
 
-/// Ready executions of a queue and an action come by priority, then by age.
+/// Ready executions of a queue and an action come by priority, then by age. Those of another team
+/// with the same names wait apart.
 pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     let store = open(store).await;
     let of = |number: u128, priority: i32| {
@@ -41,7 +42,9 @@ pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
         (new.action, new.not_before) = ("act".into(), Some(Timestamp(9)));
     });
     let (granted, ended) = (of(10, 9), of(11, 9));
+    let of_team = with(13, |new| (new.action, new.team) = ("act".into(), "team".into()));
     accept(&store, &all.each_ref()).await;
+    accept(&store, &[&of_team]).await;
     accept(&store, &[&elsewhere, &later, &with(12, |_| {}), &granted, &ended]).await;
     commit(&store, &[grant(&granted, 1), finish(&ended, None)]).await;
     let order = |after| ready("default", "act", after);
@@ -54,6 +57,7 @@ pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     commit(&store, &[finish(&all[4], None)]).await;
     assert_eq!(page(&store, order(Some((5, 5))), 2).await, [7, 1]);
     assert_eq!(page(&store, ready("elsewhere", "act", None), 9).await, [8]);
+    assert_eq!(page(&store, ready("default", "team/act", None), 9).await, [13]);
     assert!(page(&store, ready("elsewhere", "even", None), 9).await.is_empty());
     // The page ends with the execution that exceeds the bound. Each has 100 bytes.
     for (max_bytes, count) in [(0, 1), (99, 1), (100, 2), (250, 3)] {

@@ -305,7 +305,7 @@ pub async fn logs_are_remembered_and_go_on<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(store.logs(short.id, 1, 1_000).await.expect("a read").len(), 1);
 }
 
-/// The last action with each name is returned.
+/// The last action with each name is returned, of each team.
 pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.actions.is_empty());
     let action = |name: &str, text: &str| {
@@ -315,16 +315,19 @@ pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
         let action = action.schema(schema.expect("JSON")).result_schema(result);
         Arc::new(action.timeout(Duration::from_secs(3)).priority(-2))
     };
+    let of_team = Arc::new(Action { team: "team".to_owned(), ..(*action("one", "other")).clone() });
     let offers = [("one", "first"), ("two", "é"), ("one", "second")];
     let offers = offers.map(|(name, text)| Transition::Offer(action(name, text)));
+    let [first, second, third] = offers;
+    let offers = [first, second, Transition::Offer(of_team.clone()), third];
     commit(&store, &offers[..1]).await;
     // A refused batch offers nothing.
     let bad = [Transition::Offer(action("three", "")), finish(&execution(1), None)];
     refused(&store, &bad).await;
     commit(&store, &offers[1..]).await;
     let (_, mut opened) = store.next().await;
-    opened.actions.sort_by(|a, b| a.name.cmp(&b.name));
-    assert_eq!(opened.actions, [action("one", "second"), action("two", "é")]);
+    opened.actions.sort_by(|a, b| (&a.name, &a.team).cmp(&(&b.name, &b.team)));
+    assert_eq!(opened.actions, [action("one", "second"), of_team, action("two", "é")]);
 }
 
 /// Idempotency keys stay taken.

@@ -96,6 +96,7 @@ impl World {
             epoch: node.machine.epoch(),
             version,
             started_at,
+            teams: Vec::new(),
         })
     }
 
