@@ -9,6 +9,7 @@ mod powers;
 mod set_up;
 mod sign_ins;
 mod state;
+mod teams;
 mod tickets;
 mod tokens;
 mod users;
@@ -20,13 +21,14 @@ use std::time::Duration;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
-use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
+use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 pub use self::external::ExternalIdentity;
 pub use self::login_requests::{LoginAnswer, LoginRequest};
 use self::names::check_name;
-pub(crate) use self::state::State;
 use self::state::{Effect, KINDS};
+pub(crate) use self::state::{State, group_id};
+pub use self::teams::{NewTeam, TeamUpdate};
 pub use self::tokens::NewToken;
 pub use self::users::{NewUser, UserUpdate};
 use crate::clock::{Clock, SystemClock};
@@ -72,6 +74,8 @@ pub enum Rejection {
     },
     /// Its principal is disabled or was removed.
     Disabled,
+    /// The team in which it acts is disabled, or its principal is no longer in that.
+    NoTeam,
 }
 
 impl fmt::Display for Rejection {
@@ -86,6 +90,9 @@ impl fmt::Display for Rejection {
                 write!(f, "the sign-in ended at {at}: sign in again")
             }
             Rejection::Disabled => f.write_str("the account is disabled"),
+            Rejection::NoTeam => f.write_str(
+                "the team of the credential is disabled, or the account is no longer in it",
+            ),
         }
     }
 }
@@ -121,8 +128,10 @@ pub struct Directory {
     inner: Arc<Inner>,
     /// The address from which changes by this handle are asked for, for the audit.
     asked_from: Option<Arc<str>>,
+    /// The team in which this handle makes changes.
+    team: Arc<str>,
     /// True if changes by this handle are asked for by a caller without power over admins of the
-    /// server.
+    /// server, and over users of other teams.
     is_for_team: bool,
 }
 
@@ -132,6 +141,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     audit: Option<Arc<dyn AuditSink>>,
     environments: Environments,
+    has_teams: bool,
     state: RwLock<State>,
     /// Held while changes are taken in, so that an older answer never follows a newer one.
     refreshing: tokio::sync::Mutex<()>,
@@ -150,6 +160,7 @@ pub struct DirectoryBuilder {
     clock: Arc<dyn Clock>,
     audit: Option<Arc<dyn AuditSink>>,
     environments: Environments,
+    has_teams: bool,
 }
 
 impl DirectoryBuilder {
@@ -172,24 +183,32 @@ impl DirectoryBuilder {
         self
     }
 
+    /// Sets whether there are several teams. Without, all users are in the default team.
+    pub fn teams(mut self, has_teams: bool) -> Self {
+        self.has_teams = has_teams;
+        self
+    }
+
     /// Reads the records.
     ///
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
     pub async fn open(self) -> Result<Directory> {
-        let Self { records, clock, audit, environments } = self;
+        let Self { records, clock, audit, environments, has_teams } = self;
         let inner = Inner {
             records,
             clock,
             audit,
             environments,
+            has_teams,
             state: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
             // No revision.
             stamp: AtomicU64::new(u64::MAX),
             rules: Rules::new(),
         };
-        let directory = Directory { inner: Arc::new(inner), asked_from: None, is_for_team: false };
+        let (inner, team) = (Arc::new(inner), DEFAULT_TEAM.into());
+        let directory = Directory { inner, asked_from: None, team, is_for_team: false };
         directory.refresh().await?;
         Ok(directory)
     }
@@ -225,7 +244,7 @@ impl Directory {
     /// Describes a directory in these records.
     pub fn builder(records: Arc<dyn Records>) -> DirectoryBuilder {
         let (clock, environments) = (Arc::new(SystemClock), Environments::new());
-        DirectoryBuilder { records, clock, audit: None, environments }
+        DirectoryBuilder { records, clock, audit: None, environments, has_teams: false }
     }
 
     /// Returns the same directory, for changes that a client at this address requests: their
@@ -236,10 +255,23 @@ impl Directory {
     }
 
     /// Returns the same directory for changes that are asked for by a caller who does not manage the
-    /// server: those of its admins, their tokens, grants and groups are `Forbidden`.
+    /// server: those of its admins, their tokens, grants and groups are `Forbidden`, and those of the
+    /// passwords and tokens of users who are also in other teams than [that](Self::of_team).
     #[must_use]
     pub fn for_team(&self) -> Self {
         Self { is_for_team: true, ..self.clone() }
+    }
+
+    /// Returns the same directory for changes in this team: it has the users that are added, and the
+    /// groups and tokens.
+    #[must_use]
+    pub fn of_team(&self, team: impl Into<Arc<str>>) -> Self {
+        Self { team: team.into(), ..self.clone() }
+    }
+
+    /// Returns true if there are several teams.
+    pub fn has_teams(&self) -> bool {
+        self.inner.has_teams
     }
 
     /// Returns the policy that the grants make.

@@ -19,6 +19,49 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
+/// A team: a tenant, which owns actions, executions, grants, tokens, secrets and workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Team {
+    /// The id, by which everything of the team names it. It is never used again.
+    pub id: Arc<str>,
+    /// The name, for people.
+    pub name: Arc<str>,
+    /// The description, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// If true, no principal has rights in the team, and its tokens are refused.
+    #[serde(default)]
+    pub is_disabled: bool,
+    /// The time at which it was created; `None` for the default team.
+    #[serde(default)]
+    pub created: Option<Timestamp>,
+}
+
+impl Team {
+    /// Returns the team of everything that names none, as it is until it is changed.
+    pub(crate) fn default_team() -> Self {
+        let (id, name) = (DEFAULT_TEAM.into(), DEFAULT_TEAM.into());
+        Self { id, name, description: String::new(), is_disabled: false, created: None }
+    }
+}
+
+fn default_team() -> Arc<str> {
+    DEFAULT_TEAM.into()
+}
+
+fn is_default_team(team: &Arc<str>) -> bool {
+    **team == *DEFAULT_TEAM
+}
+
+fn default_teams() -> Vec<Arc<str>> {
+    vec![default_team()]
+}
+
+fn are_default_teams(teams: &Vec<Arc<str>>) -> bool {
+    matches!(&**teams, [team] if is_default_team(team))
+}
+
 /// A person.
 ///
 /// [`NewUser`](crate::NewUser) has an example.
@@ -40,6 +83,9 @@ pub struct User {
     /// If true, the user cannot sign in, and has no rights.
     #[serde(default)]
     pub is_disabled: bool,
+    /// The ids of the teams that the user is a member of.
+    #[serde(default = "default_teams", skip_serializing_if = "are_default_teams")]
+    pub teams: Vec<Arc<str>>,
     /// The time at which the user was added.
     pub created: Timestamp,
     /// The identity in another system, by which the user is known.
@@ -61,6 +107,13 @@ pub(crate) struct External {
     /// True if one of the groups is that of the server's admins.
     #[serde(default)]
     pub(crate) is_admin: bool,
+}
+
+impl User {
+    /// Returns true if the user is a member of the team.
+    pub fn is_in(&self, team: &str) -> bool {
+        self.teams.iter().any(|of| **of == *team)
+    }
 }
 
 /// A service account of one team.
@@ -85,8 +138,11 @@ pub struct Program {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Group {
-    /// The name.
+    /// The name, unique in its team.
     pub name: Arc<str>,
+    /// The team.
+    #[serde(default = "default_team", skip_serializing_if = "is_default_team")]
+    pub team: Arc<str>,
     /// The ids of the users.
     pub members: Vec<Arc<str>>,
 }
@@ -264,6 +320,9 @@ pub struct Token {
     pub name: Arc<str>,
     /// The id of the user or program whose rights it has.
     pub principal: Arc<str>,
+    /// The team in which it has them.
+    #[serde(default = "default_team", skip_serializing_if = "is_default_team")]
+    pub team: Arc<str>,
     /// The scopes: the token has only those rights of its principal that one of them has.
     pub scopes: Vec<String>,
     /// The time at which it was created.
@@ -311,6 +370,9 @@ pub struct Ticket {
     pub principal: Arc<str>,
     /// The id of the token or sign-in by which it was known.
     pub via: Arc<str>,
+    /// The team in which it acts.
+    #[serde(default = "default_team", skip_serializing_if = "is_default_team")]
+    pub team: Arc<str>,
     /// The path.
     pub path: String,
     /// The time at which it ends.

@@ -30,10 +30,12 @@ pub use self::audit::{
 };
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{
-    Directory, DirectoryBuilder, ExternalIdentity, Known, LoginAnswer, LoginRequest, NewToken,
-    NewUser, Rejection, UserUpdate,
+    Directory, DirectoryBuilder, ExternalIdentity, Known, LoginAnswer, LoginRequest, NewTeam,
+    NewToken, NewUser, Rejection, TeamUpdate, UserUpdate,
 };
-pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};
+pub use self::documents::{
+    Grant, Grantee, Group, Program, Role, SignIn, Team, Ticket, Token, User,
+};
 pub use self::identity_key::IdentityKey;
 pub use self::join_token::JoinToken;
 #[cfg(feature = "passwords")]

@@ -1,12 +1,12 @@
 //! [`Rules`]: the policy of the directory's grants.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tinpot_core::{Caller, Decision, Names, Policy, Right, Target, Visible, VisiblePart, Watcher};
 use tokio::sync::watch;
 
-use crate::directory::State;
+use crate::directory::{State, group_id};
 use crate::documents::{Grant, Grantee, Role};
 use crate::scopes::{self, RightSet, Scope};
 
@@ -136,14 +136,15 @@ impl Compiled {
             compiled.principals.insert(program.value.id.clone(), Principal::default());
         }
         let outside = outside_members(state);
-        for grant in state.grants.values().map(|stored| &stored.value) {
+        let grants = state.grants.values().map(|stored| &stored.value);
+        for grant in grants.filter(|grant| !state.is_disabled(&grant.team)) {
             let alone;
             let (to, told): (&[Arc<str>], &[Arc<str>]) = match &grant.to {
                 Grantee::Principal(id) => {
                     alone = [id.clone()];
                     (&alone[..], &[])
                 }
-                Grantee::Group(name) => match state.groups.get(name) {
+                Grantee::Group(name) => match state.groups.get(&group_id(&grant.team, name)) {
                     Some(group) => {
                         let told = outside.get(&**name).map_or(&[][..], Vec::as_slice);
                         (&group.value.members[..], told)
@@ -184,10 +185,11 @@ impl Compiled {
 
 /// Returns the members of groups that other systems name.
 fn outside_members(state: &State) -> HashMap<&str, Vec<Arc<str>>> {
+    let known: HashSet<&str> = state.groups.values().map(|group| &*group.value.name).collect();
     let mut members: HashMap<&str, Vec<Arc<str>>> = HashMap::new();
     for user in state.users.values().map(|user| &user.value) {
         for group in user.external.iter().flat_map(|external| &external.groups) {
-            if state.groups.contains_key(group) {
+            if known.contains(&**group) {
                 members.entry(&**group).or_default().push(user.id.clone());
             }
         }

@@ -1,5 +1,6 @@
 //! Reading a log of the audit, newest first.
 
+use tinpot_core::access::AuditEvent;
 use tinpot_core::access::records::Records;
 use tinpot_core::{Result, Timestamp};
 
@@ -35,6 +36,8 @@ pub struct AuditQuery {
     pub target: Option<String>,
     /// The team of the principal or of the target.
     pub team: Option<String>,
+    /// The team of the target, or that of the principal where the target has none.
+    pub within: Option<String>,
     limit: Option<usize>,
 }
 
@@ -62,11 +65,17 @@ impl AuditQuery {
             && is(&self.who, &[&event.who.id, &event.who.name])
             && is(&self.target, &[&event.target.id])
             && is(&self.team, &[&event.who.team, &event.target.team])
+            && is(&self.within, &[team_of(event)])
             && self.what.as_deref().is_none_or(|what| match what.strip_suffix('*') {
                 Some(start) => event.what.starts_with(start),
                 None => *event.what == *what,
             })
     }
+}
+
+/// Returns the team that an event is about.
+fn team_of(event: &AuditEvent) -> &str {
+    if event.target.team.is_empty() { &event.who.team } else { &event.target.team }
 }
 
 /// The answer to an [`AuditQuery`].

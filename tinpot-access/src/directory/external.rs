@@ -12,7 +12,7 @@ use tinpot_core::{Error, ErrorKind, Result};
 
 use super::names::clean_name;
 use super::powers::write_admins;
-use super::state::{IDENTITY, State, USER, USER_NAME};
+use super::state::{IDENTITY, State, USER, USER_NAME, group_id};
 use super::users::{check_room, tokens_of};
 use super::{Directory, Plan, Rejection, not_found};
 use crate::documents::{External, User};
@@ -180,6 +180,7 @@ impl Directory {
                 is_password_of_team: false,
                 generation: 0,
                 is_disabled: false,
+                teams: vec![self.team.clone()],
                 created: now,
                 external: Some(identity.external.clone()),
             };
@@ -250,8 +251,8 @@ impl State {
     }
 
     /// Returns the members of a group: those that it lists, and those that another system names.
-    pub(super) fn members_of(&self, group: &str) -> impl Iterator<Item = &str> {
-        let known = self.groups.get(group).map(|group| &group.value);
+    pub(super) fn members_of(&self, team: &str, group: &str) -> impl Iterator<Item = &str> {
+        let known = self.groups.get(&group_id(team, group)).map(|group| &group.value);
         let told = known.into_iter().flat_map(|group| {
             let users = self.users.values().map(|user| &user.value);
             users.filter(|user| user.has_external_group(&group.name)).map(|user| &*user.id)

@@ -7,7 +7,7 @@ use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use super::powers::write_admins;
-use super::state::{GRANT, GROUP, State};
+use super::state::{GRANT, GROUP, State, group_id};
 use super::{Directory, Plan, check_name, invalid, not_found};
 use crate::documents::{Grant, Grantee, Group, Role};
 use crate::secret::new_id;
@@ -36,19 +36,23 @@ impl Directory {
         self.change(by, "grant.add", |state, _| {
             let to = match &grant.to {
                 Grantee::Principal(id) => {
-                    if !state.users.contains_key(id) && !state.programs.contains_key(id) {
+                    if !self.is_member(state, &grant.team, id) {
                         return Err(not_found("user or program", id));
                     }
                     id
                 }
                 Grantee::Group(name) => {
-                    if !state.groups.contains_key(name) {
+                    if !state.groups.contains_key(&group_id(&grant.team, name)) {
                         return Err(not_found("group", name));
                     }
                     name
                 }
             };
-            let changes = vec![add_grant(state, &grant)?];
+            let mut changes = vec![add_grant(state, &grant)?];
+            changes.extend(self.keep_team(state, &grant.team)?);
+            if let Grantee::Principal(id) = &grant.to {
+                changes.extend(self.keep_member(state, id)?);
+            }
             Ok(Plan::new(changes, target_of(&grant), grant.clone()).detail(detail_of(&grant, to)))
         })
         .await
@@ -68,9 +72,11 @@ impl Directory {
             let found = state.grants.get(id).ok_or_else(|| not_found("grant", id))?;
             match &found.value.to {
                 Grantee::Principal(principal) => self.check_power(state, [&**principal])?,
-                Grantee::Group(name) => self.check_power(state, state.members_of(name))?,
+                Grantee::Group(name) => {
+                    self.check_power(state, state.members_of(&found.value.team, name))?;
+                }
             }
-            check_admins(state, &Without { grant: Some(id), group: None })?;
+            check_admins(state, &Without { grant: Some(id), ..Without::default() })?;
             let changes =
                 vec![Change::remove(GRANT, id, found.version), write_admins(&state.admins)?];
             let target = AuditTarget::new("grant", id).team(found.value.team.clone());
@@ -92,24 +98,32 @@ impl Directory {
             return Err(invalid(format!("a group has at most {MEMBERS} members (got {got})")));
         }
         self.change(by, "group.set", |state, _| {
-            if let Some(id) = members.iter().find(|id| !state.users.contains_key(&***id)) {
+            let is_user =
+                |id: &str| state.users.contains_key(id) && self.is_member(state, &self.team, id);
+            if let Some(id) = members.iter().find(|id| !is_user(id)) {
                 return Err(not_found("user", id));
             }
-            let listed = state.groups.get(name).map(|group| &group.value.members);
+            let key = group_id(&self.team, name);
+            let listed = state.groups.get(&key).map(|group| &group.value.members);
             let before: Vec<&str> = listed.into_iter().flatten().map(|id| &**id).collect();
             let after: Vec<&str> = members.iter().map(|id| &**id).collect();
             let left = before.iter().filter(|id| !after.contains(id));
             let joined = after.iter().filter(|id| !before.contains(id));
             self.check_power(state, left.chain(joined).copied())?;
-            check_admins(state, &Without { grant: None, group: Some((name, members)) })?;
-            let version = state.groups.get(name).map_or(0, |group| group.version);
+            let group = Some((&*key, members));
+            check_admins(state, &Without { group, ..Without::default() })?;
+            let version = state.groups.get(&key).map_or(0, |group| group.version);
             if version == 0 && state.groups.len() >= MOST {
                 return Err(invalid(format!("a server has at most {MOST} groups")));
             }
-            let group = Group { name: name.into(), members: members.to_vec() };
-            let changes = vec![write(GROUP, name, version, &group)?, write_admins(&state.admins)?];
+            let team = self.team.clone();
+            let group = Group { name: name.into(), team: team.clone(), members: members.to_vec() };
+            let mut changes =
+                vec![write(GROUP, &key, version, &group)?, write_admins(&state.admins)?];
+            changes.extend(self.keep_team(state, &team)?);
             let detail = format!("{} members", members.len());
-            Ok(Plan::new(changes, AuditTarget::new("group", name), ()).detail(detail))
+            let target = AuditTarget::new("group", name).team(team);
+            Ok(Plan::new(changes, target, ()).detail(detail))
         })
         .await
     }
@@ -126,12 +140,14 @@ impl Directory {
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn remove_group(&self, by: &AuditWho, name: &str) -> Result<()> {
         self.change(by, "group.remove", |state, _| {
-            let found = state.groups.get(name).ok_or_else(|| not_found("group", name))?;
-            self.check_power(state, state.members_of(name))?;
-            check_admins(state, &Without { grant: None, group: Some((name, &[])) })?;
+            let key = group_id(&self.team, name);
+            let found = state.groups.get(&key).ok_or_else(|| not_found("group", name))?;
+            self.check_power(state, state.members_of(&self.team, name))?;
+            check_admins(state, &Without { group: Some((&key, &[])), ..Without::default() })?;
             let changes =
-                vec![Change::remove(GROUP, name, found.version), write_admins(&state.admins)?];
-            Ok(Plan::new(changes, AuditTarget::new("group", name), ()))
+                vec![Change::remove(GROUP, key, found.version), write_admins(&state.admins)?];
+            let target = AuditTarget::new("group", name).team(self.team.clone());
+            Ok(Plan::new(changes, target, ()))
         })
         .await
     }
@@ -153,21 +169,24 @@ pub(super) fn detail_of(grant: &Grant, to: &str) -> String {
     format!("{:?} to {to}", grant.role).to_lowercase()
 }
 
-/// The subject of a change that takes away: a grant, or the members of a group that are not among these.
+/// The subject of a change that takes away: a grant, the members of a group that are not among
+/// these, or a user.
 #[derive(Debug, Default)]
-struct Without<'a> {
-    grant: Option<&'a str>,
-    group: Option<(&'a str, &'a [Arc<str>])>,
+pub(super) struct Without<'a> {
+    pub(super) grant: Option<&'a str>,
+    pub(super) group: Option<(&'a str, &'a [Arc<str>])>,
+    pub(super) user: Option<&'a str>,
 }
 
 /// Checks that each team that has an admin has one afterwards.
-fn check_admins(state: &State, without: &Without<'_>) -> Result<()> {
+pub(super) fn check_admins(state: &State, without: &Without<'_>) -> Result<()> {
     let grants = state.grants.values().map(|grant| &grant.value);
     let is_of_admins = |grant: &&Grant| grant.role == Role::Admin && grant.is_for_all();
     for grant in grants.filter(is_of_admins) {
         let team = &*grant.team;
         if has_admin(state, team, &Without::default()) && !has_admin(state, team, without) {
-            let message = format!("the team {team:?} needs an admin: make another user one first");
+            let name = state.team_name(team);
+            let message = format!("the team {name:?} needs an admin: make another user one first");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
     }
@@ -176,7 +195,9 @@ fn check_admins(state: &State, without: &Without<'_>) -> Result<()> {
 
 /// Returns true if a user who is not disabled manages the whole team.
 fn has_admin(state: &State, team: &str, without: &Without<'_>) -> bool {
-    let is_enabled = |id: &str| state.users.get(id).is_some_and(|user| !user.value.is_disabled);
+    let is_enabled = |id: &str| {
+        without.user != Some(id) && state.users.get(id).is_some_and(|user| !user.value.is_disabled)
+    };
     let mut grants = state.grants.values().map(|grant| &grant.value).filter(|grant| {
         *grant.team == *team
             && grant.role == Role::Admin
@@ -185,10 +206,10 @@ fn has_admin(state: &State, team: &str, without: &Without<'_>) -> bool {
     });
     grants.any(|grant| match (&grant.to, without.group) {
         (Grantee::Principal(id), _) => is_enabled(id),
-        (Grantee::Group(name), Some((group, left))) if **name == *group => {
+        (Grantee::Group(name), Some((group, left))) if *group_id(team, name) == *group => {
             left.iter().any(|id| is_enabled(id))
         }
-        (Grantee::Group(name), _) => state.members_of(name).any(is_enabled),
+        (Grantee::Group(name), _) => state.members_of(team, name).any(is_enabled),
     })
 }
 

@@ -5,7 +5,7 @@ use tinpot_core::{Caller, Error, ErrorKind, Result, Right, VisiblePart};
 
 use super::Directory;
 use super::state::{ADMINS, ONE, State};
-use crate::documents::{Grantee, Role, ServerAdmins};
+use crate::documents::{Grantee, Role, ServerAdmins, User};
 use crate::rules::VIA_TOKEN;
 use crate::scopes::{self, RightSet};
 use crate::stored::{Stored, write};
@@ -27,9 +27,9 @@ impl Directory {
     /// `Forbidden`.
     pub fn check_rights_of(&self, caller: &Caller, user: &str) -> Result<()> {
         let state = self.state();
-        let mut rights = rights_to(&state, |to| match to {
+        let mut rights = rights_to(&state, |team, to| match to {
             Grantee::Principal(id) => **id == *user,
-            Grantee::Group(name) => state.members_of(name).any(|member| *member == *user),
+            Grantee::Group(name) => state.members_of(team, name).any(|member| *member == *user),
         });
         if state.is_server_admin(user) {
             rights = rights.or(RightSet::of(&[Right::ManageServer]));
@@ -47,7 +47,9 @@ impl Directory {
     /// `Forbidden`.
     pub fn check_rights_of_group(&self, caller: &Caller, group: &str) -> Result<()> {
         let state = self.state();
-        let is_group = |to: &Grantee| matches!(to, Grantee::Group(name) if **name == *group);
+        let is_group = |team: &str, to: &Grantee| {
+            *team == *self.team && matches!(to, Grantee::Group(name) if **name == *group)
+        };
         check_rights(&state, caller, rights_to(&state, is_group))
     }
 
@@ -61,6 +63,19 @@ impl Directory {
     ) -> Result<()> {
         if self.is_for_team && users.into_iter().any(|user| state.is_server_admin(user)) {
             return Err(no_power());
+        }
+        Ok(())
+    }
+
+    /// Checks the power over the account of a principal: its password and tokens. Of accounts that
+    /// are also in other teams, only the admins of the server have it.
+    pub(super) fn check_account(&self, state: &State, principal: &str) -> Result<()> {
+        self.check_power(state, [principal])?;
+        let is_foreign = |user: &User| user.teams.iter().any(|team| *team != self.team);
+        let user = state.users.get(principal).map(|user| &user.value);
+        if self.is_for_team && user.is_some_and(is_foreign) {
+            let message = "the account belongs to other teams, too: only an admin of the server can change it";
+            return Err(Error::new(ErrorKind::Forbidden, message));
         }
         Ok(())
     }
@@ -82,9 +97,10 @@ pub(super) fn write_admins(admins: &Stored<ServerAdmins>) -> Result<Change> {
 }
 
 /// Returns the rights of all grants to some principals.
-fn rights_to(state: &State, is_to: impl Fn(&Grantee) -> bool) -> RightSet {
+fn rights_to(state: &State, is_to: impl Fn(&str, &Grantee) -> bool) -> RightSet {
     let grants = state.grants.values().map(|grant| &grant.value);
-    let roles = grants.filter(|grant| is_to(&grant.to)).map(|grant| grant.role.rights());
+    let roles =
+        grants.filter(|grant| is_to(&grant.team, &grant.to)).map(|grant| grant.role.rights());
     roles.fold(RightSet::default(), RightSet::or)
 }
 

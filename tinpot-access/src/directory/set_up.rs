@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_core::access::AuditWho;
-use tinpot_core::{Caller, Error, ErrorKind, Result};
+use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result};
 
 use super::{Directory, NewUser, Rejection, State};
 use crate::clock::after;
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 
 /// The paths of tickets, which no other ticket may have.
 const SET_UP: &str = "set-up";
-const SIGN_IN: &str = "sign-in";
+pub(super) const SIGN_IN: &str = "sign-in";
 /// The life of a ticket for the first admin.
 const LIFE: Duration = Duration::from_secs(3_600);
 
@@ -31,7 +31,8 @@ impl Directory {
     pub async fn create_set_up_ticket(&self) -> Result<Secret> {
         let expires = after(self.now(), LIFE);
         let (principal, via): (Arc<str>, Arc<str>) = ("".into(), "".into());
-        self.write_ticket(Ticket { principal, via, path: SET_UP.to_owned(), expires }).await
+        let (team, path) = (DEFAULT_TEAM.into(), SET_UP.to_owned());
+        self.write_ticket(Ticket { principal, via, team, path, expires }).await
     }
 
     /// Uses a ticket up to create the first user: an admin of the server and of its team, who is

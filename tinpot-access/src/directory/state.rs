@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tinpot_core::Timestamp;
 use tinpot_core::access::records::Record;
+use tinpot_core::{DEFAULT_TEAM, Timestamp};
 
-use crate::documents::{Grant, Group, Program, ServerAdmins, SignIn, Token, User};
+use crate::documents::{Grant, Group, Program, ServerAdmins, SignIn, Team, Token, User};
 use crate::secret::Digest;
 use crate::stored::{Stored, read};
 
@@ -17,6 +17,9 @@ pub(super) const USER: &str = "user";
 pub(super) const USER_NAME: &str = "user_name";
 /// Digests of what other systems call users, each with the id of its user.
 pub(super) const IDENTITY: &str = "user_identity";
+pub(super) const TEAM: &str = "team";
+/// Names of teams in lower case, each with the id of its team.
+pub(super) const TEAM_NAME: &str = "team_name";
 pub(super) const PROGRAM: &str = "program";
 pub(super) const GROUP: &str = "group";
 pub(super) const GRANT: &str = "grant";
@@ -33,8 +36,10 @@ pub(super) const TICKET: &str = "ticket";
 pub(super) const LOGIN_REQUEST: &str = "login_request";
 
 /// The kinds of documents of the state.
-pub(super) const KINDS: [&str; 10] =
-    [USER, USER_NAME, IDENTITY, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS, DEVICE_KEY];
+pub(super) const KINDS: [&str; 12] = [
+    USER, USER_NAME, IDENTITY, TEAM, TEAM_NAME, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS,
+    DEVICE_KEY,
+];
 
 /// The effect of a changed document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +80,11 @@ pub(crate) struct State {
     pub(crate) users: HashMap<Arc<str>, Stored<User>>,
     pub(super) names: HashMap<Arc<str>, Stored<Arc<str>>>,
     pub(super) identities: HashMap<Arc<str>, Stored<Arc<str>>>,
+    /// The teams that have a document: all but the default team, as long as that is as it was.
+    pub(crate) teams: BTreeMap<Arc<str>, Stored<Team>>,
+    pub(super) team_names: HashMap<Arc<str>, Stored<Arc<str>>>,
     pub(crate) programs: BTreeMap<Arc<str>, Stored<Program>>,
+    /// The groups by [`group_id`].
     pub(crate) groups: BTreeMap<Arc<str>, Stored<Group>>,
     pub(crate) grants: BTreeMap<Arc<str>, Stored<Grant>>,
     pub(crate) tokens: BTreeMap<Arc<str>, Used<Token>>,
@@ -84,6 +93,14 @@ pub(crate) struct State {
     pub(super) sign_ins: HashMap<Digest, Used<SignIn>>,
     pub(crate) admins: Stored<ServerAdmins>,
     pub(super) device_key: Option<DeviceKey>,
+}
+
+/// Returns the id of a group's document. Names of groups have no slash.
+pub(crate) fn group_id(team: &str, name: &str) -> Arc<str> {
+    match team {
+        DEFAULT_TEAM => name.into(),
+        team => format!("{team}/{name}").into(),
+    }
 }
 
 /// A secret key. `Debug` prints `***`.
@@ -116,6 +133,14 @@ impl State {
             }),
             IDENTITY => read(record).map(|user| {
                 self.identities.insert(id.clone(), user);
+                Effect::None
+            }),
+            TEAM => read(record).map(|team| {
+                self.teams.insert(id.clone(), team);
+                Effect::Rights
+            }),
+            TEAM_NAME => read(record).map(|name| {
+                self.team_names.insert(id.clone(), name);
                 Effect::None
             }),
             PROGRAM => read(record).map(|program| {
@@ -163,8 +188,8 @@ impl State {
             used = used.max(before.last());
             let (old, new) = (&before.stored.value, &stored.value);
             old.hashes.iter().for_each(|hash| drop(self.token_ids.remove(&hash.hash)));
-            if (&old.scopes, &old.principal, &old.hashes, old.expires)
-                == (&new.scopes, &new.principal, &new.hashes, new.expires)
+            if (&old.scopes, &old.principal, &old.team, &old.hashes, old.expires)
+                == (&new.scopes, &new.principal, &new.team, &new.hashes, new.expires)
             {
                 effect = Effect::None;
             }
@@ -182,6 +207,8 @@ impl State {
             USER => self.users.remove(id).map(|_| Effect::Rights),
             USER_NAME => self.names.remove(id).map(|_| Effect::None),
             IDENTITY => self.identities.remove(id).map(|_| Effect::None),
+            TEAM => self.teams.remove(id).map(|_| Effect::Rights),
+            TEAM_NAME => self.team_names.remove(id).map(|_| Effect::None),
             PROGRAM => self.programs.remove(id).map(|_| Effect::Rights),
             GROUP => self.groups.remove(id).map(|_| Effect::Rights),
             GRANT => self.grants.remove(id).map(|_| Effect::Rights),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
+use super::set_up::SIGN_IN;
 use super::sign_ins::VIA_SIGN_IN;
 use super::state::{State, TICKET};
 use super::{Directory, Known, Rejection, invalid};
@@ -47,6 +48,7 @@ impl Directory {
         self.write_ticket(Ticket {
             principal: caller.id.clone(),
             via: caller.via.clone(),
+            team: caller.team.clone(),
             path: path.to_owned(),
             expires: after(self.now(), life),
         })
@@ -122,7 +124,12 @@ impl Directory {
             if user.value.is_disabled {
                 return Err(Rejection::Disabled);
             }
-            caller.name(user.value.name.clone())
+            // One that signs in chooses the team afterwards.
+            let is_in = user.value.is_in(&ticket.team) && !state.is_disabled(&ticket.team);
+            if self.inner.has_teams && ticket.path != SIGN_IN && !is_in {
+                return Err(Rejection::NoTeam);
+            }
+            caller.name(user.value.name.clone()).team(ticket.team.clone())
         } else if let Some(program) = state.programs.get(&ticket.principal) {
             caller.name(program.value.name.clone()).team(program.value.team.clone())
         } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
-use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
+use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
 use super::state::{State, TOKEN};
 use super::{Directory, Known, NOTED, Plan, Rejection, invalid, not_found};
@@ -153,7 +153,8 @@ impl Directory {
                 if let Some(caller) = &asked_by {
                     check_maker(state, caller, &scopes, expires)?;
                 }
-                let team = team_of(state, &principal)?;
+                let team = self.team_of(state, &principal)?;
+                self.check_account(state, &principal)?;
                 let tokens = state.tokens.values().map(|token| &token.stored.value);
                 if tokens.filter(|token| token.principal == principal).count() >= MOST {
                     return Err(invalid(format!("a user or program has at most {MOST} tokens")));
@@ -162,6 +163,7 @@ impl Directory {
                     id: id.clone(),
                     name: name.as_str().into(),
                     principal: principal.clone(),
+                    team: team.clone(),
                     scopes: scopes.clone(),
                     created: now,
                     expires,
@@ -171,6 +173,7 @@ impl Directory {
                 };
                 let mut changes = vec![write(TOKEN, &id, 0, &token)?];
                 changes.extend(self.guard(state, &principal)?);
+                changes.extend(self.keep_team(state, &team)?);
                 let target = AuditTarget::new("token", id.clone()).team(team);
                 let detail = format!("{name}: {}", scopes.join(", "));
                 Ok(Plan::new(changes, target, token).detail(detail))
@@ -231,9 +234,10 @@ impl Directory {
                 token.hashes = former.into_iter().chain([hash.clone()]).collect();
                 token.expires =
                     token.lifetime.map(|micros| after(now, Duration::from_micros(micros)));
+                self.check_account(state, &token.principal)?;
                 let mut changes = vec![write(TOKEN, id, *version, &token)?];
                 changes.extend(self.guard(state, &token.principal)?);
-                Ok(Plan::new(changes, target(state, &token), token))
+                Ok(Plan::new(changes, target(&token), token))
             })
             .await?;
         Ok((secret, token))
@@ -248,7 +252,7 @@ impl Directory {
             let Stored { version, value } = find(state, id)?;
             let mut changes = vec![Change::remove(TOKEN, id, *version)];
             changes.extend(self.guard(state, &value.principal)?);
-            Ok(Plan::new(changes, target(state, value), ()).detail(&*value.name))
+            Ok(Plan::new(changes, target(value), ()).detail(&*value.name))
         })
         .await
     }
@@ -274,12 +278,19 @@ impl Directory {
         let caller = match (state.users.get(&value.principal), state.programs.get(&value.principal))
         {
             (Some(user), _) if user.value.is_disabled => return Err(Rejection::Disabled),
-            (Some(user), _) => Caller::new(value.principal.clone()).name(user.value.name.clone()),
+            (Some(user), _) if !self.inner.has_teams || user.value.is_in(&value.team) => {
+                let caller = Caller::new(value.principal.clone()).name(user.value.name.clone());
+                caller.team(value.team.clone())
+            }
+            (Some(_), _) => return Err(Rejection::NoTeam),
             (None, Some(program)) => Caller::new(value.principal.clone())
                 .name(program.value.name.clone())
                 .team(program.value.team.clone()),
             (None, None) => return Err(Rejection::Disabled),
         };
+        if self.inner.has_teams && state.is_disabled(&caller.team) {
+            return Err(Rejection::NoTeam);
+        }
         token.note(now);
         Ok(Known { caller: caller.via(format!("{VIA_TOKEN}{id}")), valid_until })
     }
@@ -289,6 +300,19 @@ impl Directory {
     pub fn may_make_tokens(&self, caller: &Caller) -> bool {
         let Some(id) = caller.via.strip_prefix(VIA_TOKEN) else { return true };
         maker(&self.state(), id).is_some()
+    }
+
+    /// Returns the team in which a principal acts: that of a program, or that of this handle.
+    fn team_of(&self, state: &State, principal: &str) -> Result<Arc<str>> {
+        let team = match state.programs.get(principal) {
+            Some(program) => program.value.team.clone(),
+            None => self.team.clone(),
+        };
+        let is_member = self.is_member(state, &team, principal);
+        let is_here = !self.inner.has_teams || team == self.team;
+        (is_member && is_here)
+            .then_some(team)
+            .ok_or_else(|| not_found("user or program", principal))
     }
 
     /// Returns the changes that write the last uses of tokens.
@@ -357,16 +381,6 @@ fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<Token>> {
     Ok(&token.stored)
 }
 
-/// Returns the team in which a principal acts.
-fn team_of(state: &State, principal: &str) -> Result<Arc<str>> {
-    match state.programs.get(principal) {
-        Some(program) => Ok(program.value.team.clone()),
-        None if state.users.contains_key(principal) => Ok(DEFAULT_TEAM.into()),
-        None => Err(not_found("user or program", principal)),
-    }
-}
-
-fn target(state: &State, token: &Token) -> AuditTarget {
-    let team = team_of(state, &token.principal).unwrap_or_else(|_| DEFAULT_TEAM.into());
-    AuditTarget::new("token", token.id.clone()).team(team)
+fn target(token: &Token) -> AuditTarget {
+    AuditTarget::new("token", token.id.clone()).team(token.team.clone())
 }

@@ -7,7 +7,7 @@ use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use super::external::key_of;
-use super::grants::{add_grant, detail_of, target_of};
+use super::grants::{Without, add_grant, check_admins, detail_of, target_of};
 use super::powers::{no_power, write_admins};
 use super::state::{IDENTITY, PROGRAM, State, TOKEN, USER, USER_NAME};
 use super::{Directory, Plan, check_name, invalid, not_found};
@@ -138,7 +138,7 @@ impl NewUser {
         self
     }
 
-    /// Gives the user a role in the whole default team.
+    /// Gives the user a role in the whole team.
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.role = Some(role);
@@ -197,6 +197,7 @@ impl Directory {
                 is_password_of_team: password.is_some() && self.is_for_team,
                 generation: 0,
                 is_disabled: false,
+                teams: vec![self.team.clone()],
                 created: now,
                 external: None,
             };
@@ -210,11 +211,12 @@ impl Directory {
                 detail.push_str(", server admin");
             }
             changes.extend(more);
-            let target = AuditTarget::new("user", id.clone());
+            changes.extend(self.keep_team(state, &self.team)?);
+            let target = AuditTarget::new("user", id.clone()).team(self.team_of_target());
             let Some(role) = role else {
                 return Ok(Plan::new(changes, target, user).detail(detail));
             };
-            let grant = Grant::new(Grantee::Principal(id.clone()), role);
+            let grant = Grant::new(Grantee::Principal(id.clone()), role).team(self.team.clone());
             let grant = Grant { id: grant_id.clone(), ..grant };
             changes.push(add_grant(state, &grant)?);
             let (of_grant, to) = (target_of(&grant), detail_of(&grant, &id));
@@ -271,10 +273,11 @@ impl Directory {
         };
         self.change(by, first, |state, _| {
             let Stored { version, value } = find(state, id)?;
-            self.check_power(state, [id])?;
+            self.check_account(state, id)?;
             let (user, mut changes) = self.updated(state, value, &update)?;
             changes.push(write(USER, id, *version, &user)?);
-            let (target, name) = (AuditTarget::new("user", id), user.name.clone());
+            let target = AuditTarget::new("user", id).team(self.team_of_target());
+            let name = user.name.clone();
             let plan = Plan::new(changes, target.clone(), user).detail(&*name);
             let also =
                 |plan: Plan<User>, what: &&'static str| plan.also(what, target.clone(), &*name);
@@ -327,6 +330,9 @@ impl Directory {
             user.generation += 1;
             if is_disabled && was_admin {
                 check_others(state, &user.id)?;
+            }
+            if is_disabled && self.is_for_team {
+                check_admins(state, &Without { user: Some(&user.id), ..Without::default() })?;
             }
         }
         // The same document for all of them: two admins cannot disable each other.
@@ -396,14 +402,18 @@ impl Directory {
                 let known = state.identities.get(&*key);
                 changes.extend(known.map(|known| Change::remove(IDENTITY, key, known.version)));
             }
-            self.check_power(state, [id])?;
+            self.check_account(state, id)?;
+            if self.is_for_team {
+                check_admins(state, &Without { user: Some(id), ..Without::default() })?;
+            }
             let mut admins = state.admins.clone();
             if admins.value.users.remove(id) {
                 check_others(state, id)?;
             }
             changes.push(write_admins(&admins)?);
             changes.extend(tokens_of(state, id));
-            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*value.name))
+            let target = AuditTarget::new("user", id).team(self.team_of_target());
+            Ok(Plan::new(changes, target, ()).detail(&*value.name))
         })
         .await
     }
@@ -424,7 +434,8 @@ impl Directory {
             }
             check_room("programs", state.programs.len())?;
             let program = Program { id: id.clone(), name: name.into(), team: team.into(), created };
-            let changes = vec![write(PROGRAM, &id, 0, &program)?];
+            let mut changes = vec![write(PROGRAM, &id, 0, &program)?];
+            changes.extend(self.keep_team(state, team)?);
             let target = AuditTarget::new("program", id.clone()).team(team);
             Ok(Plan::new(changes, target, program).detail(name))
         })
@@ -469,7 +480,7 @@ impl Directory {
     }
 }
 
-fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<User>> {
+pub(super) fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<User>> {
     state.users.get(id).ok_or_else(|| not_found("user", id))
 }
 

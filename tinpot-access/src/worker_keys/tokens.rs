@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 const USES: u32 = 10_000;
 /// The most tokens.
 const MOST: usize = 1_000;
+/// The most teams of a worker: the catalogue has each of its actions once for every team.
+const TEAMS: usize = 16;
 /// The longest pattern of names, in bytes.
 const NAMES_BYTES: usize = 64;
 /// The largest lists of limits in bytes: the answer to a join has at most 4 KiB.
@@ -87,7 +89,7 @@ impl NewJoinToken {
 
     fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
-        let WorkerLimits { names, queues, groups, actions, .. } = &self.limits;
+        let WorkerLimits { names, queues, groups, actions, teams, .. } = &self.limits;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*');
         if !(1..=NAMES_BYTES).contains(&names.len()) || !names.chars().all(allowed) {
             return invalid(format!(
@@ -102,15 +104,20 @@ impl NewJoinToken {
             return invalid(format!("a join token must be valid for 1 to {most} s (got {got})"));
         }
         let mut bytes = 0;
-        for (what, labels) in [("queue", queues), ("group", groups), ("action", actions)] {
+        let lists = [("queue", queues), ("group", groups), ("action", actions), ("team", teams)];
+        for (what, labels) in lists {
             for label in labels.iter().flatten() {
                 check_label(what, label)?;
                 bytes += label.len() + 3;
             }
         }
+        let got = teams.as_ref().map_or(1, Vec::len);
+        if !(1..=TEAMS).contains(&got) {
+            return invalid(format!("a worker serves 1 to {TEAMS} teams (got {got})"));
+        }
         if bytes > LISTS_BYTES {
             return invalid(format!(
-                "the queues, groups and actions of a join token must have at most {LISTS_BYTES} bytes (got {bytes})"
+                "the queues, groups, actions and teams of a join token must have at most {LISTS_BYTES} bytes (got {bytes})"
             ));
         }
         Ok(())

@@ -13,6 +13,7 @@ mod secret_store;
 mod sign_ins;
 mod store_key;
 mod support;
+mod teams;
 mod throttle;
 mod tickets;
 mod tokens;

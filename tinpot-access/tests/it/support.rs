@@ -42,9 +42,18 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::of(false).await
+    }
+
+    /// A directory with several teams.
+    pub(crate) async fn with_teams() -> Self {
+        Self::of(true).await
+    }
+
+    async fn of(has_teams: bool) -> Self {
         let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
         let clock = Hand::new();
-        let directory = Directory::builder(records.clone()).clock(clock.clone());
+        let directory = Directory::builder(records.clone()).clock(clock.clone()).teams(has_teams);
         let directory = directory.open().await.expect("a directory");
         Self { records, clock, directory }
     }
@@ -52,6 +61,7 @@ impl World {
     /// Opens the directory as another process does.
     pub(crate) async fn other(&self) -> Directory {
         let directory = Directory::builder(self.records.clone()).clock(self.clock.clone());
+        let directory = directory.teams(self.directory.has_teams());
         directory.open().await.expect("a directory")
     }
 

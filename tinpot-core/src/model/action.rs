@@ -13,8 +13,8 @@ pub(crate) use self::schema::SecretParts;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::retry::RetryPolicy;
-use crate::model::visible::{DEFAULT_TEAM, action_key};
 pub use crate::model::violation::Violation;
+use crate::model::visible::{DEFAULT_TEAM, action_key};
 
 /// The queue of an action that names none.
 pub const DEFAULT_QUEUE: &str = "default";

@@ -195,7 +195,11 @@ impl Execution {
 
     /// Returns the [key](crate::Action::key) of its action.
     pub fn action_key(&self) -> Arc<str> {
-        if self.team.is_empty() { self.action.clone() } else { action_key(&self.team, &self.action) }
+        if self.team.is_empty() {
+            self.action.clone()
+        } else {
+            action_key(&self.team, &self.action)
+        }
     }
 
     /// Returns the idempotency key as the submitter gave it. A call without a key of its own has

@@ -468,7 +468,12 @@ fn an_execution_runs_on_a_worker_of_its_team_and_others_do_not_wait_behind_it() 
     assert_eq!(machine.catalogue().len(), 1, "a name of one team is none of another");
     effects.clear();
     worker_of(&mut machine, "both-1", &["blue", "default"]);
-    machine.receive(Tick(2), &WorkerId::new("both-1").expect("an id"), beat(2, vec![]), &mut effects);
+    machine.receive(
+        Tick(2),
+        &WorkerId::new("both-1").expect("an id"),
+        beat(2, vec![]),
+        &mut effects,
+    );
     assert_eq!(machine.unfinished(), 4);
     let keys: Vec<&str> = machine.catalogue().keys().map(|key| &**key).collect();
     assert_eq!(keys, ["blue/noop", "noop", "red/noop"]);

@@ -88,7 +88,7 @@ async fn a_worker_on_the_transport_of_another_does_not_start() {
         builder.name(id.name()).executor(executor).start().await
     };
     let of_one = Address::Worker(one.clone());
-    start(&one, &of_one).await.expect("its own transport");
+    let _worker = start(&one, &of_one).await.expect("its own transport");
     let error = start(&other, &of_one).await.expect_err("the transport of another worker");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let message = error.to_string();

@@ -68,10 +68,7 @@ impl CoordinatorMachine {
             || self.paused_of_teams.get(queue).is_some_and(|teams| teams.contains_key(team))
     }
 
-    fn paused_map<'a>(
-        &self,
-        queue: &'a str,
-    ) -> Option<(&BTreeMap<Arc<str>, Timestamp>, &'a str)> {
+    fn paused_map<'a>(&self, queue: &'a str) -> Option<(&BTreeMap<Arc<str>, Timestamp>, &'a str)> {
         match queue.split_once('/') {
             None => Some((&self.paused, queue)),
             Some((team, queue)) => Some((self.paused_of_teams.get(queue)?, team)),
