@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use super::random::Random;
-use crate::model::address::{Address, Lane};
+use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
 use crate::transport::{Link, Received, Transport};
 use crate::watcher::Watcher;
@@ -69,6 +69,10 @@ impl<T: Transport> Transport for FaultyTransport<T> {
 
     async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         self.inner.listen(at, lane).await
+    }
+
+    fn speaks_for(&self) -> Channel {
+        self.inner.speaks_for()
     }
 
     fn status(&self) -> Watcher<Link> {

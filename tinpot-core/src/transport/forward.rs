@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use super::{Address, Lane, Link, Received, Transport};
+use super::{Address, Channel, Lane, Link, Received, Transport};
 use crate::model::error::Result;
 use crate::watcher::Watcher;
 
@@ -25,6 +25,10 @@ macro_rules! forward {
                 lane: Lane,
             ) -> Result<BoxStream<'static, Received>> {
                 (**self).listen(at, lane).await
+            }
+
+            fn speaks_for(&self) -> Channel {
+                (**self).speaks_for()
             }
 
             fn status(&self) -> Watcher<Link> {

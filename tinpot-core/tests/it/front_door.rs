@@ -175,7 +175,7 @@ impl tracing::Subscriber for Collected {
 #[tokio::test]
 async fn the_life_cycle_is_traced() {
     let log = Collected::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = crate::support::subscribe(log.clone());
     let tinpot = started().await;
     tinpot.call::<String>("tick", ()).await.unwrap();
     tinpot.shutdown(Duration::ZERO).await;
@@ -197,7 +197,7 @@ async fn the_life_cycle_is_traced() {
 #[tokio::test]
 async fn a_worker_and_a_coordinator_that_are_dropped_say_so() {
     let log = Collected::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = crate::support::subscribe(log.clone());
     drop(started().await);
     assert!(log.has("worker dropped without shutdown"));
     assert!(log.has("coordinator dropped without shutdown"));
@@ -207,7 +207,7 @@ async fn a_worker_and_a_coordinator_that_are_dropped_say_so() {
 async fn an_idle_deployment_logs_nothing() {
     let tinpot = started().await;
     let log = Collected::default();
-    let guard = tracing::subscriber::set_default(log.clone());
+    let guard = crate::support::subscribe(log.clone());
     tokio::time::sleep(Duration::from_secs(3600)).await;
     drop(guard);
     assert_eq!(*log.0.lock().unwrap(), Vec::<String>::new());

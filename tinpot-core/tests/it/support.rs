@@ -1,6 +1,7 @@
 //! Helpers for tests of whole clusters.
 
 use std::future::Future;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -43,4 +44,18 @@ pub(crate) async fn submit(
 
 pub(crate) async fn outcome(handle: &ExecutionHandle) -> Outcome {
     in_time("an outcome", handle.outcome()).await.expect("an outcome")
+}
+
+/// Makes the subscriber hear the events of this thread, also those that another thread reaches
+/// first.
+///
+/// With one dispatcher alone, `tracing` asks that of the thread that reaches an event first, which
+/// has none here, and keeps the answer for all.
+pub(crate) fn subscribe(
+    subscriber: impl tracing::Subscriber + Send + Sync,
+) -> tracing::subscriber::DefaultGuard {
+    static ANOTHER: LazyLock<tracing::Dispatch> =
+        LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
+    LazyLock::force(&ANOTHER);
+    tracing::subscriber::set_default(subscriber)
 }

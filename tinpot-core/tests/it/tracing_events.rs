@@ -18,7 +18,7 @@ pub(crate) struct Recorded {
 impl Recorded {
     pub(crate) fn start() -> Self {
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let guard = tracing::subscriber::set_default(Recorder { lines: lines.clone() });
+        let guard = crate::support::subscribe(Recorder { lines: lines.clone() });
         Self { lines, _guard: guard }
     }
 
