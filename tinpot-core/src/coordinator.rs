@@ -113,10 +113,10 @@ impl Drop for Tasks {
     }
 }
 
-/// A running coordinator. Cloning it is cheap: all clones stand for one coordinator.
+/// A running coordinator. Cloning it is cheap: all clones refer to the same coordinator.
 ///
 /// It ends when the last clone and the last [`ExecutionHandle`] are dropped, and logs a warning
-/// then. [`shutdown`](Self::shutdown) ends it in order.
+/// then. [`shutdown`](Self::shutdown) ends it in an orderly way.
 ///
 /// ```
 /// use tinpot_core::{Coordinator, Failure, FunctionExecutor, MemoryNetwork, Worker};
@@ -206,7 +206,7 @@ impl Coordinator {
         }
     }
 
-    /// Returns a handle on an execution that was submitted before, by any caller.
+    /// Returns a handle to an execution that any caller has submitted before.
     ///
     /// # Errors
     /// `NotFound` if the execution is unknown or was removed; the errors of the store.
@@ -343,7 +343,7 @@ impl Coordinator {
         self.ask(|reply| Command::WaitsFor { id, reply }).await
     }
 
-    /// Returns the number of frames and messages that were not taken for this reason.
+    /// Returns the number of frames and messages that were refused for this reason.
     pub fn refused(&self, reason: Refusal) -> u64 {
         self.shared.refusals.count(reason)
     }

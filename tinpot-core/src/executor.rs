@@ -33,7 +33,7 @@ use crate::watcher::Watcher;
 ///
 /// # Contract
 /// - **Concurrency**: any number of `execute` calls run at once; the worker bounds them by its
-///   slots. An executor with fewer places of its own makes the surplus wait inside `execute`.
+///   slots. An executor that can run fewer makes the others wait inside `execute`.
 /// - **Death**: the future of `execute` resolves only when nothing of the attempt is alive any
 ///   more: no process, thread or task, and no child that the action has left behind. An
 ///   implementation that cannot promise that (threads in an embedded interpreter) says so in its

@@ -19,7 +19,7 @@ const TEXT_BYTES: usize = 200;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $key:literal, $what:literal;)*) => {
-        /// The reason why something that a peer sent was not taken.
+        /// The reason why a frame or a message of a peer was refused.
         ///
         /// ```
         /// # use tinpot_core::{Coordinator, MemoryNetwork};

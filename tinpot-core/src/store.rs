@@ -112,19 +112,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreProblem {
-    /// The problem in words that any client may read: without paths, and without content of the store.
+    /// The problem in words that any client may read: without paths, and without content of the
+    /// store.
     pub message: String,
-    /// True if nothing new can be relied on until the problem is gone.
+    /// If true, nothing new can be relied on until the problem is gone.
     pub is_blocking: bool,
 }
 
 impl StoreProblem {
-    /// A problem in words, with which the store goes on.
+    /// Creates a problem, described in words, in spite of which the store works.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), is_blocking: false }
     }
 
-    /// Makes it one with which nothing new can be relied on.
+    /// Marks the problem as one that must be gone before anything new can be relied on.
     #[must_use]
     pub fn blocking(mut self) -> Self {
         self.is_blocking = true;

@@ -85,7 +85,7 @@ impl Received {
 /// - **Lanes**: a flood on [`Lane::Logs`] neither delays nor drops a frame on [`Lane::Control`].
 /// - **Link**: an implementation reconnects by itself, without end. `status` is `Up` only once
 ///   every subscription is in effect again.
-/// - **Half-open links**: a link whose peer is gone without a word shows as `Down` within a time
+/// - **Half-open links**: a link whose peer has vanished silently shows as `Down` within a time
 ///   that the implementation documents, at most 30 s. Until then, sent frames may be lost.
 /// - **Closing**: [`Worker::shutdown`](crate::Worker::shutdown) and
 ///   [`Coordinator::shutdown`](crate::Coordinator::shutdown) close the transport that they were

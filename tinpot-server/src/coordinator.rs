@@ -113,7 +113,7 @@ pub struct BrokerUser {
 }
 
 impl BrokerUser {
-    /// A user with that name and password.
+    /// Creates a user with this name and password.
     pub fn new(name: impl Into<String>, password: impl Into<String>) -> Self {
         Self { name: name.into(), password: password.into() }
     }

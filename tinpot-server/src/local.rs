@@ -257,12 +257,12 @@ impl LocalServer {
         }
     }
 
-    /// The address of the API.
+    /// Returns the address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of the API.
+    /// Returns the URL of the API.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -279,12 +279,12 @@ impl LocalServer {
         }
     }
 
-    /// The imported actions; a reload changes them.
+    /// Watches the imported actions, which a reload changes.
     pub fn actions(&self) -> Watcher<Arc<ActionSet>> {
         self.actions.clone()
     }
 
-    /// The coordinator.
+    /// Returns the coordinator.
     pub fn coordinator(&self) -> &Coordinator {
         &self.coordinator
     }

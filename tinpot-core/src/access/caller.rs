@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::execution::ANONYMOUS;
 use crate::model::visible::DEFAULT_TEAM;
 
-/// A principal, as the coordinator sees it: plain data about who asks.
+/// A principal, as the coordinator sees it: plain data about the sender of a request.
 ///
 /// The server that creates a caller has authenticated it; nothing here is checked again.
 ///
@@ -36,9 +36,9 @@ impl Caller {
         Self { team: DEFAULT_TEAM.into(), name: id.clone(), via: "".into(), id }
     }
 
-    /// Creates the caller of a server that does not ask who its callers are. Its executions keep
-    /// the name of the requester that each submission gives, and its idempotency keys are found
-    /// among those of versions that did not know callers.
+    /// Creates the caller of a server without authentication. Its executions keep the name of the
+    /// requester that each submission gives. Its idempotency keys include those of earlier
+    /// versions, which had no callers.
     pub fn anonymous() -> Self {
         Self::new(ANONYMOUS).name("")
     }

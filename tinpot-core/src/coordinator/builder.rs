@@ -104,7 +104,8 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Sets the times and bounds of the protocol. Workers must have the same.
+    /// Sets the times and bounds of the protocol. The coordinator tells its workers the heartbeat
+    /// and the leases.
     #[must_use]
     pub fn config(mut self, config: ProtocolConfig) -> Self {
         self.config = config;
@@ -118,7 +119,8 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Sets how many executions may be nested, each asked for by the one above it; 32 by default.
+    /// Sets the maximum depth of nested calls. The default is 32. It takes precedence over
+    /// [`ProtocolConfig::max_depth`].
     #[must_use]
     pub fn max_depth(mut self, depth: u32) -> Self {
         self.max_depth = Some(depth);
@@ -143,7 +145,7 @@ impl CoordinatorBuilder {
     }
 
     /// Sets the audit of what callers do: those of [`Coordinator::scoped`], and those whose
-    /// executions call others. By default there is none, which costs nothing.
+    /// executions call others. By default there is none.
     ///
     /// Runs, calls, reruns, cancels, pauses and drains are recorded within about 100 ms, and refusals
     /// by the policy once a minute for each caller. While more than 65,536 events wait for the sink,
@@ -155,7 +157,8 @@ impl CoordinatorBuilder {
     }
 
     /// Sets the source of digests of parameters in the audit. With its key, an auditor can check which
-    /// parameters a run had; without it, the digests tell nothing. By default there are none.
+    /// parameters a run had; without the key, the digests reveal nothing. By default there are
+    /// none.
     #[must_use]
     pub fn audit_digests(mut self, sealer: impl SecretSealer) -> Self {
         self.audit_digests = Some(Arc::new(sealer));
@@ -186,8 +189,8 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Lets workers join with the tokens that this knows. It has an effect with
-    /// [`sealed`](Self::sealed) frames only.
+    /// Lets workers join with the tokens that `enroller` accepts. It has an effect only with
+    /// [`sealed`](Self::sealed) frames.
     #[must_use]
     pub fn enroller(mut self, enroller: impl Enroller) -> Self {
         self.enroller = Some(Arc::new(enroller));
@@ -197,8 +200,8 @@ impl CoordinatorBuilder {
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for times that are inconsistent, `Conflict` when another coordinator has
-    /// the store open, and the errors of store and transport.
+    /// `InvalidInput` for times that are inconsistent, `Conflict` if another coordinator has the
+    /// store open, and the errors of store and transport.
     // A future of a function that is not inlined is compiled here, and not again in each program.
     #[inline(never)]
     pub fn start(self) -> BoxFuture<'static, Result<Coordinator>> {

@@ -118,7 +118,7 @@ fn is_at_a_worker(transition: &Transition) -> bool {
     )
 }
 
-/// The changes since a reader last asked.
+/// The changes since the last read.
 ///
 /// [`Changes`] has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

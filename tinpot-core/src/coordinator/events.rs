@@ -46,9 +46,9 @@ const READ_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The status: the current one first, then each later one. A reader that is slow may miss some.
+    /// The status: first the current one, then each later one. A slow reader may miss some.
     Status(Status),
-    /// Log lines. [`LogChunk::last_seq`] is where to resume.
+    /// Log lines. A reader resumes after [`LogChunk::last_seq`].
     Logs(Arc<LogChunk>),
     /// The progress that the action reported.
     Progress(Progress),

@@ -15,7 +15,7 @@ use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::protocol::CancelOutcome;
 
-/// A handle on an execution: waits for it, watches it, cancels it.
+/// A handle to an execution, which waits for it, watches it and cancels it.
 ///
 /// Dropping the handle does not affect the execution.
 ///

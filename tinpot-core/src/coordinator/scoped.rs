@@ -36,9 +36,9 @@ const COUNTED_PAGES: usize = 10;
 /// A coordinator as one caller may use it: every method asks the coordinator's
 /// [policy](super::CoordinatorBuilder::policy).
 ///
-/// A name that is hidden from the caller has the same answer as a name that never was: `NotFound`
-/// with the same message, or its absence from a list. `Forbidden` is the answer where the caller
-/// may see the target, but not do this.
+/// A name that is hidden from the caller is answered like one that does not exist: by `NotFound`
+/// with the same message, or by its absence from a list. `Forbidden` means that the caller may see
+/// the target, but not do this.
 ///
 /// ```
 /// use tinpot_core::{Caller, Coordinator, MemoryNetwork};

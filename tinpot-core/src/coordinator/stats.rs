@@ -257,7 +257,7 @@ fn place(status: Status) -> usize {
     }
 }
 
-/// Counts of the last minutes, of the executions that the store keeps.
+/// Counts of executions for each of the last minutes, as far as the store keeps them.
 ///
 /// ```
 /// # use tinpot_core::{Failure, FunctionExecutor, local};

@@ -27,7 +27,7 @@ use crate::watcher::Watcher;
 /// be logged twice.
 const LOGGED_CHILDREN: usize = 4096;
 
-/// One try at an execution: what to run.
+/// One attempt at an execution: the action to run, and its parameters.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -152,7 +152,8 @@ impl ContextParts {
     }
 }
 
-/// The means of an attempt while it runs; cheap to clone.
+/// The interface of a running attempt to its worker: log, progress, steps, calls of other actions,
+/// secrets, and requests to stop. Cheap to clone.
 ///
 /// ```
 /// use tinpot_core::{Context, Failure, FunctionExecutor, Level, local};
@@ -199,7 +200,8 @@ struct SharedParts {
 }
 
 impl Context {
-    /// Returns a context of these parts. Workers make one per attempt, and tests of executors do.
+    /// Creates a context from these parts. Workers create one for each attempt, as do tests of
+    /// executors.
     pub fn new(parts: ContextParts) -> Self {
         let ContextParts { logs, stop, progress, calls, secrets, attempt } = parts;
         let spans = AtomicU32::new(0);
@@ -280,7 +282,8 @@ impl Context {
     ///
     /// # Errors
     /// Those of [`Coordinator::submit`](crate::Coordinator::submit); `Unavailable` outside of a
-    /// worker; `InvalidInput` if executions are nested too deep; `Closed` if the attempt has ended.
+    /// worker; `InvalidInput` if executions are nested too deeply; `Closed` if the attempt has
+    /// ended.
     pub async fn run(
         &self,
         action: &str,

@@ -44,7 +44,7 @@ pub enum ErrorKind {
     /// The action, execution or queue does not exist.
     #[serde(alias = "NotFound")]
     NotFound,
-    /// The caller may see it, but not do this to it.
+    /// The caller may see the object, but is not allowed to do this.
     Forbidden,
     /// The current state forbids it, such as cancelling an execution that has ended.
     #[serde(alias = "Conflict")]
@@ -163,7 +163,7 @@ impl Error {
         self.outcome.as_ref()?.downcast_ref()
     }
 
-    /// Attaches the invalid values. The message should name them, too.
+    /// Attaches the invalid values. The message should name them as well.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.violations = violations;

@@ -95,8 +95,8 @@ pub struct Execution {
     /// the name.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub team: Arc<str>,
-    /// The id of the caller who submitted it, or the execution from which it was called in the end;
-    /// empty if it is not known.
+    /// The id of the caller who submitted it or, for a called execution, the one at the root of the
+    /// calls. Empty if it is not known.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub caller: Arc<str>,
     /// The key under which it was submitted, in the form of
@@ -111,7 +111,7 @@ pub struct Execution {
     /// The name of the requester that a known caller has given; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Arc<str>>,
-    /// The request to cancel it, if there was one. It may have ended otherwise nevertheless.
+    /// The request to cancel it, if there was one. The execution may still have ended otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_request: Option<CancelRequest>,
     /// The current status.
@@ -317,7 +317,7 @@ impl Parent {
         self
     }
 
-    /// Sets if the attempt waits for the child, which then ends with it.
+    /// Sets whether the attempt waits for the child, which then ends with it.
     #[must_use]
     pub fn waits(mut self, waits: bool) -> Self {
         self.waits = waits;
@@ -341,7 +341,7 @@ pub struct AttemptRecord {
     pub granted_at: Timestamp,
     /// The start, if the worker has reported it.
     pub started_at: Option<Timestamp>,
-    /// The end of the execution.
+    /// The end of the attempt.
     pub ended_at: Option<Timestamp>,
     /// The outcome. `None` while it lives, and if it was released without having run.
     pub outcome: Option<Outcome>,

@@ -29,13 +29,14 @@ pub enum FailureCode {
     ActionError,
     /// The parameters do not fit what the action accepts.
     InvalidParameters,
-    /// The execution expired: it was still queued at its deadline. Only the coordinator says so.
+    /// The execution expired: it was still queued at its deadline. Only the coordinator reports
+    /// this.
     Expired,
     /// The execution is not tried again, because too many of its attempts were lost with their
-    /// workers. Only the coordinator says so.
+    /// workers. Only the coordinator reports this.
     Poisoned,
     /// The secrets among the parameters cannot be read, since the key of the store is lost. Only the
-    /// coordinator says so.
+    /// coordinator reports this.
     SecretsLost,
     /// The result exceeds the size limit.
     ResultTooLarge,

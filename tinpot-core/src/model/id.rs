@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The id of an execution: a UUIDv7, so that ids sort by the time of their creation.
+/// The id of an execution: a UUIDv7, so that ids sort by creation time.
 ///
 /// ```
 /// use tinpot_core::ExecutionId;
@@ -58,7 +58,8 @@ impl FromStr for ExecutionId {
     }
 }
 
-/// The id of one worker process: its name and a random suffix. A restarted worker has another id.
+/// The id of one worker process: its name and a random suffix. A worker that restarts gets
+/// a new id.
 ///
 /// It has 1 to 96 characters of `A-Z a-z 0-9 . _ -`, which are safe in the addresses of every
 /// transport.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// One JSON document, kept as the text it came in; cloning is cheap.
+/// One JSON document, kept as the text in which it arrived. Cloning is cheap.
 ///
 /// ```
 /// use tinpot_core::Json;
@@ -35,17 +35,19 @@ impl Json {
     /// Serialises `value`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when the value has no JSON form (a map with keys that are not strings, for one).
+    /// [`ErrorKind::InvalidInput`] if the value has no JSON form, such as a map whose keys are not
+    /// strings.
     pub fn serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         serde_json::value::to_raw_value(value).map(Self::from).map_err(|e| {
             Error::new(ErrorKind::InvalidInput, "the value has no JSON form").with_source(e)
         })
     }
 
-    /// Takes `text` as it is, after checking that it is one JSON document.
+    /// Checks that `text` is one JSON document, and keeps it unchanged.
     ///
     /// # Errors
-    /// [`ErrorKind::Malformed`] when it is not. Numbers that JSON does not have (`NaN`, `Infinity`) are its [`violations`](Error::violations).
+    /// [`ErrorKind::Malformed`] if it is not. Numbers that JSON does not have (`NaN`, `Infinity`)
+    /// are the [`violations`](Error::violations) of the error.
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         match serde_json::from_str::<&RawValue>(&text) {
@@ -62,12 +64,12 @@ impl Json {
         }
     }
 
-    /// The document `{}`.
+    /// Returns the document `{}`.
     pub fn empty_object() -> Self {
         Self::constant("{}")
     }
 
-    /// The document `null`.
+    /// Returns the document `null`.
     pub fn null() -> Self {
         Self::constant("null")
     }
@@ -79,7 +81,7 @@ impl Json {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
@@ -87,7 +89,7 @@ impl Json {
     /// Deserialises the document.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when it is not a `T`.
+    /// [`ErrorKind::InvalidInput`] if it is not a `T`.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(self.as_str())
             .map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string()))

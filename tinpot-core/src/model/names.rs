@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// A selection of names, such as the actions of a grant: every name, or those that lists of names
-/// and patterns have.
+/// A selection of names, such as the actions of a grant: every name, or those that match lists of
+/// names and patterns.
 ///
 /// ```
 /// use tinpot_core::Names;
@@ -76,7 +76,7 @@ impl Names {
         self.lists.iter().all(|list| list.iter().any(|entry| entry.matches(name)))
     }
 
-    /// Returns true if a name that may be unknown is selected: an unknown one is only if all are.
+    /// Returns true if the name is selected. An unknown name is selected only if every name is.
     pub fn has_known(&self, name: Option<&str>) -> bool {
         name.map_or(self.is_any(), |name| self.has(name))
     }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::ExecutionId;
 
-/// The number and delays of further attempts after one failed, timed out or was lost.
+/// The number and delays of the attempts that follow one that failed, timed out or was lost.
 ///
-/// An action with retries declares that running it twice does no harm.
+/// An action with retries declares that running it twice is harmless.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct RetryPolicy {
     /// The number of attempts after the first. 0 means that the action runs at most once.
     #[serde(default)]
     pub retries: u32,
-    /// The delays before them.
+    /// The delays before the retries.
     #[serde(flatten)]
     pub backoff: Backoff,
     /// The number of lost attempts after which the execution fails as poisoned, even if retries are

@@ -27,7 +27,7 @@ pub enum Status {
     Queued,
     /// An attempt is running.
     Running,
-    /// A cancel was accepted; the attempt may still be alive.
+    /// A request to cancel was accepted; the attempt may still be alive.
     Cancelling,
     /// The action returned a result.
     Succeeded,

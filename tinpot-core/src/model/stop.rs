@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The reason for which an attempt must end.
+/// The reason why an attempt must end.
 ///
 /// [`Stop`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

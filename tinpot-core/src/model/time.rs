@@ -36,7 +36,7 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     pub fn as_micros(self) -> u64 {
         self.0
     }

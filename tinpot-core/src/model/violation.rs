@@ -11,8 +11,8 @@ const PATH_BYTES: usize = 256;
 
 /// One invalid value among the parameters of a submission.
 ///
-/// As text, it is path and message, joined by a blank: `days must be at most 30 (got 31)`. A message
-/// starts with a verb, gives the bound and the value, and has no period at its end.
+/// As text, it is path and message, joined by a space: `days must be at most 30 (got 31)`. A
+/// message starts with a verb, gives the bound and the value, and has no period at its end.
 ///
 /// ```
 /// use tinpot_core::{Json, action::Schema};

@@ -21,11 +21,11 @@ pub(crate) fn team_of_key(key: &str) -> &str {
     key.split_once('/').map_or(DEFAULT_TEAM, |(team, _)| team)
 }
 
-/// The object of a right: of a team, and as far as it is known, an action, its group, a queue, and
+/// The object of a right: a team and, as far as they are known, an action, its group, a queue, and
 /// the owner of an execution.
 ///
-/// An execution has all of them; a group only while its action is in the catalogue. A name is not
-/// there where the right is not about one, such as the action when a queue is paused.
+/// An execution has all of them, but a group only while its action is in the catalogue. A part that
+/// the right is not about is `None`, such as the action when a queue is paused.
 ///
 /// [`Visible`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

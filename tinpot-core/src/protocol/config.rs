@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The times and bounds that both sides agree on. The defaults suit a local network and interactive
-/// use.
+/// The times and bounds of the protocol. The defaults suit a local network and interactive use.
+///
+/// Workers learn the heartbeat and the leases from their coordinator.
 ///
 /// ```
 /// use std::time::Duration;

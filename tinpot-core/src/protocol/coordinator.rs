@@ -89,7 +89,7 @@ pub enum CoordinatorEffect {
     },
 }
 
-/// The effect of a cancel.
+/// The effect of a request to cancel.
 ///
 /// ```
 /// # use tinpot_core::{Failure, FunctionExecutor, local};

@@ -131,7 +131,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets the times and bounds of the protocol. The coordinator must be given the same.
+    /// Sets the times and bounds of the protocol. The heartbeat and the leases are those that the
+    /// coordinator tells the worker. Those of `config` are for coordinators of earlier versions,
+    /// which do not tell them.
     #[must_use]
     pub fn config(mut self, config: ProtocolConfig) -> Self {
         self.config = config;
@@ -176,8 +178,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Listens, and starts the worker's tasks on the current tokio runtime. It says hello as soon
-    /// as the transport is up.
+    /// Listens, and starts the worker's tasks on the current tokio runtime. The worker introduces
+    /// itself to the coordinator as soon as the transport is up.
     ///
     /// # Errors
     /// `InvalidInput` for slots, queues, groups, times or pins that are invalid, and for a worker

@@ -13,8 +13,8 @@ use crate::model::visible::{DEFAULT_TEAM, Visible};
 use crate::protocol::Catalogue;
 use crate::watcher::Watcher;
 
-/// The executions that a caller may read. It asks the policy once per revision, and so is cheap to
-/// ask about each event of a stream.
+/// The executions that a caller may read. It asks the policy once per revision, so that asking it
+/// about each event of a stream is cheap.
 ///
 /// [`Readable`](super::Readable) has an example.
 #[derive(Clone, Debug)]
