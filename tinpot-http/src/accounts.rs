@@ -2,6 +2,8 @@
 
 use tinpot_access::{ChainAudit, Directory, Login};
 
+use crate::authenticator::ProxyUsers;
+
 /// The users of a directory: they sign in, and manage tokens, users and grants, through the API.
 ///
 /// [`HttpConfig::accounts`](crate::HttpConfig::accounts) takes them. The host must call
@@ -39,12 +41,24 @@ pub struct Accounts {
     login: Login,
     audit: Option<ChainAudit>,
     is_local: bool,
+    has_passwords: bool,
+    proxy: Option<ProxyUsers>,
+    #[cfg(feature = "oidc")]
+    oidc: Option<tinpot_access::Oidc>,
 }
 
 impl Accounts {
     /// Creates the accounts of the users who sign in with this login.
     pub fn new(login: Login) -> Self {
-        Self { login, audit: None, is_local: false }
+        Self {
+            login,
+            audit: None,
+            is_local: false,
+            has_passwords: true,
+            proxy: None,
+            #[cfg(feature = "oidc")]
+            oidc: None,
+        }
     }
 
     /// Sets the audit that `/api/audit` shows. Without one, it has no entries.
@@ -59,6 +73,28 @@ impl Accounts {
     #[must_use]
     pub fn local(mut self) -> Self {
         self.is_local = true;
+        self
+    }
+
+    /// Says whether users sign in with passwords; they do by default.
+    #[must_use]
+    pub fn passwords(mut self, yes: bool) -> Self {
+        self.has_passwords = yes;
+        self
+    }
+
+    /// Sets the reverse proxies that sign people in, who become users when they first come.
+    #[must_use]
+    pub fn proxy(mut self, users: ProxyUsers) -> Self {
+        self.proxy = Some(users);
+        self
+    }
+
+    /// Sets the identity provider that signs people in, who become users when they first come.
+    #[cfg(feature = "oidc")]
+    #[must_use]
+    pub fn oidc(mut self, oidc: tinpot_access::Oidc) -> Self {
+        self.oidc = Some(oidc);
         self
     }
 
@@ -77,5 +113,26 @@ impl Accounts {
 
     pub(crate) fn is_local(&self) -> bool {
         self.is_local
+    }
+
+    pub(crate) fn has_passwords(&self) -> bool {
+        self.has_passwords && !self.is_local
+    }
+
+    #[cfg(feature = "oidc")]
+    pub(crate) fn identity_provider(&self) -> Option<&tinpot_access::Oidc> {
+        self.oidc.as_ref()
+    }
+
+    /// Returns true if people sign in with an identity provider.
+    pub(crate) fn has_oidc(&self) -> bool {
+        #[cfg(feature = "oidc")]
+        return self.oidc.is_some();
+        #[cfg(not(feature = "oidc"))]
+        false
+    }
+
+    pub(crate) fn proxy_users(&self) -> Option<&ProxyUsers> {
+        self.proxy.as_ref()
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "access")]
 mod directory;
+#[cfg(feature = "access")]
+mod proxy;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +15,10 @@ use tinpot_core::{Caller, Result, Timestamp};
 
 #[cfg(feature = "access")]
 pub use self::directory::DirectoryAuthenticator;
+#[cfg(feature = "access")]
+pub(crate) use self::proxy::ProxyAuthenticator;
+#[cfg(feature = "access")]
+pub use self::proxy::ProxyUsers;
 
 /// The parts of a request by which it can be authenticated.
 ///

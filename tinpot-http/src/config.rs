@@ -10,8 +10,10 @@ use futures::future::{BoxFuture, Shared};
 
 #[cfg(feature = "access")]
 use crate::accounts::Accounts;
+use crate::address_range::AddressRange;
 use crate::authenticator::Authenticator;
 use crate::hosts::AllowedHost;
+use crate::public_url::PublicUrl;
 use crate::root_path::RootPath;
 
 /// The configuration of the API.
@@ -51,6 +53,11 @@ pub struct HttpConfig {
     /// The hosts that requests may name, in addition to `localhost` and the addresses of loopback:
     /// those by which others reach the server, through a proxy for example. Default: none.
     pub hosts: Vec<AllowedHost>,
+    /// The addresses of reverse proxies in front, which may say by `X-Forwarded-For`, `-Host` and
+    /// `-Proto` how a request came. Programs on this machine always may. Default: none.
+    pub proxies: Vec<AddressRange>,
+    /// The URL by which people reach the server. Default: none.
+    pub public_url: Option<PublicUrl>,
     /// The authenticator. Without one, every request below `/api` is answered with 401. Default: none.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// If true, the UI warns that every client of the server may do everything. Default: false.
@@ -71,6 +78,8 @@ impl Default for HttpConfig {
             cors_origins: Vec::new(),
             root_path: RootPath::default(),
             hosts: Vec::new(),
+            proxies: Vec::new(),
+            public_url: None,
             authenticator: None,
             insecure: false,
             #[cfg(feature = "access")]
@@ -143,6 +152,27 @@ impl HttpConfig {
         self
     }
 
+    /// Adds reverse proxies in front, which may say how a request came. From all others, the headers
+    /// `X-Forwarded-For`, `-Host` and `-Proto` are removed, if the server says who the
+    /// [peer](crate::PeerAddress) is.
+    #[must_use]
+    pub fn proxies(mut self, ranges: impl IntoIterator<Item = AddressRange>) -> Self {
+        self.proxies.extend(ranges);
+        self
+    }
+
+    /// Sets the URL by which people reach the server: its host is allowed, pages of its origin may
+    /// change something, and its path is the [root path](Self::root_path), unless that is set.
+    #[must_use]
+    pub fn public_url(mut self, url: PublicUrl) -> Self {
+        self.hosts.push(url.host());
+        if self.root_path.as_str().is_empty() {
+            self.root_path = url.path().clone();
+        }
+        self.public_url = Some(url);
+        self
+    }
+
     /// Sets the authenticator, which says whose request it is. Without one, every request below `/api`
     /// is answered with 401.
     #[must_use]
@@ -158,7 +188,15 @@ impl HttpConfig {
     #[must_use]
     pub fn accounts(mut self, accounts: Accounts) -> Self {
         let known = crate::DirectoryAuthenticator::new(accounts.directory().clone());
-        self.authenticator = Some(Arc::new(known.local(accounts.is_local())));
+        let known = known.local(accounts.is_local());
+        self.authenticator = Some(match accounts.proxy_users().cloned() {
+            Some(users) => {
+                self.proxies.extend(users.from());
+                let login = accounts.login().clone();
+                Arc::new(crate::authenticator::ProxyAuthenticator::new(users, login, known))
+            }
+            None => Arc::new(known),
+        });
         self.accounts = Some(accounts);
         self
     }
@@ -198,6 +236,8 @@ impl fmt::Debug for HttpConfig {
             .field("cors_origins", &self.cors_origins)
             .field("root_path", &self.root_path)
             .field("hosts", &self.hosts)
+            .field("proxies", &self.proxies)
+            .field("public_url", &self.public_url)
             .field("authenticator", &self.authenticator)
             .finish_non_exhaustive()
     }

@@ -14,6 +14,12 @@ const DEVICE: &str = "-device";
 const MAX_AGE: u32 = 7 * 86_400;
 /// The time for which a browser is known, in seconds.
 const DEVICE_MAX_AGE: u32 = 365 * 86_400;
+/// The word in the name of the cookie of a sign-in that is under way at an identity provider.
+#[cfg(feature = "oidc")]
+const UNDER_WAY: &str = "-oidc";
+/// The time for which that may be under way, in seconds.
+#[cfg(feature = "oidc")]
+const UNDER_WAY_MAX_AGE: u32 = 600;
 /// The longest cookie header, in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
 const PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -38,6 +44,10 @@ impl Kind {
 
     fn set(&self, value: &str, max_age: u32) -> Option<HeaderValue> {
         let rules = if self.is_secure { "Secure; SameSite=Lax" } else { "SameSite=Strict" };
+        self.set_with(value, max_age, rules)
+    }
+
+    fn set_with(&self, value: &str, max_age: u32, rules: &str) -> Option<HeaderValue> {
         let name = &self.name;
         let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; {rules}");
         let mut value = HeaderValue::try_from(text).ok()?;
@@ -98,4 +108,20 @@ pub(crate) fn set_device(headers: &HeaderMap, proof: &str) -> Option<HeaderValue
 /// Returns the header that removes the cookie.
 pub(crate) fn clear(headers: &HeaderMap) -> Option<HeaderValue> {
     Kind::of(headers, "").set("", 0)
+}
+
+/// Returns the state of a sign-in that is under way at an identity provider.
+#[cfg(feature = "oidc")]
+pub(crate) fn under_way(headers: &HeaderMap) -> Option<&str> {
+    find(headers, UNDER_WAY).ok().flatten()
+}
+
+/// Returns the header that sets that state; without one, the header that removes it. The browser
+/// sends it when the provider sends it back here, which a strict cookie would not allow.
+#[cfg(feature = "oidc")]
+pub(crate) fn set_under_way(headers: &HeaderMap, state: Option<&str>) -> Option<HeaderValue> {
+    let kind = Kind::of(headers, UNDER_WAY);
+    let rules = if kind.is_secure { "Secure; SameSite=Lax" } else { "SameSite=Lax" };
+    let max_age = if state.is_some() { UNDER_WAY_MAX_AGE } else { 0 };
+    kind.set_with(state.unwrap_or_default(), max_age, rules)
 }

@@ -16,6 +16,7 @@ use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::gate::{self, Gate};
 use crate::hosts::Hosts;
+use crate::proxies::Proxies;
 use crate::{cors, csrf, unread_body};
 
 /// The header with the id of a request.
@@ -40,6 +41,7 @@ const PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
 #[derive(Debug)]
 pub(crate) struct Front {
     hosts: Hosts,
+    proxies: Proxies,
     /// The origins whose pages may read answers.
     cors: Vec<String>,
     /// The origins whose pages may change something, those of `cors` included.
@@ -56,6 +58,7 @@ impl Front {
         let start: String = ExecutionId::generate().to_string().chars().rev().take(8).collect();
         Self {
             hosts: Hosts::new(config.hosts.clone()),
+            proxies: Proxies::new(config.proxies.clone(), config.public_url.clone()),
             cors: config.cors_origins.clone(),
             origins: config.allow_origins.iter().chain(&config.cors_origins).cloned().collect(),
             gate,
@@ -81,6 +84,7 @@ pub(crate) async fn layer(
 ) -> Response {
     let client_id = request.headers_mut().remove(REQUEST_ID);
     let id = front.next_id();
+    front.proxies.settle(&mut request);
     let is_trustworthy = is_trustworthy(request.headers());
     let mut response = if front.hosts.admit(request.uri(), request.headers()) {
         handled(&front, request, next, &id, client_id.as_ref()).await

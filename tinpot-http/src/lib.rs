@@ -140,6 +140,7 @@
 
 #[cfg(feature = "access")]
 mod accounts;
+mod address_range;
 mod authenticator;
 mod base_path;
 mod config;
@@ -156,6 +157,8 @@ mod hosts;
 mod model;
 mod openapi;
 mod params;
+mod proxies;
+mod public_url;
 mod root_path;
 mod router;
 mod routes;
@@ -167,11 +170,14 @@ mod unread_body;
 
 #[cfg(feature = "access")]
 pub use self::accounts::Accounts;
-#[cfg(feature = "access")]
-pub use self::authenticator::DirectoryAuthenticator;
+pub use self::address_range::AddressRange;
 pub use self::authenticator::{Anonymous, Authenticator, Identity, PeerAddress, Presented};
+#[cfg(feature = "access")]
+pub use self::authenticator::{DirectoryAuthenticator, ProxyUsers};
 pub use self::config::HttpConfig;
 pub use self::hosts::AllowedHost;
+pub use self::proxies::OverTls;
+pub use self::public_url::PublicUrl;
 pub use self::root_path::RootPath;
 pub use self::router::router;
 

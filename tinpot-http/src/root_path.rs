@@ -17,6 +17,7 @@ pub(crate) const PATH_BYTES: usize = 256;
 const OWN: &[&str] = &[
     "actions",
     "api",
+    "auth",
     "embed",
     "executions",
     "health",

@@ -5,11 +5,15 @@ pub(crate) mod actions;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod details;
+#[cfg(feature = "access")]
+pub(crate) mod device;
 pub(crate) mod executions;
 #[cfg(feature = "access")]
 pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod logs;
+#[cfg(feature = "access")]
+pub(crate) mod oidc;
 pub(crate) mod queues;
 pub(crate) mod rerun;
 pub(crate) mod session;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::coordinator::CoordinatorSettings;
 use crate::error::error_chain;
-use crate::settings::{HttpSettings, StoreSettings};
+use crate::settings::{Auth, HttpSettings, StoreSettings};
 
 /// The interval at which changes of other processes are taken in. What they revoke ends open streams
 /// within a second: half of it is for the streams, which gather changes before they look.
@@ -44,6 +44,10 @@ const AUDIT_DAYS: u64 = 1;
 pub(crate) struct Access {
     accounts: Accounts,
     audit: ChainAudit,
+    /// True if people can sign in with passwords.
+    has_passwords: bool,
+    /// True if members of a group elsewhere are admins.
+    has_admin_group: bool,
     upkeep: JoinHandle<()>,
 }
 
@@ -101,7 +105,26 @@ impl Access {
         let login = Login::new(directory, passwords.await.map_err(failed)??);
         let accounts = Accounts::new(login.clone()).audit(audit.clone());
         let upkeep = tokio::spawn(keep_up(login, audit.clone(), audit_days));
-        Ok(Self { accounts, audit, upkeep })
+        Ok(Self { accounts, audit, has_passwords: true, has_admin_group: false, upkeep })
+    }
+
+    /// Takes these ways to sign in.
+    ///
+    /// # Errors
+    /// `InvalidInput` if settings are missing or wrong.
+    pub(crate) fn signed_in_by(mut self, all: &CoordinatorSettings) -> Result<Self> {
+        let (auth, settings) = (all.http.auth, &all.sign_in);
+        self.has_passwords = auth.has(Auth::USERS);
+        self.has_admin_group = settings.admin_group().is_some();
+        let mut accounts = self.accounts.clone().passwords(self.has_passwords);
+        if let Some(users) = settings.proxy_users(auth)? {
+            accounts = accounts.proxy(users);
+        }
+        if let Some(oidc) = settings.oidc(auth, all.pages.public_url().as_ref())? {
+            accounts = accounts.oidc(oidc);
+        }
+        self.accounts = accounts;
+        Ok(self)
     }
 
     fn directory(&self) -> &Directory {
@@ -124,16 +147,24 @@ impl Access {
     ///
     /// # Errors
     /// Those of the records.
-    pub(crate) async fn invite(&self, scheme: &str, address: SocketAddr) -> Result<()> {
+    pub(crate) async fn invite(&self, url: &str) -> Result<()> {
         if self.directory().has_users() {
+            return Ok(());
+        }
+        if !self.has_passwords {
+            if !self.has_admin_group {
+                tracing::warn!(
+                    "no user may do anything yet: name the group of the admins with --admin-group, \
+                     or add users to --auth for a first admin with a password"
+                );
+            }
             return Ok(());
         }
         let ticket = self.directory().create_set_up_ticket().await?;
         // Not by the log, which may be kept and sent elsewhere.
         eprintln!(
             "No users yet. Within an hour, this page makes the first admin, once:\n  \
-             {scheme}://{}/?ticket={}\nor add one on this machine: tinpot users add NAME --admin",
-            reachable(address),
+             {url}/?ticket={}\nor add one on this machine: tinpot users add NAME --admin",
             ticket.expose()
         );
         Ok(())
@@ -154,17 +185,9 @@ impl Drop for Access {
     }
 }
 
-/// Returns an address of this machine by which a server at this one is reached.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    address
-}
-
 fn records(store: &StoreSettings, default: &str) -> Result<SqliteRecords> {
     store.records(default).ok_or_else(|| {
-        let message = "--auth users (TINPOT_AUTH) needs a store in a file, which has the users and \
+        let message = "--auth (TINPOT_AUTH) needs a store in a file, which has the users and \
                        tokens: name one with --store (TINPOT_STORE)";
         Error::new(ErrorKind::InvalidInput, message)
     })

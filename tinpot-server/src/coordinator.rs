@@ -16,8 +16,8 @@ use crate::access::Access;
 use crate::enrolment::Enrolment;
 use crate::error::error_chain;
 use crate::settings::{
-    Auth, BrokerSettings, EnrolmentSettings, HttpSettings, PageSettings, ProtocolSettings,
-    StoreSettings, secrets,
+    BrokerSettings, EnrolmentSettings, HttpSettings, PageSettings, ProtocolSettings,
+    SignInSettings, StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
 
@@ -39,6 +39,9 @@ pub struct CoordinatorSettings {
     /// The API, the web UI, and pages of other sites that use them.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub pages: PageSettings,
+    /// The proxy in front, and people who are signed in elsewhere.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub sign_in: SignInSettings,
     /// The broker.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub broker: BrokerSettings,
@@ -135,6 +138,14 @@ impl FromStr for BrokerUser {
     }
 }
 
+/// Returns the URL at which a server on this machine is reached from there.
+fn reachable(scheme: &str, mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("{scheme}://{address}")
+}
+
 impl CoordinatorSettings {
     /// Checks that the settings fit together.
     ///
@@ -154,12 +165,13 @@ impl CoordinatorSettings {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off, a password
-    /// in several places, users of a store in memory, or an address that other machines reach
+    /// in several places, users of a store in memory, a proxy without a secret, or an address that other machines reach
     /// without authentication or `insecure_no_auth`.
     pub fn check(&self) -> Result<()> {
         let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
         self.http.check()?;
-        if self.http.auth == Auth::Users {
+        self.sign_in.check(self.http.auth, self.pages.public_url().as_ref())?;
+        if !self.http.auth.is_none() {
             Access::check(&self.store, STORE)?;
         }
         if self.broker_user.is_some() && self.broker_user_file.is_some() {
@@ -267,13 +279,14 @@ impl CoordinatorSettings {
         if let Some(enrolment) = &enrolment {
             builder = enrolment.seal(builder, &self.broker.namespace);
         }
-        let mut config = self.pages.config().hosts([self.http.host.into()]);
-        let access = match self.http.auth {
-            Auth::None => None,
-            Auth::Users => {
-                let signer = enrolment.as_ref().map(Enrolment::suite);
-                Some(Access::open(&self.store, STORE, signer).await?)
-            }
+        let proxies = self.sign_in.ranges()?;
+        let mut config = self.pages.config().hosts([self.http.host.into()]).proxies(proxies);
+        let access = if self.http.auth.is_none() {
+            None
+        } else {
+            let signer = enrolment.as_ref().map(Enrolment::suite);
+            let access = Access::open(&self.store, STORE, signer).await?;
+            Some(access.signed_in_by(&self)?)
         };
         if let Some(access) = &access {
             builder = builder.policy(access.rules()).audit(access.audit());
@@ -303,9 +316,12 @@ impl CoordinatorSettings {
         let router = tinpot_http::router(coordinator.clone(), config);
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
-        let server = crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
+        let server =
+            crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
         if let Some(access) = &access {
-            access.invite(self.http.scheme(), address).await?;
+            let url = self.pages.public_url().map(|url| url.to_string());
+            let url = url.unwrap_or_else(|| reachable(self.http.scheme(), address));
+            access.invite(&url).await?;
         }
         tokio::select! {
             () = shutdown.begun() => {}

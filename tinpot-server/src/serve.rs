@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 pub use self::limits::ConnectionLimits;
 use self::tls::Tls;
-use crate::settings::{Auth, HttpSettings};
+use crate::settings::HttpSettings;
 use crate::shutdown::Shutdown;
 
 /// Serves `app` until `shutdown` begins, then answers the open requests and ends.
@@ -41,7 +41,7 @@ pub(crate) fn serve_at(
     app: axum::Router,
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
-    if !settings.is_local() && settings.auth == Auth::None {
+    if !settings.is_local() && settings.auth.is_none() {
         let host = settings.host;
         tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");
     }

@@ -12,6 +12,7 @@ mod limits;
 mod old_names;
 mod protocol;
 pub(crate) mod secrets;
+mod sign_in;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use tinpot_core::{Error, ErrorKind, Result};
-use tinpot_http::{AllowedHost, Anonymous, HttpConfig, RootPath};
+use tinpot_http::{AllowedHost, Anonymous, HttpConfig, PublicUrl, RootPath};
 
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::auth::Auth;
@@ -37,6 +38,7 @@ pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
 #[cfg(feature = "clap")]
 pub use self::secrets::password_in_arguments;
 pub use self::secrets::read_password;
+pub use self::sign_in::SignInSettings;
 pub use self::store::StoreSettings;
 #[cfg(feature = "clap")]
 pub use self::value::{host, seconds};
@@ -69,8 +71,10 @@ pub struct HttpSettings {
         )
     )]
     pub port: u16,
-    /// The callers that the API admits: `users` admits the users in the store, who sign in or have an
-    /// API token, `none` everyone who reaches the port.
+    /// The callers that the API admits: `users` admits the users in the store, who sign in with a
+    /// password, `oidc` the people whom an identity provider signs in, `proxy` those whom a reverse
+    /// proxy in front has signed in, and `none` everyone who reaches the port. Several are separated
+    /// by commas, like users,oidc. All but `none` admit API tokens, too.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -104,7 +108,7 @@ impl HttpSettings {
         Self {
             host,
             port,
-            auth: Auth::None,
+            auth: Auth::NONE,
             insecure_no_auth: false,
             tls_cert: None,
             tls_key_file: None,
@@ -147,7 +151,7 @@ impl HttpSettings {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if they do not.
     pub fn check(&self) -> Result<()> {
-        if self.insecure_no_auth || self.is_local() || self.auth != Auth::None {
+        if self.insecure_no_auth || self.is_local() || !self.auth.is_none() {
             return Ok(());
         }
         let message = format!(
@@ -215,6 +219,18 @@ pub struct PageSettings {
         )
     )]
     pub allow_hosts: Vec<String>,
+    /// The URL by which people reach the server, like https://tinpot.example.org: its host is allowed,
+    /// cookies are those of HTTPS if it is one, and its path is the root path.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_PUBLIC_URL",
+            value_name = "URL",
+            value_parser = self::value::public_url
+        )
+    )]
+    pub public_url: Option<String>,
     /// The path below which a reverse proxy shows the server, like /tinpot. The proxy may remove it
     /// from requests or not, with the header X-Forwarded-Prefix or without.
     #[cfg_attr(
@@ -249,6 +265,7 @@ impl Default for PageSettings {
             embed_parents: Vec::new(),
             cors_origins: Vec::new(),
             allow_hosts: Vec::new(),
+            public_url: None,
             root_path: RootPath::default(),
             limit_request: HttpConfig::default().max_body_bytes as u64,
         }
@@ -258,14 +275,24 @@ impl Default for PageSettings {
 impl PageSettings {
     /// Returns the configuration of the router.
     pub fn config(&self) -> HttpConfig {
-        HttpConfig::default()
+        let config = HttpConfig::default()
             .authenticator(Anonymous::default())
             .ui(!self.no_ui)
             .embed_parents(trimmed(&self.embed_parents))
             .cors_origins(trimmed(&self.cors_origins))
             .hosts(self.allowed_hosts())
             .root_path(self.root_path.clone())
-            .max_body_bytes(self.limit_request_bytes())
+            .max_body_bytes(self.limit_request_bytes());
+        match self.public_url() {
+            Some(url) => config.public_url(url),
+            None => config,
+        }
+    }
+
+    /// Returns the URL by which people reach the server, unless it is none; a command line refuses
+    /// that.
+    pub fn public_url(&self) -> Option<PublicUrl> {
+        self.public_url.as_deref()?.trim().parse().ok()
     }
 
     /// Returns the hosts, without those that are none; a command line refuses them.

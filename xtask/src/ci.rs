@@ -109,6 +109,8 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-sqlite")
             .command("cargo check -p tinpot-access")
             .command("cargo check -p tinpot-access --no-default-features")
+            .command("cargo check -p tinpot-access --features oidc")
+            .command("cargo check -p tinpot-http --features oidc")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")
@@ -124,6 +126,8 @@ fn steps() -> Vec<Step> {
         // Before the tests: the end-to-end tests start the examples as processes.
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
+            // The identity provider that people sign in with.
+            .command("npm ci --prefix tests/oidc --no-audit --no-fund --loglevel=error")
             .command("cargo test --workspace --tests --benches"),
         Step::new("vectors", "the test vectors of sealed frames, in Rust, Python and Node")
             .check(vectors::check),

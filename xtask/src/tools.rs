@@ -62,7 +62,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "node (20 or newer) and npm",
-        why: "the `ui` and `browser` steps build and test the web UI",
+        why: "the `ui` and `browser` steps build and test the web UI; the tests start an identity provider",
         found: crate::ui::node_version,
         packages: &[],
         elsewhere: "from nodejs.org or the package manager; Debian 12 has 18, which is too old",

@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 use tinpot_access::{Directory, Login};
 use tinpot_core::access::AuditWho;
 use tinpot_core::{Right, Scoped};
 
 use crate::accounts::Accounts;
-use crate::authenticator::PeerAddress;
 use crate::error::ApiError;
 use crate::gate::Entered;
+use crate::proxies::ClientAddress;
 use crate::router::App;
-
-const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A request without a caller, about users.
 #[derive(Debug)]
@@ -56,24 +54,44 @@ impl FromRequestParts<Arc<App>> for Asked {
     }
 }
 
+impl Visit {
+    /// Counts an attempt of the client's network, and refuses one too many.
+    pub(crate) fn admit(&self) -> Result<(), ApiError> {
+        admit(&self.accounts, self.address)
+    }
+}
+
+fn admit(accounts: &Accounts, address: IpAddr) -> Result<(), ApiError> {
+    accounts.login().attempt_from(address).map_err(|wait| {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let detail = format!("too many attempts to sign in: try again in {seconds} s");
+        ApiError::too_many(detail, wait)
+    })
+}
+
 fn no_users() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "this server has no users of its own")
 }
 
-/// Returns the address of the client. A proxy on this machine names the client that it serves, behind
-/// what that client itself claims.
+/// Returns the address of the client. All clients of an embedding that does not say share one limit.
 fn address(parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get().map(|PeerAddress(peer)| peer.ip().to_canonical());
-    // All clients of an embedding that does not say share one limit.
-    let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    let claims = parts.headers.get_all(FORWARDED).iter().next_back().filter(|_| peer.is_loopback());
-    let last = claims.and_then(|claims| claims.to_str().ok()?.rsplit(',').next());
-    last.and_then(|client| client.trim().parse().ok()).unwrap_or(peer)
+    let known = parts.extensions.get().map(|ClientAddress(address)| *address);
+    known.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
 }
 
 impl Asked {
     pub(crate) fn scoped(&self) -> &Scoped {
         &self.entered.scoped
+    }
+
+    /// Counts an attempt of the client's network, and refuses one too many.
+    pub(crate) fn admit(&self) -> Result<(), ApiError> {
+        admit(&self.accounts, self.address)
+    }
+
+    /// Returns true if the caller is known by a token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.scoped().caller().via.starts_with("token:")
     }
 
     /// Returns the id of the caller.

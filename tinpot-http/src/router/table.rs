@@ -12,7 +12,7 @@ use crate::routes::{
     version, workers,
 };
 #[cfg(feature = "access")]
-use crate::routes::{audit, grants, sign_in, tokens, users};
+use crate::routes::{audit, device, grants, oidc, sign_in, tokens, users};
 use crate::{feed, openapi};
 
 /// The needs of a route.
@@ -106,6 +106,12 @@ table! {
     POST "/api/auth/login" Need::Nothing => sign_in::login;
     POST "/api/auth/ticket" Need::Nothing => sign_in::ticket;
     POST "/api/auth/set-up" Need::Nothing => sign_in::set_up;
+    GET "/auth/oidc" Need::Nothing => oidc::begin;
+    GET "/auth/oidc/callback" Need::Nothing => oidc::callback;
+    POST "/api/auth/device" Need::Nothing => device::create;
+    POST "/api/auth/device/token" Need::Nothing => device::token;
+    GET "/api/auth/device/{code}" Need::Identity => device::show;
+    POST "/api/auth/device/{code}" Need::Identity => device::decide;
     POST "/api/auth/tickets" Need::Identity => sign_in::tickets;
     POST "/api/auth/logout" Need::Identity => sign_in::logout;
     POST "/api/auth/password" Need::Identity => sign_in::password;

@@ -15,8 +15,9 @@ use crate::router::App;
 /// The ways to sign in.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct AuthOptions {
-    /// The ways that need no ticket: `password`.
-    methods: &'static [&'static str],
+    /// The ways that need no ticket: `password`; `oidc`, with which a browser begins at `/auth/oidc`;
+    /// `proxy`, which signs people in before they come here.
+    methods: Vec<&'static str>,
     /// True if a ticket signs in.
     ticket: bool,
     /// True if there is no user yet. A ticket makes the first.
@@ -25,6 +26,8 @@ pub(crate) struct AuthOptions {
     anonymous: bool,
     /// True if pages should warn that every client of the server may do everything.
     insecure: bool,
+    /// True if programs get a token with a code that a person types in at `/device`.
+    device: bool,
 }
 
 /// The means by which a caller is known.
@@ -33,6 +36,8 @@ pub(crate) struct AuthOptions {
 pub(crate) enum Via {
     /// A sign-in.
     SignIn,
+    /// A proxy in front, which has signed the caller in.
+    Proxy,
     /// An API token.
     Token,
     /// None: every request is let in.
@@ -54,6 +59,8 @@ pub(crate) struct Me {
     server_admin: bool,
     /// The rights that the caller has on anything of the team, or over the server.
     rights: Vec<&'static str>,
+    /// True if the caller is a user with a password.
+    has_password: bool,
     /// The time at which the caller has to sign in again, or the token ends.
     valid_until: Option<Time>,
 }
@@ -66,6 +73,7 @@ impl Me {
             Some("sign-in") if is_local(app) => Via::Local,
             Some("sign-in") => Via::SignIn,
             Some("token") => Via::Token,
+            _ if is_of_proxy(app, caller) => Via::Proxy,
             _ if app.gate.admits_everyone() => Via::Anonymous,
             _ => Via::Host,
         };
@@ -76,6 +84,7 @@ impl Me {
             via,
             server_admin: rights.contains(&tinpot_core::Right::ManageServer),
             rights: rights.into_iter().map(tinpot_core::Right::as_str).collect(),
+            has_password: has_password(app, caller),
             valid_until: entered.valid_until.map(Time),
         }
     }
@@ -113,9 +122,16 @@ async fn of_accounts(app: &App) -> AuthOptions {
         // The request that signs in has an answer about it.
         tracing::error!(?error, "users that another process has added may be missing");
     }
-    let methods: &[&str] = if accounts.is_local() { &[] } else { &["password"] };
-    let set_up = !accounts.directory().has_users();
-    AuthOptions { methods, ticket: true, set_up, ..AuthOptions::default() }
+    let ways = [
+        ("password", accounts.has_passwords()),
+        ("oidc", accounts.has_oidc()),
+        ("proxy", accounts.proxy_users().is_some()),
+    ];
+    let methods = ways.into_iter().filter(|(_, has)| *has).map(|(way, _)| way).collect();
+    let by_ticket = accounts.is_local() || accounts.has_passwords();
+    let set_up = by_ticket && !accounts.directory().has_users();
+    let device = !accounts.is_local();
+    AuthOptions { methods, ticket: by_ticket, set_up, device, ..AuthOptions::default() }
 }
 
 #[cfg(feature = "access")]
@@ -143,7 +159,30 @@ fn name_of(_: &App, caller: &tinpot_core::Caller) -> String {
     caller.name.to_string()
 }
 
+#[cfg(feature = "access")]
+fn is_of_proxy(app: &App, caller: &tinpot_core::Caller) -> bool {
+    let accounts = app.config.accounts.as_ref();
+    &*caller.via == "proxy" && accounts.is_some_and(|accounts| accounts.proxy_users().is_some())
+}
+
+#[cfg(feature = "access")]
+fn has_password(app: &App, caller: &tinpot_core::Caller) -> bool {
+    let accounts = app.config.accounts.as_ref().filter(|accounts| accounts.has_passwords());
+    let user = accounts.and_then(|accounts| accounts.directory().user_by_id(&caller.id));
+    user.is_some_and(|user| user.has_password())
+}
+
 #[cfg(not(feature = "access"))]
 fn is_local(_: &App) -> bool {
+    false
+}
+
+#[cfg(not(feature = "access"))]
+fn is_of_proxy(_: &App, _: &tinpot_core::Caller) -> bool {
+    false
+}
+
+#[cfg(not(feature = "access"))]
+fn has_password(_: &App, _: &tinpot_core::Caller) -> bool {
     false
 }

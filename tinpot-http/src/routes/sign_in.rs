@@ -104,6 +104,7 @@ pub(crate) struct SignInJson {
     responses(
         (status = 200, description = "the user", body = Me),
         (status = 401, description = "The user or the password is wrong."),
+        (status = 403, description = "Users of this server do not sign in with passwords."),
         (status = 429, description = "Too many attempts: wait for the seconds in `Retry-After`."),
     ),
 )]
@@ -113,6 +114,10 @@ pub(crate) async fn login(
     request: Request,
 ) -> Result<Response, ApiError> {
     let Credentials { user, password } = json_body(request, &app).await?;
+    if !visit.accounts.has_passwords() {
+        let detail = "users of this server do not sign in with passwords";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+    }
     let login = visit.accounts.login();
     let proof = cookies::device(&visit.headers).unwrap_or_default();
     let is_known = visit.accounts.directory().is_known_device(&user, proof);

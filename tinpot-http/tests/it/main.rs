@@ -29,6 +29,8 @@ mod parameters;
 #[cfg(feature = "access")]
 mod people;
 #[cfg(feature = "access")]
+mod proxy_users;
+#[cfg(feature = "access")]
 mod rights;
 mod secrets;
 #[cfg(feature = "access")]

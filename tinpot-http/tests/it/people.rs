@@ -35,6 +35,7 @@ pub(crate) struct People {
     pub(crate) directory: Directory,
     pub(crate) records: Arc<dyn Records>,
     pub(crate) login: Login,
+    audit: ChainAudit,
     _coordinator: Coordinator,
 }
 
@@ -52,10 +53,22 @@ impl People {
         let login = Login::new(directory.clone(), passwords);
         let coordinator = Coordinator::builder(MemoryNetwork::new().transport());
         let coordinator = coordinator.policy(directory.rules()).start().await.unwrap();
-        let accounts = Accounts::new(login.clone()).audit(audit);
+        let accounts = Accounts::new(login.clone()).audit(audit.clone());
         let config = HttpConfig::default().accounts(accounts);
         let router = tinpot_http::router(coordinator.clone(), config);
-        Self { router, directory, records, login, _coordinator: coordinator }
+        Self { router, directory, records, login, audit, _coordinator: coordinator }
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn configured(
+        mut self,
+        accounts: impl FnOnce(Accounts) -> Accounts,
+        config: impl FnOnce(HttpConfig) -> HttpConfig,
+    ) -> Self {
+        let known = Accounts::new(self.login.clone()).audit(self.audit.clone());
+        let config = config(HttpConfig::default().accounts(accounts(known)));
+        self.router = tinpot_http::router(self._coordinator.clone(), config);
+        self
     }
 
     /// The admin of the server `root`, the admin of the team `adam`, the operator `olga` and the

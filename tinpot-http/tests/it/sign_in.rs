@@ -17,7 +17,7 @@ async fn a_password_opens_a_session_in_a_cookie_and_signing_out_ends_it() {
     let people = People::some().await;
     let browser = people.browser();
     let options = browser.get("/api/auth/options").await.json();
-    let expected = json!({"methods": ["password"], "ticket": true, "set_up": false, "anonymous": false, "insecure": false});
+    let expected = json!({"methods": ["password"], "ticket": true, "set_up": false, "anonymous": false, "insecure": false, "device": true});
     assert_eq!(options, expected);
     assert_eq!(browser.get("/api/auth/me").await.status, 401);
     for (user, password) in [("olga", "wrong"), ("eve", PASSWORD), ("olga", "")] {
@@ -49,7 +49,9 @@ async fn a_password_opens_a_session_in_a_cookie_and_signing_out_ends_it() {
 #[tokio::test]
 async fn the_cookie_of_https_is_bound_to_its_host() {
     let people = People::some().await;
-    let browser = people.browser();
+    let mut browser = people.browser();
+    // Of others than proxies, the header is a claim.
+    browser.peer = ([127, 0, 0, 1], 80).into();
     let secure = |mut request: axum::http::Request<axum::body::Body>| {
         request.headers_mut().insert("x-forwarded-proto", "https".parse().unwrap());
         request

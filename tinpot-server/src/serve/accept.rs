@@ -19,7 +19,7 @@ use axum::http::header::STRICT_TRANSPORT_SECURITY;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tinpot_http::PeerAddress;
+use tinpot_http::{OverTls, PeerAddress};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -122,6 +122,7 @@ async fn shake_hands(
 /// Marks a request that came by HTTPS, as a proxy does. What the client says of that is replaced.
 fn mark_secure(request: &mut hyper::Request<Body>) {
     request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    request.extensions_mut().insert(OverTls);
 }
 
 /// Answers the requests of one connection, until either side closes it or a time is over.

@@ -3,35 +3,94 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The means by which the API knows its callers.
+/// The means by which the API knows its callers. API tokens are one in all cases but the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Auth {
+pub struct Auth {
+    users: bool,
+    proxy: bool,
+    oidc: bool,
+}
+
+impl Auth {
     /// None: every client that reaches the port may do everything.
-    #[default]
-    None,
-    /// The users and API tokens in the file of the store.
-    Users,
+    pub const NONE: Self = Self { users: false, proxy: false, oidc: false };
+    /// The users in the file of the store, with their passwords.
+    pub const USERS: Self = Self { users: true, ..Self::NONE };
+    /// The people whom a reverse proxy in front has signed in.
+    pub const PROXY: Self = Self { proxy: true, ..Self::NONE };
+    /// The people whom an identity provider signs in with OpenID Connect.
+    pub const OIDC: Self = Self { oidc: true, ..Self::NONE };
+
+    /// The names of all means, as they are given.
+    const NAMES: [(&str, Self); 3] =
+        [("users", Self::USERS), ("proxy", Self::PROXY), ("oidc", Self::OIDC)];
+
+    /// Returns both of two.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            users: self.users || other.users,
+            proxy: self.proxy || other.proxy,
+            oidc: self.oidc || other.oidc,
+        }
+    }
+
+    /// Returns true if all of the others are among these.
+    pub fn has(self, others: Self) -> bool {
+        self.and(others) == self
+    }
+
+    /// Returns true if callers are not known.
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
 }
 
 impl FromStr for Auth {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            // An environment variable that is set to nothing counts as not set.
-            "" | "none" => Ok(Self::None),
-            "users" => Ok(Self::Users),
-            _ => Err("must be users or none".to_owned()),
+        // An environment variable that is set to nothing counts as not set.
+        if matches!(text.trim(), "" | "none") {
+            return Ok(Self::NONE);
         }
+        text.split(',').try_fold(Self::NONE, |all, name| {
+            let mut known = Self::NAMES.iter();
+            let found = known.find(|(known, _)| *known == name.trim());
+            let (_, one) = found
+                .ok_or("must be users, proxy, oidc, several of them like users,oidc, or none")?;
+            Ok(all.and(*one))
+        })
     }
 }
 
 impl fmt::Display for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Users => "users",
-        })
+        let named = Self::NAMES.iter().filter(|(_, one)| self.has(*one)).map(|(name, _)| *name);
+        let named: Vec<&str> = named.collect();
+        f.write_str(if named.is_empty() { "none".to_owned() } else { named.join(",") }.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Auth;
+
+    #[test]
+    fn means_are_combined_and_shown_as_they_are_given() {
+        for (text, auth, shown) in [
+            ("", Auth::NONE, "none"),
+            ("none", Auth::NONE, "none"),
+            ("users", Auth::USERS, "users"),
+            ("oidc, users", Auth::USERS.and(Auth::OIDC), "users,oidc"),
+            ("proxy", Auth::PROXY, "proxy"),
+        ] {
+            assert_eq!(text.parse::<Auth>(), Ok(auth), "{text:?}");
+            assert_eq!(auth.to_string(), shown);
+        }
+        for wrong in ["user", "users,none", "users,", ","] {
+            wrong.parse::<Auth>().expect_err(wrong);
+        }
+        assert!(!Auth::USERS.has(Auth::PROXY) && Auth::USERS.has(Auth::NONE));
     }
 }

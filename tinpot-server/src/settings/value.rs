@@ -87,6 +87,30 @@ pub(super) fn allowed_host(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a range of addresses. Lists in variables may have empty entries.
+pub(super) fn address_range(text: &str) -> Result<String, String> {
+    let range = text.trim();
+    match range.is_empty() || range.parse::<tinpot_http::AddressRange>().is_ok() {
+        true => Ok(range.to_owned()),
+        false => {
+            Err("must be an address like 10.0.0.5, or a range like 10.1.0.0/16, without bits \
+                      behind its length"
+                .to_owned())
+        }
+    }
+}
+
+/// Parses the public URL. An environment variable that is set to nothing counts as not set.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim();
+    match url.is_empty() || url.parse::<tinpot_http::PublicUrl>().is_ok() {
+        true => Ok(url.to_owned()),
+        false => {
+            Err("must be like https://tinpot.example.org or https://example.org/tinpot".to_owned())
+        }
+    }
+}
+
 /// Parses a source of frames, which stands in a header: an origin, with `*.` in front of its host for
 /// those below it. Lists in variables may have empty entries.
 pub(super) fn frame_source(text: &str) -> Result<String, String> {

@@ -1,0 +1,188 @@
+//! People who are signed in elsewhere.
+
+use std::path::PathBuf;
+
+use tinpot_access::{Oidc, OidcConfig, Secret};
+use tinpot_core::{Error, ErrorKind, Result};
+use tinpot_http::{AddressRange, ProxyUsers, PublicUrl};
+
+use super::{Auth, read_password};
+
+/// The proxy in front, and the identity of people who are signed in elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct SignInSettings {
+    /// The addresses of reverse proxies in front, separated by commas, like 10.0.0.5 or 10.1.0.0/16:
+    /// what they say by X-Forwarded-For, -Host and -Proto is believed, and with --auth proxy the user.
+    /// Programs on this machine may always say the former.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_PROXY_FROM",
+            value_name = "CIDR",
+            value_delimiter = ',',
+            value_parser = super::value::address_range
+        )
+    )]
+    pub proxy_from: Vec<String>,
+    /// The file with the secret that the proxy sends in the header Tinpot-Proxy-Secret, for --auth
+    /// proxy.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PROXY_SECRET_FILE", value_name = "FILE"))]
+    pub proxy_secret_file: Option<PathBuf>,
+    /// The header in which the proxy names the user; Remote-User by default.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PROXY_USER_HEADER", value_name = "NAME"))]
+    pub proxy_user_header: Option<String>,
+    /// The header in which the proxy names the groups of the user, separated by commas, like
+    /// Remote-Groups. Without it, the proxy names none: it must set or remove this header in every
+    /// request.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_PROXY_GROUPS_HEADER", value_name = "NAME")
+    )]
+    pub proxy_groups_header: Option<String>,
+    /// The URL of the identity provider that signs people in, for --auth oidc, as it names itself.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_ISSUER", value_name = "URL"))]
+    pub oidc_issuer: Option<String>,
+    /// The id of this server at the identity provider.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_CLIENT_ID", value_name = "ID"))]
+    pub oidc_client_id: Option<String>,
+    /// The file with the secret of this server at the identity provider; without one, it is a public
+    /// client.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")
+    )]
+    pub oidc_client_secret_file: Option<PathBuf>,
+    /// The scopes to ask the identity provider for, separated by blanks; `openid profile email` by
+    /// default. Some have the groups behind one more.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_SCOPES", value_name = "SCOPES"))]
+    pub oidc_scopes: Option<String>,
+    /// The claim of the identity provider with the groups of the user; `groups` by default. Dots lead
+    /// into objects, as in realm_access.roles.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_GROUPS_CLAIM", value_name = "NAME"))]
+    pub oidc_groups_claim: Option<String>,
+    /// The group of the proxy or the identity provider whose members are admins of the server.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_ADMIN_GROUP", value_name = "GROUP"))]
+    pub admin_group: Option<String>,
+}
+
+/// Returns the value of a setting. An environment variable that is set to nothing counts as not set.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+impl SignInSettings {
+    /// Checks that the settings fit together.
+    ///
+    /// # Errors
+    /// `InvalidInput` if they do not.
+    pub(crate) fn check(&self, auth: Auth, public: Option<&PublicUrl>) -> Result<()> {
+        self.ranges()?;
+        self.proxy_users(auth)?;
+        self.oidc(auth, public).map(drop)
+    }
+
+    /// Returns the identity provider that signs people in; `None` if there is none. `public` is the
+    /// URL of this server.
+    ///
+    /// # Errors
+    /// `InvalidInput` if settings are missing or wrong, or the secret cannot be read.
+    pub fn oidc(&self, auth: Auth, public: Option<&PublicUrl>) -> Result<Option<Oidc>> {
+        let file = self.oidc_client_secret_file.as_ref();
+        let file = file.filter(|file| !file.as_os_str().is_empty());
+        let (issuer, client) = (given(&self.oidc_issuer), given(&self.oidc_client_id));
+        if !auth.has(Auth::OIDC) {
+            return match issuer.is_some() || client.is_some() || file.is_some() {
+                true => Err(invalid(
+                    "--oidc-issuer, --oidc-client-id and --oidc-client-secret-file are for an \
+                     identity provider: add oidc to --auth (TINPOT_AUTH)",
+                )),
+                false => Ok(None),
+            };
+        }
+        let (Some(issuer), Some(client), Some(public)) = (issuer, client, public) else {
+            return Err(invalid(
+                "--auth oidc (TINPOT_AUTH) needs the URL of the identity provider in --oidc-issuer \
+                 (TINPOT_OIDC_ISSUER), the id of this server there in --oidc-client-id \
+                 (TINPOT_OIDC_CLIENT_ID), and the URL of this server in --public-url \
+                 (TINPOT_PUBLIC_URL)",
+            ));
+        };
+        let mut config = OidcConfig::new(issuer, client, format!("{public}/auth/oidc/callback"));
+        if let Some(file) = file {
+            let setting = "--oidc-client-secret-file, TINPOT_OIDC_CLIENT_SECRET_FILE";
+            config = config.client_secret(Secret::new(read_password(file, setting)?));
+        }
+        if let Some(scopes) = given(&self.oidc_scopes) {
+            config = config.scopes(scopes);
+        }
+        if let Some(claim) = given(&self.oidc_groups_claim) {
+            config = config.groups_claim(claim);
+        }
+        if let Some(group) = self.admin_group() {
+            config = config.admin_group(group);
+        }
+        Oidc::new(config).map(Some)
+    }
+
+    pub(crate) fn admin_group(&self) -> Option<&str> {
+        given(&self.admin_group)
+    }
+
+    /// Returns the addresses of the proxies.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that is none.
+    pub fn ranges(&self) -> Result<Vec<AddressRange>> {
+        let all = super::trimmed(&self.proxy_from);
+        let parsed = all.iter().map(|range| range.parse());
+        parsed
+            .collect::<Result<_>>()
+            .map_err(|e| e.with_context("--proxy-from (TINPOT_PROXY_FROM)"))
+    }
+
+    /// Returns the proxies that sign people in; `None` if they do not.
+    ///
+    /// # Errors
+    /// `InvalidInput` if settings are missing or wrong, or the secret cannot be read.
+    pub fn proxy_users(&self, auth: Auth) -> Result<Option<ProxyUsers>> {
+        let file = self.proxy_secret_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        let (user, groups) = (given(&self.proxy_user_header), given(&self.proxy_groups_header));
+        if !auth.has(Auth::PROXY) {
+            return match file.is_some() || user.is_some() || groups.is_some() {
+                true => Err(invalid(
+                    "--proxy-secret-file, --proxy-user-header and --proxy-groups-header are for a \
+                     proxy that signs people in: add proxy to --auth (TINPOT_AUTH)",
+                )),
+                false => Ok(None),
+            };
+        }
+        let ranges = self.ranges()?;
+        let (Some(file), false) = (file, ranges.is_empty()) else {
+            return Err(invalid(
+                "--auth proxy (TINPOT_AUTH) needs the addresses of the proxy in --proxy-from \
+                 (TINPOT_PROXY_FROM), and the secret that it sends in the file that \
+                 --proxy-secret-file (TINPOT_PROXY_SECRET_FILE) names",
+            ));
+        };
+        let setting = "--proxy-secret-file, TINPOT_PROXY_SECRET_FILE";
+        let secret = Secret::new(read_password(file, setting)?);
+        let mut users = ProxyUsers::new(ranges, secret)?;
+        if let Some(name) = user {
+            users = users.user_header(name)?;
+        }
+        if let Some(name) = groups {
+            users = users.groups_header(name)?;
+        }
+        if let Some(group) = self.admin_group() {
+            users = users.admin_group(group);
+        }
+        Ok(Some(users))
+    }
+}
