@@ -1,5 +1,6 @@
 //! A client of the HTTP API: blocking, with one connection and no runtime.
 
+mod device;
 mod events;
 mod model;
 mod sign_in;
@@ -19,6 +20,7 @@ use ureq::{Agent, RequestBuilder};
 use crate::exit::{CliError, Code};
 use crate::token::Token;
 
+pub(crate) use self::device::Answer;
 pub(crate) use self::events::{Follow, Input};
 pub(crate) use self::model::{ActionView, Completion, Line, LogPage, Matches, Submitted};
 

@@ -1,5 +1,7 @@
 //! `tinpot login`, `logout`, `whoami` and `open`.
 
+mod device;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,9 @@ struct Options {
     methods: Vec<String>,
     anonymous: bool,
     set_up: bool,
+    /// Absent in servers of earlier versions.
+    #[serde(default)]
+    device: bool,
 }
 
 #[derive(Deserialize)]
@@ -49,19 +54,26 @@ pub(crate) fn login(arguments: &LoginArgs, global: &Global) -> Done {
         );
         return Err(CliError::new(Code::NotAuthorised, message));
     }
-    if !options.methods.iter().any(|method| method == "password") {
+    let LoginArgs { password, user, password_file, .. } = arguments;
+    let by_password = *password || user.is_some() || password_file.is_some();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let credential = if options.device && !by_password {
+        device::login(&client, &host, arguments.days)?
+    } else if options.methods.iter().any(|method| method == "password") {
+        let user = user.clone().or_else(user_name).unwrap_or_default();
+        let password = self::password(&user, password_file.as_deref())?;
+        let name = format!("tinpot login on {host}");
+        let (id, token) = client.make_token(&user, &password, &name, arguments.days)?;
+        Credential { id, user, token }
+    } else {
         let message = format!("{} has no sign-in with a password: use a token", server.url);
         return Err(CliError::usage(message));
-    }
-    let user = arguments.user.clone().or_else(user_name).unwrap_or_default();
-    let password = password(&user, arguments.password_file.as_deref())?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let name = format!("tinpot login on {host}");
-    let (id, token) = client.make_token(&user, &password, &name, arguments.days)?;
+    };
+    let user = clean(&credential.user, false);
     let path = credentials::path()?;
     let mut all = Credentials::read(&path)?;
     let before = all.remove(&server.url);
-    all.set(&server.url, Credential { id, user: user.clone(), token });
+    all.set(&server.url, credential);
     all.write(&path)?;
     if let Some(before) = before {
         // The one before is of no use any more. It may have ended.

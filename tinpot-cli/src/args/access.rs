@@ -19,10 +19,13 @@ pub(crate) struct LoginArgs {
     /// URL of the server
     #[arg(value_name = "SERVER")]
     pub(crate) server: Option<String>,
-    /// Name of the user; the name on this machine by default
+    /// Ask for name and password here, instead of showing a code to enter in a browser
+    #[arg(long)]
+    pub(crate) password: bool,
+    /// Name of the user, to sign in with a password; the name on this machine by default
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// File with the password; asked for on a terminal by default
+    /// File with the password, to sign in with it; asked for on a terminal by default
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) password_file: Option<PathBuf>,
     /// Number of days for which the token is valid

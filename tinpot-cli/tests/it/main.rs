@@ -15,6 +15,7 @@ mod ids;
 mod interrupts;
 mod joining;
 mod local;
+mod oidc;
 mod pipes;
 mod privacy;
 mod reference;

@@ -239,3 +239,41 @@ fn what_another_process_revokes_is_refused_at_once() {
     assert_eq!(status(&token), "401");
     assert!(signed_in().starts_with("HTTP/1.1 401 "));
 }
+
+/// The device flow: a person types the code of the command into a page where they are signed in.
+#[test]
+fn a_code_in_a_browser_gives_the_command_a_token() {
+    let place = Place::start();
+    place.operate(&["users", "add", "ada", "--admin", "--password-file", "password"]).ok();
+    let body = format!("{{\"user\":\"ada\",\"password\":\"{PASSWORD}\"}}");
+    let signed_in = page(&place.url, "POST", "/api/auth/login", "", &body);
+    let cookie = cookie(&signed_in);
+    let begin = || {
+        let mut login = Process::start(Place::on(&place.folder, &["login", &place.url]));
+        let line = login.line("enter the code ");
+        let code = line.rsplit(' ').next().expect("a code").to_owned();
+        (login, format!("/api/auth/device/{code}"))
+    };
+    let (mut login, path) = begin();
+    let seen = page(&place.url, "GET", &path, &cookie, "");
+    assert!(seen.contains("\"address\":\"127.0.0.1\"") && seen.contains("\"days\":30"), "{seen}");
+    // Neither a stranger nor a page of another site decides.
+    let agree = "{\"agree\":true}";
+    let stranger = page(&place.url, "POST", &path, "", agree);
+    assert!(stranger.starts_with("HTTP/1.1 401 "), "{stranger}");
+    let head = format!(
+        "origin: http://evil.example\r\ncookie: {cookie}\r\ncontent-type: application/json\r\n"
+    );
+    let forged = ask(&place.url, "POST", &path, &head, agree);
+    assert!(forged.starts_with("HTTP/1.1 403 "), "{forged}");
+    let agreed = page(&place.url, "POST", &path, &cookie, agree);
+    assert!(agreed.starts_with("HTTP/1.1 204 "), "{agreed}");
+    login.line("as ada, for 30 days");
+    assert!(login.end().success());
+    let who = place.client(&["whoami"]);
+    assert!(who.ok().starts_with("ada at "), "{who:?}");
+    let (mut login, path) = begin();
+    page(&place.url, "POST", &path, &cookie, "{\"agree\":false}");
+    login.line("refused, or has expired");
+    assert_eq!(login.end().code(), Some(4));
+}
