@@ -19,6 +19,7 @@ const people = () => import("../people");
 const YouPage = lazy(async () => (await people()).YouPage);
 const MembersPage = lazy(async () => (await people()).MembersPage);
 const GrantsPage = lazy(async () => (await people()).GrantsPage);
+const DevicePage = lazy(async () => (await people()).DevicePage);
 const AuditPage = lazy(async () => (await people()).AuditPage);
 
 type Page = (names: Record<string, string>) => ComponentChildren;
@@ -33,6 +34,7 @@ const PAGES: readonly [string, Page][] = [
   ["/workers", () => <WorkersPage />],
   ["/queues", () => <QueuesPage />],
   ["/you", () => <YouPage />],
+  ["/device", () => <DevicePage />],
   ["/members", () => <MembersPage />],
   ["/grants", () => <GrantsPage />],
   ["/audit", () => <AuditPage />],

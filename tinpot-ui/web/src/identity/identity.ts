@@ -31,6 +31,7 @@ const NO_OPTIONS: AuthOptions = {
   set_up: false,
   anonymous: false,
   insecure: false,
+  device: false,
 };
 
 /** The key by which the pages of a browser tell each other of sign-ins and sign-outs. */
@@ -85,12 +86,22 @@ class Identity {
 
   /** Is true if a person has signed in here, and not to another application. */
   get signedIn(): boolean {
-    return this.hasPassword || this.me.value?.via === "local";
+    return this.isUser || this.me.value?.via === "local";
   }
 
   /** Is true if the person has signed in to a server with users, and not to one of their own. */
+  private get isUser(): boolean {
+    return this.me.value?.via === "sign_in" || this.isProxied;
+  }
+
+  /** Is true if a proxy in front has signed the person in, and signs them out. */
+  get isProxied(): boolean {
+    return this.me.value?.via === "proxy";
+  }
+
+  /** Is true if the person has a password here. */
   get hasPassword(): boolean {
-    return this.me.value?.via === "sign_in";
+    return this.me.value?.has_password === true;
   }
 
   /** Is true if the server knows the name of the person, which is that of the requester. */
@@ -101,7 +112,7 @@ class Identity {
 
   /** Returns true if the person may manage this. */
   manages(right: Right): boolean {
-    return (right === "manage_team" ? this.hasPassword : this.signedIn) && this.may(right);
+    return (right === "manage_team" ? this.isUser : this.signedIn) && this.may(right);
   }
 
   /** Takes the answer to a sign-in. */

@@ -17,6 +17,7 @@ const ADA: Me = {
   via: "sign_in",
   server_admin: false,
   rights: ["see_action", "run", "read"],
+  has_password: true,
   valid_until: null,
 };
 const OPTIONS: AuthOptions = {
@@ -25,6 +26,7 @@ const OPTIONS: AuthOptions = {
   set_up: false,
   anonymous: false,
   insecure: false,
+  device: false,
 };
 
 type Answer = [status: number, body: unknown, headers?: Record<string, string>];
@@ -144,6 +146,29 @@ test("a server that lets every request in never asks to sign in", async () => {
   expect(administration()).toEqual([]);
   await expect(api.queues()).rejects.toThrow("a proxy says no");
   expect(screen.queryByRole("dialog")).toBeNull();
+});
+
+test("an identity provider gets a link that leads back to the page", async () => {
+  window.history.replaceState(null, "", "/actions?q=a#L3");
+  gate.close();
+  identity.options.value = { ...OPTIONS, methods: ["password", "oidc"] };
+  const view = render(<SignIn />);
+  const link = () => screen.getByRole("link", { name: "Sign in with single sign-on" });
+  expect(link().getAttribute("href")).toBe("/auth/oidc?to=%2Factions%3Fq%3Da%23L3");
+  expect(link().getAttribute("target")).toBeNull();
+  view.unmount();
+  // What a person has typed is kept in its tab.
+  identity.me.value = ADA;
+  identity.options.value = { ...OPTIONS, methods: ["oidc"], ticket: false };
+  render(<SignIn />);
+  expect(link().getAttribute("target")).toBe("_blank");
+  expect(screen.queryByLabelText("User")).toBeNull();
+});
+
+test("people whom a proxy signs in manage what they may, and sign out there", () => {
+  identity.me.value = { ...ADA, via: "proxy", has_password: false, rights: ["manage_team"] };
+  expect(identity.signedIn && identity.manages("manage_team")).toBe(true);
+  expect(identity.hasPassword).toBe(false);
 });
 
 test("a ticket leaves the address at once, is sent once, and its refusal is explained", async () => {

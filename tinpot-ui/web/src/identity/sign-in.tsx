@@ -3,7 +3,9 @@ import { useState } from "preact/hooks";
 import { auth, type Me } from "../api/auth";
 import { gate } from "../api/gate";
 import { ApiError } from "../api/transport";
+import { href } from "../app/base-path";
 import { lazy } from "../app/lazy";
+import { readLocation } from "../app/router";
 import { Button, Dialog, useTick } from "../ui";
 import { Entry } from "./entry";
 import { identity } from "./identity";
@@ -103,6 +105,7 @@ function PasswordDialog() {
           first={before !== null}
         />
         <Foot entry={entry} action="Sign in" disabled={user.trim() === "" || password === ""} />
+        <Provider />
       </form>
     </Dialog>
   );
@@ -134,11 +137,27 @@ export function Foot({ entry, action, disabled }: FootProps) {
   );
 }
 
+/** The way to the identity provider and back to this page. What was typed on it stays in its tab. */
+function Provider() {
+  if (!identity.options.value.methods.includes("oidc")) return null;
+  const { path, query, hash } = readLocation();
+  const to = encodeURIComponent(`${path}?${query}${hash}`);
+  return (
+    <a
+      class="button"
+      href={href(`/auth/oidc?to=${to}`)}
+      target={identity.me.peek() === null ? undefined : "_blank"}
+    >
+      Sign in with single sign-on
+    </a>
+  );
+}
+
 /** For servers without passwords: those of one person, and those behind another application. */
 function ElsewhereDialog() {
   const [busy, setBusy] = useState(false);
   const [tried, setTried] = useState(false);
-  const { ticket } = identity.options.value;
+  const { ticket, methods } = identity.options.value;
   const note = identity.ticketProblem.value;
   const again = async (): Promise<void> => {
     setBusy(true);
@@ -154,6 +173,8 @@ function ElsewhereDialog() {
           <>
             Run <code>tinpot open</code> in a terminal, and open the link that it prints.
           </>
+        ) : methods.includes("oidc") ? (
+          <Provider />
         ) : (
           "Sign in to the application that this page is part of, in another tab, then try again."
         )}

@@ -55,8 +55,12 @@ export function YouMenu({ me }: { me: Me }) {
           ...(identity.hasPassword
             ? [{ label: "Change password…", onSelect: () => navigate("/you?change=password") }]
             : []),
-          { label: "Sign out", onSelect: () => void signOut() },
-          { label: "Sign out everywhere…", onSelect: () => setAsking("everywhere") },
+          ...(identity.isProxied
+            ? []
+            : [
+                { label: "Sign out", onSelect: () => void signOut() },
+                { label: "Sign out everywhere…", onSelect: () => setAsking("everywhere") },
+              ]),
         ]}
       >
         <span class="unseen">You: </span>

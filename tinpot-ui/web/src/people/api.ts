@@ -12,6 +12,9 @@ export type User = Shapes["User"];
 export type Group = Shapes["Group"];
 export type AuditEntry = Shapes["AuditEntry"];
 
+/** A program that waits for the person who types its code. */
+export type DeviceView = Shapes["DeviceView"];
+
 export type Role = Shapes["Role"];
 /** Every role, from the weakest. */
 export const ROLES = [
@@ -61,6 +64,9 @@ export const people = {
   /** Changes the own password. All other sign-ins end. */
   setPassword: (current: string, next: string) =>
     post<null>("/api/auth/password", { current, new: next }),
+
+  device: (code: string) => json<DeviceView>(at("auth", "device", code), null, {}),
+  decideDevice: (code: string, agree: boolean) => post<null>(at("auth", "device", code), { agree }),
 
   tokens: (all: boolean, signal: AbortSignal) =>
     get<{ tokens: Token[] }>("/api/tokens", signal, all ? { all } : {}),

@@ -1,4 +1,5 @@
 export { AuditPage } from "./audit";
+export { DevicePage } from "./device";
 export { GrantsPage } from "./grants";
 export { MembersPage } from "./members";
 export { SetUp } from "./set-up";
