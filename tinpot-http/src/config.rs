@@ -13,6 +13,7 @@ use crate::accounts::Accounts;
 use crate::address_range::AddressRange;
 use crate::authenticator::Authenticator;
 use crate::hosts::AllowedHost;
+use crate::principals::PrincipalLimits;
 use crate::public_url::PublicUrl;
 use crate::root_path::RootPath;
 
@@ -60,6 +61,9 @@ pub struct HttpConfig {
     pub public_url: Option<PublicUrl>,
     /// The authenticator. Without one, every request below `/api` is answered with 401. Default: none.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// The limits of each principal. They do not apply if every request is one of the same caller, as
+    /// with [`Anonymous`](crate::Anonymous). Default: those of [`PrincipalLimits`].
+    pub principal_limits: PrincipalLimits,
     /// If true, the UI warns that every client of the server may do everything. Default: false.
     pub insecure: bool,
     #[cfg(feature = "access")]
@@ -81,6 +85,7 @@ impl Default for HttpConfig {
             proxies: Vec::new(),
             public_url: None,
             authenticator: None,
+            principal_limits: PrincipalLimits::default(),
             insecure: false,
             #[cfg(feature = "access")]
             accounts: None,
@@ -201,6 +206,24 @@ impl HttpConfig {
         self
     }
 
+    /// Sets the limits of each principal.
+    #[must_use]
+    pub fn principal_limits(mut self, limits: PrincipalLimits) -> Self {
+        self.principal_limits = limits;
+        self
+    }
+
+    /// Returns the limits that apply: everyone on this machine, or on a server that asks for no
+    /// names, is one principal and has none.
+    pub(crate) fn limits(&self) -> PrincipalLimits {
+        #[cfg(feature = "access")]
+        let is_local = self.accounts.as_ref().is_some_and(Accounts::is_local);
+        #[cfg(not(feature = "access"))]
+        let is_local = false;
+        let is_one = self.authenticator.as_ref().is_some_and(|one| one.admits_everyone());
+        if is_local || is_one { PrincipalLimits::none() } else { self.principal_limits }
+    }
+
     /// If true, the UI warns that every client of the server may do everything.
     #[must_use]
     pub fn insecure(mut self, yes: bool) -> Self {
@@ -239,6 +262,7 @@ impl fmt::Debug for HttpConfig {
             .field("proxies", &self.proxies)
             .field("public_url", &self.public_url)
             .field("authenticator", &self.authenticator)
+            .field("principal_limits", &self.principal_limits)
             .finish_non_exhaustive()
     }
 }

@@ -80,7 +80,6 @@ impl ApiError {
     }
 
     /// Returns the error of a client that has to wait.
-    #[cfg(feature = "access")]
     pub(crate) fn too_many(detail: impl Into<String>, wait: std::time::Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self {

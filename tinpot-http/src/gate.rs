@@ -17,6 +17,7 @@ use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Times
 use crate::authenticator::{Authenticator, Identity, PeerAddress, Presented};
 use crate::csrf;
 use crate::error::ApiError;
+use crate::principals::{PrincipalLimits, Principals};
 use crate::router::{App, Need, need_of};
 
 /// The times between checks of an open stream: if its identity has expired, as clocks may be set, and
@@ -29,12 +30,14 @@ const GATHER: Duration = Duration::from_millis(200);
 pub(crate) struct Gate {
     coordinator: Coordinator,
     authenticator: Option<Arc<dyn Authenticator>>,
+    principals: Principals,
 }
 
 impl Gate {
     pub(crate) fn new(
         coordinator: Coordinator,
         authenticator: Option<Arc<dyn Authenticator>>,
+        limits: PrincipalLimits,
     ) -> Self {
         if authenticator.is_none() {
             tracing::warn!(
@@ -42,7 +45,7 @@ impl Gate {
                  HttpConfig::authenticator"
             );
         }
-        Self { coordinator, authenticator }
+        Self { coordinator, authenticator, principals: Principals::new(limits) }
     }
 
     /// Returns the coordinator for a caller who has just signed in.
@@ -96,7 +99,16 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
         let presented =
             Presented::new(request.method(), request.uri().path(), request.headers()).peer(peer);
         match gate.enter(&presented).await {
-            Ok(entered) => drop(request.extensions_mut().insert(entered)),
+            Ok(entered) => {
+                let id = &entered.scoped.caller().id;
+                let admitted = gate.principals.admit(id, request.method(), request.uri().path());
+                let admitted = match admitted {
+                    Ok(admitted) => admitted,
+                    Err(error) => return error.into_response(),
+                };
+                request.extensions_mut().insert(entered);
+                return admitted.until_sent(next(request).await);
+            }
             Err(error) => return error.into_response(),
         }
     }

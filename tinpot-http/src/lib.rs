@@ -117,6 +117,7 @@
 //! | 413, 415 | the body is too large; a browser does not declare it as JSON |
 //! | 421 | the header `Host` names a host that is not allowed |
 //! | 422 | invalid parameters, options or query |
+//! | 429 | too many requests of one user or program, or too many wrong passwords; with `Retry-After` |
 //! | 503 | the coordinator is overloaded, unavailable or shutting down; with `Retry-After` |
 //! | 504 | the execution has not ended within the timeout, and continues |
 //! | 507 | the store is full |
@@ -157,6 +158,7 @@ mod hosts;
 mod model;
 mod openapi;
 mod params;
+mod principals;
 mod proxies;
 mod public_url;
 mod root_path;
@@ -176,6 +178,7 @@ pub use self::authenticator::{Anonymous, Authenticator, Identity, PeerAddress, P
 pub use self::authenticator::{DirectoryAuthenticator, ProxyUsers};
 pub use self::config::HttpConfig;
 pub use self::hosts::AllowedHost;
+pub use self::principals::PrincipalLimits;
 pub use self::proxies::OverTls;
 pub use self::public_url::PublicUrl;
 pub use self::root_path::RootPath;

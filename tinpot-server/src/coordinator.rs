@@ -273,7 +273,7 @@ impl CoordinatorSettings {
         let user = broker.is_some().then_some(login);
         let transport = Arc::new(self.broker.connect(None, user).await?);
         let mut builder = Coordinator::builder(transport.clone())
-            .config(self.protocol.config())
+            .config(self.pages.principals.limit(self.protocol.config()))
             .max_parameters_bytes(self.pages.limit_request_bytes())
             .store(self.store.store(STORE).await?);
         if let Some(enrolment) = &enrolment {

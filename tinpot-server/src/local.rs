@@ -10,7 +10,8 @@ use tinpot_access::Secret;
 use tinpot_core::access::SecretSource;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::{
-    Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Watcher, Worker,
+    Coordinator, Error, ErrorKind, Executor, MemoryNetwork, ProtocolConfig, Result, Store, Watcher,
+    Worker,
 };
 use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_python::{ContainmentMode, PythonPool};
@@ -195,7 +196,11 @@ impl LocalServerBuilder {
             builder = builder.secrets(secrets);
         }
         if let Some(access) = &access {
-            builder = builder.policy(access.rules());
+            // The only user may fill the own disk.
+            let config = ProtocolConfig::new()
+                .max_unfinished_of_caller(usize::MAX)
+                .max_unfinished_bytes_of_caller(u64::MAX);
+            builder = builder.policy(access.rules()).config(config);
             http = http.accounts(access.accounts());
         }
         let coordinator = builder.start().await?;

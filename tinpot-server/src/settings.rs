@@ -10,6 +10,7 @@ mod identity;
 mod limits;
 #[cfg(feature = "clap")]
 mod old_names;
+mod principals;
 mod protocol;
 pub(crate) mod secrets;
 mod sign_in;
@@ -34,6 +35,7 @@ pub use self::identity::IdentitySettings;
 pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
+pub use self::principals::PrincipalSettings;
 pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
 #[cfg(feature = "clap")]
 pub use self::secrets::password_in_arguments;
@@ -256,6 +258,9 @@ pub struct PageSettings {
         )
     )]
     pub limit_request: u64,
+    /// The limits of each user and program.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub principals: PrincipalSettings,
 }
 
 impl Default for PageSettings {
@@ -268,6 +273,7 @@ impl Default for PageSettings {
             public_url: None,
             root_path: RootPath::default(),
             limit_request: HttpConfig::default().max_body_bytes as u64,
+            principals: PrincipalSettings::default(),
         }
     }
 }
@@ -282,7 +288,8 @@ impl PageSettings {
             .cors_origins(trimmed(&self.cors_origins))
             .hosts(self.allowed_hosts())
             .root_path(self.root_path.clone())
-            .max_body_bytes(self.limit_request_bytes());
+            .max_body_bytes(self.limit_request_bytes())
+            .principal_limits(self.principals.limits());
         match self.public_url() {
             Some(url) => config.public_url(url),
             None => config,

@@ -43,6 +43,11 @@ pub struct ProtocolConfig {
     /// The maximum number of unfinished executions; further ones are refused as `Overloaded`.
     /// 10,000,000, for a durable store. Lower it for a store in memory.
     pub max_unfinished: usize,
+    /// The maximum number of unfinished executions of each known caller; further ones are refused as
+    /// `StorageFull`. 1,000,000.
+    pub max_unfinished_of_caller: usize,
+    /// The maximum size of the parameters of those executions together, in bytes. 4 GiB.
+    pub max_unfinished_bytes_of_caller: u64,
     /// The number of waiting executions in memory, per queue and action; the others are in the
     /// store. 2,048.
     pub queue_window: usize,
@@ -62,6 +67,8 @@ impl Default for ProtocolConfig {
             prefetch: 16,
             prefetch_horizon: Duration::from_millis(10),
             max_unfinished: 10_000_000,
+            max_unfinished_of_caller: 1_000_000,
+            max_unfinished_bytes_of_caller: 4 << 30,
             queue_window: 2_048,
             max_depth: 32,
         }
@@ -135,6 +142,20 @@ impl ProtocolConfig {
     #[must_use]
     pub fn max_unfinished(mut self, max_unfinished: usize) -> Self {
         self.max_unfinished = max_unfinished;
+        self
+    }
+
+    /// Sets the number of unfinished executions of each known caller.
+    #[must_use]
+    pub fn max_unfinished_of_caller(mut self, executions: usize) -> Self {
+        self.max_unfinished_of_caller = executions;
+        self
+    }
+
+    /// Sets the size of the parameters of the unfinished executions of each known caller, in bytes.
+    #[must_use]
+    pub fn max_unfinished_bytes_of_caller(mut self, bytes: u64) -> Self {
+        self.max_unfinished_bytes_of_caller = bytes;
         self
     }
 

@@ -1,6 +1,7 @@
 //! The coordinator's side of the protocol, as a state machine.
 
 mod availability;
+mod callers;
 mod cascade;
 mod catalogue;
 mod children;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::callers::HeldByCallers;
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
 use self::children::Children;
@@ -220,6 +222,7 @@ pub struct CoordinatorMachine {
     clock: (Tick, Timestamp),
     /// The number of unfinished executions, in memory or not.
     unfinished: usize,
+    held_by_callers: HeldByCallers,
     active: HashMap<ExecutionId, Active>,
     granted: HashMap<Fence, ExecutionId>,
     waiting: Waiting,
@@ -264,6 +267,7 @@ impl CoordinatorMachine {
             last_number: 0,
             clock: (Tick(0), Timestamp(0)),
             unfinished: 0,
+            held_by_callers: HeldByCallers::default(),
             active: HashMap::new(),
             granted: HashMap::new(),
             waiting: Waiting::new(),
@@ -320,7 +324,8 @@ impl CoordinatorMachine {
     /// Accepts a new execution, and grants it at once if a worker has a free slot.
     ///
     /// # Errors
-    /// `Overloaded` when too many have not ended; `Conflict` when the id exists.
+    /// `Overloaded` when too many have not ended; `StorageFull` when too many of its caller have not;
+    /// `Conflict` when the id exists.
     pub fn submit(
         &mut self,
         now: Tick,
@@ -336,6 +341,7 @@ impl CoordinatorMachine {
         if self.active.contains_key(&id) {
             return Err(Error::new(ErrorKind::Conflict, format!("execution {id} exists already")));
         }
+        self.held_by_callers.add(&self.config, &execution)?;
         self.unfinished += 1;
         out.push(CoordinatorEffect::Persist(Transition::Accept(execution.clone())));
         let not_before = execution.not_before;
@@ -433,6 +439,7 @@ impl CoordinatorMachine {
     ) {
         if let Some(active) = self.active.remove(&id) {
             self.unfinished = self.unfinished.saturating_sub(1);
+            self.held_by_callers.remove(&active.execution);
             self.dequeue(&active);
         }
         let End { outcome, ran, log_end } = end;

@@ -393,6 +393,37 @@ fn a_worker_follows_a_later_epoch_only_by_the_echo_of_its_own_beat() {
 }
 
 #[test]
+fn a_caller_holds_so_many_executions_and_bytes_and_others_are_not_affected() {
+    let config =
+        ProtocolConfig::default().max_unfinished_of_caller(2).max_unfinished_bytes_of_caller(20);
+    let mut machine = CoordinatorMachine::new(config, Epoch { instance: 1, number: 1 });
+    let mut effects = Vec::new();
+    let by = |number: u128, caller: &str, bytes: usize| {
+        let mut execution = (*execution(number)).clone();
+        execution.caller = caller.into();
+        execution.parameters = Json::parse(format!("\"{}\"", "x".repeat(bytes - 2))).expect("JSON");
+        Arc::new(execution)
+    };
+    let mut submit = |machine: &mut CoordinatorMachine, execution| {
+        machine.submit(Tick(1), execution, &mut effects).map_err(|error| error.to_string())
+    };
+    submit(&mut machine, by(1, "ada", 8)).expect("accepted");
+    submit(&mut machine, by(2, "ada", 8)).expect("accepted");
+    let third = submit(&mut machine, by(3, "ada", 2)).expect_err("one too many");
+    assert!(third.contains("2 executions of this user or program have not ended"), "{third}");
+    for caller in ["", "anonymous", "eve"] {
+        let start = caller.len() as u128 * 10;
+        submit(&mut machine, by(start + 100, caller, 10)).expect("accepted");
+        submit(&mut machine, by(start + 101, caller, 10)).expect("accepted");
+    }
+    let id = ExecutionId::from_u128(1);
+    machine.cancel(Tick(2), id, false, &mut Vec::new()).expect("it waits");
+    let large = submit(&mut machine, by(4, "ada", 13)).expect_err("too large");
+    assert!(large.contains("have 8 bytes of parameters, and may have 20"), "{large}");
+    submit(&mut machine, by(5, "ada", 12)).expect("accepted");
+}
+
+#[test]
 fn a_worker_with_plain_frames_gets_what_waits_behind_secrets() {
     let mut machine =
         CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });

@@ -8,6 +8,7 @@ use crate::router::{Need, Route, is_about_users, routes};
 /// The errors of every operation.
 const ALWAYS: &[(&str, &str)] = &[
     ("422", "The request is invalid; `detail` says why."),
+    ("429", "Too many requests: retry after the seconds in `Retry-After`."),
     ("500", "An internal error, which the server logged."),
     ("503", "Unavailable: retry after the seconds in `Retry-After`."),
 ];
@@ -189,7 +190,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
         responses.entry(*status).or_insert_with(|| json!({ "description": description }));
     }
     for (status, response) in responses {
-        if status == "503" {
+        if status == "503" || status == "429" {
             response["headers"] = json!({ "Retry-After": { "description": "seconds", "required": true, "schema": { "type": "integer", "minimum": 0 } } });
         }
         if status.starts_with(['4', '5']) && response.get("content").is_none() {

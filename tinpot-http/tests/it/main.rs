@@ -32,6 +32,7 @@ mod people;
 mod proxy_users;
 #[cfg(feature = "access")]
 mod rights;
+mod principals;
 mod secrets;
 #[cfg(feature = "access")]
 mod sign_in;

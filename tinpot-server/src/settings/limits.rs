@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tinpot_core::ProtocolConfig;
-use tinpot_http::HttpConfig;
+use tinpot_http::{HttpConfig, PrincipalLimits};
 
 use super::{BrokerSettings, LimitSettings, ProtocolSettings, StoreSettings};
 use crate::worker::WorkerSettings;
@@ -36,6 +36,7 @@ pub struct Limit {
 pub fn limits() -> Vec<Limit> {
     let (protocol, config) = (ProtocolSettings::default(), ProtocolConfig::default());
     let (store, broker) = (StoreSettings::default(), BrokerSettings::default());
+    let principal = PrincipalLimits::default();
     let limit = |quantity, setting, default, item| Limit { quantity, setting, default, item };
     let body = HttpConfig::default().max_body_bytes as u64;
     let result = LimitSettings::default().limit_result;
@@ -88,6 +89,42 @@ pub fn limits() -> Vec<Limit> {
             size(result),
             "WorkerBuilder::max_result_bytes",
         ),
+        limit(
+            "requests of each user or program in a second",
+            Some("limit_rate"),
+            number(principal.requests_per_second.into()),
+            "PrincipalLimits::requests_per_second",
+        ),
+        limit(
+            "requests of each user or program that may come at once",
+            Some("limit_burst"),
+            number(principal.burst.into()),
+            "PrincipalLimits::burst",
+        ),
+        limit(
+            "requests of each user or program at the same time",
+            Some("limit_concurrent"),
+            number(principal.concurrent.into()),
+            "PrincipalLimits::concurrent",
+        ),
+        limit(
+            "open streams of each user or program",
+            Some("limit_streams"),
+            number(principal.streams.into()),
+            "PrincipalLimits::streams",
+        ),
+        limit(
+            "searches of logs of each user or program at the same time",
+            Some("limit_searches"),
+            number(principal.searches.into()),
+            "PrincipalLimits::searches",
+        ),
+        limit(
+            "requests of each user or program that wait for an execution",
+            Some("limit_waiting"),
+            number(principal.waiting.into()),
+            "PrincipalLimits::waiting",
+        ),
         limit("log of an attempt", None, size(LOG_BYTES), "WorkerBuilder::log_limit_bytes"),
         limit(
             "frame between coordinator and worker",
@@ -100,6 +137,18 @@ pub fn limits() -> Vec<Limit> {
             None,
             number(config.max_unfinished as u64),
             "ProtocolConfig::max_unfinished",
+        ),
+        limit(
+            "executions of each user or program that have not ended",
+            Some("limit_unfinished"),
+            number(config.max_unfinished_of_caller as u64),
+            "ProtocolConfig::max_unfinished_of_caller",
+        ),
+        limit(
+            "parameters of the executions of each user or program that have not ended",
+            Some("limit_unfinished_size"),
+            size(config.max_unfinished_bytes_of_caller),
+            "ProtocolConfig::max_unfinished_bytes_of_caller",
         ),
         limit(
             "waiting executions in memory, per queue and action",

@@ -341,6 +341,7 @@ impl CoordinatorMachine {
     ) {
         self.dequeue_beyond(execution, execution.not_before.is_some());
         self.unfinished = self.unfinished.saturating_sub(1);
+        self.held_by_callers.remove(execution);
         let awaited = self.children.awaits(execution.id).then(|| outcome.clone());
         out.push(CoordinatorEffect::Persist(Transition::Finish {
             execution: execution.id,
@@ -390,6 +391,7 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         self.unfinished = self.unfinished.saturating_sub(1);
+        self.held_by_callers.remove(execution);
         let Some(active) = self.active.remove(&execution.id) else {
             return self.dequeue_beyond(execution, delayed);
         };

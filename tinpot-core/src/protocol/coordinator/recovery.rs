@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::callers::HeldByCallers;
 use super::queue::Wanted;
 use super::read::Read;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
@@ -27,6 +28,7 @@ impl CoordinatorMachine {
     ) {
         self.epoch = opened.epoch;
         self.set_time(now, time);
+        self.held_by_callers = HeldByCallers::since(time);
         self.longest_lease = opened.longest_lease;
         self.actions.remember(&opened.actions);
         self.restore_paused(opened.paused);
