@@ -55,6 +55,7 @@ use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::watch_registry::{LogEnd, Registry};
 use crate::access::{Policy, SecretSource};
+use crate::joining::Joins;
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner};
@@ -90,6 +91,7 @@ struct Shared {
     secrets: Option<Arc<dyn SecretSource>>,
     /// If true, secrets are also sent in plain frames.
     plain_secrets: bool,
+    joins: Option<Arc<Joins>>,
 }
 
 /// Ends the tasks when the last handle is dropped.
@@ -341,6 +343,21 @@ impl Coordinator {
     /// `Closed` after the shutdown.
     pub async fn waits_for(&self, id: ExecutionId) -> Result<Option<String>> {
         self.ask(|reply| Command::WaitsFor { id, reply }).await
+    }
+
+    /// Answers a worker's request to join that came by another way than the transport. The bytes are
+    /// those of a [`JoinRequest`](crate::seal::JoinRequest) and of its answer.
+    ///
+    /// # Errors
+    /// `NotFound` if workers do not join here; `InvalidInput` if the request cannot be read, is for
+    /// another coordinator, or is forged; `Overloaded` if there are too many; `Unavailable` if the
+    /// keys cannot be read or written now.
+    pub async fn answer_join(&self, request: &[u8]) -> Result<Vec<u8>> {
+        let Some(joins) = &self.shared.joins else {
+            let message = "workers do not join here: frames are plain";
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        joins.answer_one(&self.shared.refusals, request).await
     }
 
     /// Returns the number of frames and messages that were refused for this reason.

@@ -1,7 +1,8 @@
-//! Joining through a transport: the desk of a coordinator, and the request of a worker.
+//! Joining through a transport or by other ways: the desk of a coordinator, and the request of a
+//! worker.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use crate::model::id::WorkerId;
 use crate::model::time::Timestamp;
 use crate::protocol::seal::{
     BrokerLogin, Desk, EnrolledKeys, JoinAdmission, JoinClaim, JoinRefusal, JoinRequest, Joined,
-    KeyId, PublicKey, Refused, WorkerLimits,
+    KeyId, PublicKey, Refused, Suite, WorkerLimits,
 };
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
@@ -97,27 +98,55 @@ impl Enroller for Arc<EnrolledKeys> {
     }
 }
 
-/// The task that answers joins.
+/// The answers to joins, from whatever way they come.
 #[derive(Debug)]
 pub(crate) struct Joins {
-    desk: Desk,
+    /// Not held while anything is waited for.
+    desk: Mutex<Desk>,
+    suite: Arc<dyn Suite>,
     enroller: Arc<dyn Enroller>,
     clock: Clock,
 }
 
 impl Joins {
     pub(crate) fn new(desk: Desk, enroller: Arc<dyn Enroller>, clock: Clock) -> Self {
-        Self { desk, enroller, clock }
+        let suite = desk.suite().clone();
+        Self { desk: Mutex::new(desk), suite, enroller, clock }
     }
 
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers the join in a frame.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a frame that is no join, or not one for this coordinator; `Overloaded` if
+    /// there are too many; those of the enroller.
+    pub(crate) async fn answer_one(&self, refusals: &Refusals, frame: &[u8]) -> Result<Vec<u8>> {
+        match self.answer(refusals, frame).await {
+            Ok((_, answer)) => Ok(answer),
+            Err(NotAnswered::Refused(why)) => {
+                refusals.note(Refusal::Join, "a worker that joins", &why);
+                let kind = match why {
+                    Refused::Budget => ErrorKind::Overloaded,
+                    _ => ErrorKind::InvalidInput,
+                };
+                Err(Error::new(kind, format!("the join is not answered: {why}")))
+            }
+            Err(NotAnswered::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Answers the joins that arrive by a transport.
     pub(crate) async fn run(
-        mut self,
+        &self,
         transport: Arc<dyn Transport>,
         refusals: &Refusals,
         mut frames: BoxStream<'static, Received>,
     ) {
         while let Some(received) = frames.next().await {
-            let (joiner, answer) = match self.answer(refusals, &received).await {
+            let (joiner, answer) = match self.answer(refusals, &received.bytes).await {
                 Ok(answered) => answered,
                 Err(NotAnswered::Refused(why)) => {
                     refusals.note(Refusal::Join, "a worker that joins", &why);
@@ -136,15 +165,15 @@ impl Joins {
     }
 
     async fn answer(
-        &mut self,
+        &self,
         refusals: &Refusals,
-        received: &Received,
+        frame: &[u8],
     ) -> Result<(WorkerId, Vec<u8>), NotAnswered> {
         let is_known = |token: &KeyId| self.enroller.knows(token);
-        let admission = self.desk.admit(self.clock.now(), &received.bytes, is_known)?;
+        let admission = self.desk().admit(self.clock.now(), frame, is_known)?;
         let answer = match self.decide(&admission).await? {
             Ok(Enrolment { limits, broker }) => {
-                self.desk.enrolled(&admission, limits, broker.as_ref())?
+                self.desk().enrolled(&admission, limits, broker.as_ref())?
             }
             Err(why) => {
                 let detail = format!("token {}: {why}", admission.token());
@@ -154,7 +183,7 @@ impl Joins {
                     _ => format!("a worker with token {}", admission.token()),
                 };
                 refusals.note(Refusal::Join, &peer, &detail);
-                self.desk.refused(&admission, why)
+                self.desk().refused(&admission, why)
             }
         };
         Ok((admission.joiner(), answer))
@@ -167,7 +196,7 @@ impl Joins {
         let Some(token) = self.enroller.token(&admission.token()).await? else {
             return Ok(Err(JoinRefusal::Unknown));
         };
-        let claim = admission.verify(&**self.desk.suite(), &token)?;
+        let claim = admission.verify(&*self.suite, &token)?;
         Ok(self.enroller.enrol(&claim).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! [`Accounts`]: the users of a directory behind the routes of sign-in.
 
-use tinpot_access::{ChainAudit, Directory, Login};
+use tinpot_access::{ChainAudit, Directory, Login, SecretStore, WorkerKeys};
+use tinpot_core::seal::PublicKey;
 
 use crate::authenticator::ProxyUsers;
 
@@ -40,11 +41,20 @@ use crate::authenticator::ProxyUsers;
 pub struct Accounts {
     login: Login,
     audit: Option<ChainAudit>,
+    secrets: Option<SecretStore>,
+    enrolment: Option<WorkerEnrolment>,
     is_local: bool,
     has_passwords: bool,
     proxy: Option<ProxyUsers>,
     #[cfg(feature = "oidc")]
     oidc: Option<tinpot_access::Oidc>,
+}
+
+/// The keys of workers, and the public key by which they know their coordinator.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerEnrolment {
+    pub(crate) keys: WorkerKeys,
+    pub(crate) coordinator: PublicKey,
 }
 
 impl Accounts {
@@ -53,6 +63,8 @@ impl Accounts {
         Self {
             login,
             audit: None,
+            secrets: None,
+            enrolment: None,
             is_local: false,
             has_passwords: true,
             proxy: None,
@@ -65,6 +77,21 @@ impl Accounts {
     #[must_use]
     pub fn audit(mut self, audit: ChainAudit) -> Self {
         self.audit = Some(audit);
+        self
+    }
+
+    /// Sets the secrets that `/api/secrets` lists and sets. Without them, there are none.
+    #[must_use]
+    pub fn secrets(mut self, secrets: SecretStore) -> Self {
+        self.secrets = Some(secrets);
+        self
+    }
+
+    /// Sets the keys of workers that `/api/worker-keys` lists, and the public key of the coordinator
+    /// that workers join. Without them, no worker can join.
+    #[must_use]
+    pub fn worker_keys(mut self, keys: WorkerKeys, coordinator: PublicKey) -> Self {
+        self.enrolment = Some(WorkerEnrolment { keys, coordinator });
         self
     }
 
@@ -109,6 +136,14 @@ impl Accounts {
 
     pub(crate) fn audit_log(&self) -> Option<&ChainAudit> {
         self.audit.as_ref()
+    }
+
+    pub(crate) fn secret_store(&self) -> Option<&SecretStore> {
+        self.secrets.as_ref()
+    }
+
+    pub(crate) fn enrolment(&self) -> Option<&WorkerEnrolment> {
+        self.enrolment.as_ref()
     }
 
     pub(crate) fn is_local(&self) -> bool {

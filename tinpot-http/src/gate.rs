@@ -264,6 +264,10 @@ impl Probe<'_> {
         self.0.workers().await
     }
 
+    pub(crate) async fn answer_join(&self, request: &[u8]) -> Result<Vec<u8>> {
+        self.0.answer_join(request).await
+    }
+
     pub(crate) fn link(&self) -> Link {
         self.0.link().current()
     }

@@ -11,11 +11,16 @@ pub(crate) mod executions;
 #[cfg(feature = "access")]
 pub(crate) mod grants;
 pub(crate) mod health;
+pub(crate) mod join;
 pub(crate) mod logs;
+#[cfg(feature = "access")]
+pub(crate) mod may;
 #[cfg(feature = "access")]
 pub(crate) mod oidc;
 pub(crate) mod queues;
 pub(crate) mod rerun;
+#[cfg(feature = "access")]
+pub(crate) mod secrets;
 pub(crate) mod session;
 #[cfg(feature = "access")]
 pub(crate) mod sign_in;
@@ -28,4 +33,6 @@ pub(crate) mod ui;
 #[cfg(feature = "access")]
 pub(crate) mod users;
 pub(crate) mod version;
+#[cfg(feature = "access")]
+pub(crate) mod worker_keys;
 pub(crate) mod workers;

@@ -293,7 +293,6 @@ impl CoordinatorSettings {
             if let Some(sealer) = self.store.sealer(STORE).await? {
                 builder = builder.audit_digests(sealer);
             }
-            config = config.accounts(access.accounts());
         }
         config = config.insecure(self.http.insecure_no_auth && access.is_none());
         if self.insecure_plain_secrets {
@@ -307,6 +306,16 @@ impl CoordinatorSettings {
         if let Some(secrets) = &secrets {
             builder = builder.secrets(secrets.clone());
         }
+        if let Some(access) = &access {
+            let mut accounts = access.accounts();
+            if let Some(secrets) = &secrets {
+                accounts = accounts.secrets(secrets.clone());
+            }
+            if let Some(enrolment) = &enrolment {
+                accounts = enrolment.manage(accounts);
+            }
+            config = config.accounts(accounts);
+        }
         let coordinator = builder.start().await?;
         if let Some(secrets) = secrets {
             crate::access::reseal(secrets).await;
@@ -316,8 +325,7 @@ impl CoordinatorSettings {
         let router = tinpot_http::router(coordinator.clone(), config);
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
-        let server =
-            crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
+        let server = crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
         if let Some(access) = &access {
             let url = self.pages.public_url().map(|url| url.to_string());
             let url = url.unwrap_or_else(|| reachable(self.http.scheme(), address));

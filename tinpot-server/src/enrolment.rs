@@ -7,6 +7,7 @@ use tinpot_access::{ChainAudit, RingSuite, WorkerKeys};
 use tinpot_core::access::{MemoryRecords, Records};
 use tinpot_core::seal::{CoordinatorOptions, PlainFrames, Suite};
 use tinpot_core::{CoordinatorBuilder, Result};
+use tinpot_http::Accounts;
 use tinpot_mqtt::broker::WorkerLogins;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -66,6 +67,11 @@ impl Enrolment {
         let options = CoordinatorOptions::new(namespace, Arc::new(self.keys.clone()));
         let builder = builder.sealed(self.suite.clone(), options.plain(self.plain));
         builder.enroller(self.keys.clone())
+    }
+
+    /// Lets admins enrol workers through the API.
+    pub(crate) fn manage(&self, accounts: Accounts) -> Accounts {
+        accounts.worker_keys(self.keys.clone(), self.suite.public())
     }
 
     /// Returns the suite with the key of the namespace.

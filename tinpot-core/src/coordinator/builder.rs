@@ -219,14 +219,13 @@ impl CoordinatorBuilder {
         let (log_sinks, deliveries) = LogSinkFeeds::new(self.sinks);
         let clock = Clock::start();
         let transport = self.transport;
-        let mut joins = None;
+        let (mut joins, mut requests) = (None, None);
         let (wire, handshakes) = match self.sealed {
             Some((suite, options)) => {
                 if let Some(enroller) = self.enroller {
                     let desk = Desk::new(suite.clone(), options.namespace.clone());
-                    joins = requests(&*transport)
-                        .await
-                        .map(|requests| (Joins::new(desk, enroller, clock), requests));
+                    joins = Some(Arc::new(Joins::new(desk, enroller, clock)));
+                    requests = requests_to_join(&*transport).await;
                 }
                 let sessions = CoordinatorSessions::new(suite, opened.epoch, options);
                 let (end, handshakes) = CoordinatorEnd::new(sessions);
@@ -253,6 +252,7 @@ impl CoordinatorBuilder {
             audit,
             secrets: self.secrets,
             plain_secrets: self.plain_secrets,
+            joins: joins.clone(),
         });
         let epoch = opened.epoch;
         let config = ProtocolConfig {
@@ -278,7 +278,7 @@ impl CoordinatorBuilder {
         if let Some(writer) = audit_writer {
             tasks.spawn(writer.run());
         }
-        if let Some((joins, requests)) = joins {
+        if let (Some(joins), Some(requests)) = (joins, requests) {
             let (shared, transport) = (shared.clone(), transport.clone());
             tasks.spawn(async move { joins.run(transport, &shared.refusals, requests).await });
         }
@@ -296,11 +296,11 @@ impl CoordinatorBuilder {
 
 /// Returns the requests to join. Without them, the coordinator works: an access list of a broker may
 /// not allow them, and a transport may not have them.
-async fn requests(transport: &dyn Transport) -> Option<BoxStream<'static, Received>> {
+async fn requests_to_join(transport: &dyn Transport) -> Option<BoxStream<'static, Received>> {
     match transport.listen(&Address::Joins, Lane::Control).await {
         Ok(requests) => Some(requests),
         Err(error) => {
-            tracing::warn!(%error, "workers cannot join here: the coordinator gets no requests");
+            tracing::warn!(%error, "workers cannot join by messages: the coordinator gets none");
             None
         }
     }

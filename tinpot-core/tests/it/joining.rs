@@ -235,3 +235,27 @@ async fn a_join_without_a_coordinator_says_so_in_time() {
     let error = join(&transport, request, PATIENCE).await.expect_err("no coordinator is there");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
+
+#[tokio::test]
+async fn a_join_may_come_by_another_way_than_the_transport() {
+    let deployment = Deployment::start().await;
+    let token = deployment.token(1, "web", 60);
+    let mut request = deployment.request(&token, 2, "web");
+    let frame = request.frame().to_vec();
+    let answer = deployment.coordinator.answer_join(&frame).await.expect("an answer");
+    // A repeated one is answered again.
+    deployment.coordinator.answer_join(&frame).await.expect("an answer");
+    let joined = request.answer(&answer).expect("a frame").expect("it joins");
+    assert_eq!(joined.broker.expect("a login").password, "canary-password");
+    let forged = [&frame[..frame.len() - 1], b"x"].concat();
+    for wrong in [&forged[..], b"{}", b""] {
+        let error = deployment.coordinator.answer_join(wrong).await.expect_err("no join");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+    let plain = Coordinator::builder(MemoryNetwork::new().transport());
+    let plain = plain.start().await.expect("a coordinator");
+    let error = plain.answer_join(&frame).await.expect_err("nobody joins");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    plain.shutdown().await;
+    deployment.coordinator.shutdown().await;
+}

@@ -94,6 +94,11 @@ impl Asked {
         self.scoped().caller().via.starts_with("token:")
     }
 
+    /// Returns the team of the caller.
+    pub(crate) fn team(&self) -> &str {
+        &self.scoped().caller().team
+    }
+
     /// Returns the id of the caller.
     pub(crate) fn id(&self) -> &str {
         &self.scoped().caller().id
@@ -161,6 +166,26 @@ impl Asked {
         }
         let detail = "token cannot manage credentials: it needs the scope \"tokens\"";
         Err(ApiError::new(StatusCode::FORBIDDEN, detail))
+    }
+}
+
+/// The name in the path, of whatever kind.
+#[derive(Debug)]
+pub(crate) struct PathName(pub(crate) String);
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<Name>::from_request_parts(parts, state).await {
+            Ok(Path(Name { name })) => Ok(Self(name)),
+            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "name not found: it must be UTF-8")),
+        }
     }
 }
 

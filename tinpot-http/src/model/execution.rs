@@ -164,6 +164,10 @@ pub(crate) struct ExecutionView<'a> {
     #[schema(value_type = scalars::Status)]
     status: Status,
     state: State,
+    /// What it waits for, if it is at the head of its queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    waiting_for: Option<String>,
     outcome: Option<OutcomeView<'a>>,
     attempts: Vec<AttemptView<'a>>,
     accepted_at: Time,
@@ -299,6 +303,7 @@ impl<'a> ExecutionView<'a> {
             parameters: execution.shown_parameters(),
             status: execution.status,
             state: State::of(execution.status),
+            waiting_for: None,
             outcome: execution.outcome.as_ref().map(OutcomeView::of),
             attempts: execution.attempts.iter().map(AttemptView::of).collect(),
             accepted_at: Time(execution.accepted_at),
@@ -309,6 +314,12 @@ impl<'a> ExecutionView<'a> {
             timeout_ms: timeout
                 .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         }
+    }
+
+    /// Sets what it waits for.
+    pub(crate) fn waiting_for(mut self, reason: Option<String>) -> Self {
+        self.waiting_for = reason;
+        self
     }
 }
 

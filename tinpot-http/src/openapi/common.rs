@@ -182,7 +182,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
     let extra = if has_body { WITH_BODY } else { &[] };
     let particular = match is_about_users(path) {
         true => ABOUT_USERS,
-        false if has_body => SUBMITTED,
+        false if has_body && !path.ends_with("/join") => SUBMITTED,
         false => &[],
     };
     let extra = extra.iter().chain(particular);

@@ -8,11 +8,13 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::App;
 use crate::routes::{
-    actions, bulk, details, executions, health, logs, queues, rerun, session, stats, stream,
+    actions, bulk, details, executions, health, join, logs, queues, rerun, session, stats, stream,
     version, workers,
 };
 #[cfg(feature = "access")]
-use crate::routes::{audit, device, grants, oidc, sign_in, tokens, users};
+use crate::routes::{
+    audit, device, grants, may, oidc, secrets, sign_in, tokens, users, worker_keys,
+};
 use crate::{feed, openapi};
 
 /// The needs of a route.
@@ -58,6 +60,10 @@ const PAUSE: Need = Need::Rights(&[Right::SeeQueue, Right::PauseQueue]);
 
 #[cfg(feature = "access")]
 const MANAGE: Need = Need::Rights(&[Right::ManageTeam]);
+#[cfg(feature = "access")]
+const SECRETS: Need = Need::Rights(&[Right::UseSecretStore]);
+#[cfg(feature = "access")]
+const ENROL: Need = Need::Rights(&[Right::Enrol]);
 
 table! {
     /// The routes of every server but those of pages.
@@ -82,6 +88,7 @@ table! {
     GET "/api/executions/{id}/stream" READ => stream::open;
     GET "/api/workers" Need::Rights(&[Right::SeeWorker]) => workers::workers;
     POST "/api/workers/{id}/drain" Need::Rights(&[Right::SeeWorker, Right::DrainWorker]) => workers::drain;
+    POST "/api/workers/join" Need::Nothing => join::join;
     GET "/api/queues" Need::Rights(&[Right::SeeQueue]) => queues::list;
     POST "/api/queues/{name}/pause" PAUSE => queues::pause;
     POST "/api/queues/{name}/resume" PAUSE => queues::resume;
@@ -125,12 +132,21 @@ table! {
     POST "/api/users" MANAGE => users::add;
     PATCH "/api/users/{id}" MANAGE => users::change;
     DELETE "/api/users/{id}" MANAGE => users::remove;
+    GET "/api/users/{id}/may" MANAGE => may::may;
     GET "/api/grants" MANAGE => grants::list;
     POST "/api/grants" MANAGE => grants::add;
     DELETE "/api/grants/{id}" MANAGE => grants::remove;
     GET "/api/groups" MANAGE => grants::groups;
     PUT "/api/groups/{name}" MANAGE => grants::set_group;
     DELETE "/api/groups/{name}" MANAGE => grants::remove_group;
+    GET "/api/secrets" SECRETS => secrets::list;
+    PUT "/api/secrets/{name}" SECRETS => secrets::set;
+    DELETE "/api/secrets/{name}" SECRETS => secrets::remove;
+    GET "/api/worker-keys" ENROL => worker_keys::keys;
+    DELETE "/api/worker-keys/{id}" ENROL => worker_keys::revoke;
+    GET "/api/join-tokens" ENROL => worker_keys::tokens;
+    POST "/api/join-tokens" ENROL => worker_keys::create;
+    DELETE "/api/join-tokens/{id}" ENROL => worker_keys::revoke_token;
     GET "/api/audit" Need::Rights(&[Right::ReadAudit]) => audit::list;
 }
 

@@ -112,8 +112,10 @@ pub(crate) async fn show(
     Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
 ) -> Result<Response, ApiError> {
-    let execution = scoped.execution(id).await?.execution;
-    Ok(json_response(StatusCode::OK, &ExecutionView::of(&execution)))
+    let readable = scoped.execution(id).await?;
+    let waiting_for = readable.waits_for().await?;
+    let view = ExecutionView::of(&readable.execution).waiting_for(waiting_for);
+    Ok(json_response(StatusCode::OK, &view))
 }
 
 /// Returns the state of an execution, and its result or error.

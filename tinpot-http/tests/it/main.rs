@@ -9,6 +9,8 @@ mod bulk;
 mod client;
 mod cluster;
 mod cors;
+#[cfg(feature = "access")]
+mod enrolment;
 mod errors;
 #[cfg(feature = "access")]
 mod escalation;
@@ -28,11 +30,11 @@ mod operations;
 mod parameters;
 #[cfg(feature = "access")]
 mod people;
+mod principals;
 #[cfg(feature = "access")]
 mod proxy_users;
 #[cfg(feature = "access")]
 mod rights;
-mod principals;
 mod secrets;
 #[cfg(feature = "access")]
 mod sign_in;

@@ -203,3 +203,27 @@ async fn the_audit_says_who_changed_what_and_from_where() {
         people.id("nina")
     );
 }
+
+#[tokio::test]
+async fn an_admin_asks_what_a_user_may_do() {
+    let people = People::some().await;
+    let adam = people.browser_of("adam").await;
+    let path = format!("/api/users/{}/may", people.id("vera"));
+    let may = adam.expect(200, "GET", &path, NONE).await;
+    let rights = may["rights"].as_array().unwrap();
+    assert!(rights.contains(&json!("read")) && !rights.contains(&json!("run")), "{may}");
+    assert_eq!(may["own"], json!([]));
+    let grant = json!({
+        "to": {"user": people.id("vera")},
+        "role": "operator",
+        "own_only": true,
+    });
+    adam.expect(201, "POST", "/api/grants", grant).await;
+    let may = adam.expect(200, "GET", &path, NONE).await;
+    assert!(may["own"].as_array().unwrap().contains(&json!("cancel")), "{may}");
+    let detail = adam.get(&format!("{path}?action=none")).await.detail(404);
+    assert!(detail.contains("action \"none\" not found"), "{detail}");
+    adam.expect(404, "GET", "/api/users/none/may", NONE).await;
+    let vera = people.browser_of("vera").await;
+    vera.expect(404, "GET", &path, NONE).await;
+}

@@ -9,9 +9,11 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use tinpot_access::{
-    ChainAudit, Directory, Grant, Grantee, Login, NewUser, PasswordCost, Passwords, Role, Secret,
+    ChainAudit, Directory, Grant, Grantee, IdentityKey, Login, NewUser, PasswordCost, Passwords,
+    RingSuite, Role, Secret, SecretStore, StoreKeys, WorkerKeys,
 };
 use tinpot_core::access::{AuditWho, MemoryRecords, Records};
+use tinpot_core::seal::Suite;
 use tinpot_core::{Coordinator, MemoryNetwork};
 use tinpot_http::{Accounts, HttpConfig, PeerAddress};
 
@@ -69,6 +71,24 @@ impl People {
         let config = config(HttpConfig::default().accounts(accounts(known)));
         self.router = tinpot_http::router(self._coordinator.clone(), config);
         self
+    }
+
+    /// The same as [`some`](Self::some), with the developer `dora`, secrets for actions and keys of
+    /// workers.
+    pub(crate) async fn with_stores() -> Self {
+        let mut people = Self::some().await;
+        people.add("dora", Role::Developer).await;
+        let audit = ChainAudit::start(people.records.clone(), "test");
+        let accounts = Accounts::new(people.login.clone()).audit(audit.clone());
+        let audit = Arc::new(audit);
+        let sealer = StoreKeys::generate().unwrap().sealer();
+        let secrets = SecretStore::new(people.records.clone(), sealer).audit(audit.clone());
+        let keys = WorkerKeys::builder(people.records.clone()).audit(audit).open().await.unwrap();
+        let namespace = RingSuite::new(&IdentityKey::generate().unwrap());
+        let accounts = accounts.secrets(secrets).worker_keys(keys, namespace.public());
+        let config = HttpConfig::default().accounts(accounts);
+        people.router = tinpot_http::router(people._coordinator.clone(), config);
+        people
     }
 
     /// The admin of the server `root`, the admin of the team `adam`, the operator `olga` and the

@@ -274,7 +274,15 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         | "/api/tokens/{id}/rotate"
         | "/api/grants/{id}"
         | "/api/groups/{name}"
-        | "/api/users/{id}" => (&[404, 400], ""),
+        | "/api/users/{id}"
+        | "/api/users/{id}/may" => (&[404, 400], ""),
+        // This server has neither.
+        "/api/secrets"
+        | "/api/secrets/{name}"
+        | "/api/worker-keys"
+        | "/api/worker-keys/{id}"
+        | "/api/join-tokens"
+        | "/api/join-tokens/{id}" => (&[404], "this server"),
         "/api/auth/password" => (&[400], ""),
         "/api/tokens" | "/api/users" | "/api/grants" => (&[200, 400], ""),
         _ => (&[200], ""),

@@ -1,0 +1,261 @@
+//! `/api/worker-keys` and `/api/join-tokens`: the enrolled keys of workers, and the tokens with which
+//! workers join.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use tinpot_access::{JoinTokenInfo, NewJoinToken, WorkerKey};
+use tinpot_core::Right;
+use tinpot_core::seal::{KeyId, WorkerLimits};
+use utoipa::ToSchema;
+
+use crate::accounts::WorkerEnrolment;
+use crate::error::ApiError;
+use crate::extract::accounts::{Asked, PathId};
+use crate::model::{Time, json_response};
+use crate::router::App;
+use crate::submission::json_body;
+
+/// The seconds for which a join token is valid, by default.
+const LIFETIME: u64 = 3_600;
+
+/// The limits of workers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WorkerLimits)]
+pub(crate) struct Limits {
+    /// The names, as a pattern with `*`.
+    names: String,
+    /// The queues that they may serve; null for all.
+    queues: Option<Vec<String>>,
+    /// The groups of actions that they may offer; null for all.
+    groups: Option<Vec<String>>,
+    /// The actions that they may offer, as patterns with `*`; null for all.
+    actions: Option<Vec<String>>,
+    /// The maximum number of slots; null for any.
+    slots: Option<u32>,
+}
+
+/// The key of a worker.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WorkerKey)]
+pub(crate) struct KeyJson {
+    id: String,
+    limits: Limits,
+    /// The id of the join token that enrolled it.
+    join_token: String,
+    created_at: Time,
+    /// The time at which its worker was heard, at most 5 minutes before the last frame.
+    last_heard_at: Option<Time>,
+    revoked_at: Option<Time>,
+    /// If true, it is removed a day after it was last heard.
+    temporary: bool,
+    /// The version of the worker's program when it joined.
+    version: String,
+}
+
+/// The keys of workers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WorkerKeys {
+    keys: Vec<KeyJson>,
+}
+
+/// A join token to create.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JoinTokenNew {
+    /// The names of its workers, as a pattern with `*`.
+    names: String,
+    /// The queues that they may serve; null for all.
+    #[serde(default)]
+    #[schema(required = false)]
+    queues: Option<Vec<String>>,
+    /// The groups of actions that they may offer; null for all.
+    #[serde(default)]
+    #[schema(required = false)]
+    groups: Option<Vec<String>>,
+    /// The actions that they may offer, as patterns with `*`; null for all.
+    #[serde(default)]
+    #[schema(required = false)]
+    actions: Option<Vec<String>>,
+    /// The maximum number of slots of a worker; null for any.
+    #[serde(default)]
+    #[schema(required = false)]
+    slots: Option<u32>,
+    /// The number of workers that may join with it, 1 by default.
+    #[serde(default)]
+    #[schema(required = false, minimum = 1, maximum = 10_000)]
+    uses: Option<u32>,
+    /// The seconds for which it is valid, an hour by default.
+    #[serde(default)]
+    #[schema(required = false, minimum = 1, maximum = 2_592_000)]
+    valid_for_s: Option<u64>,
+    /// If true, the keys of its workers are removed a day after they were last heard.
+    #[serde(default)]
+    #[schema(required = false)]
+    temporary: bool,
+}
+
+/// A join token, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JoinToken)]
+pub(crate) struct JoinTokenJson {
+    id: String,
+    limits: Limits,
+    /// The number of workers that may still join with it.
+    uses: u32,
+    created_at: Time,
+    expires_at: Time,
+    temporary: bool,
+    /// The name of the principal that created it.
+    created_by: String,
+}
+
+/// The join tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JoinTokens {
+    tokens: Vec<JoinTokenJson>,
+}
+
+/// A join token with its secret, which is shown this time only.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JoinTokenSecret<'a> {
+    token: JoinTokenJson,
+    secret: &'a str,
+}
+
+impl From<WorkerLimits> for Limits {
+    fn from(limits: WorkerLimits) -> Self {
+        let WorkerLimits { names, queues, groups, actions, slots, .. } = limits;
+        Self { names, queues, groups, actions, slots }
+    }
+}
+
+impl KeyJson {
+    fn of(key: WorkerKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            limits: key.limits.into(),
+            join_token: key.token.to_string(),
+            created_at: Time(key.created),
+            last_heard_at: key.last_heard.map(Time),
+            revoked_at: key.revoked.map(Time),
+            temporary: key.is_temporary,
+            version: key.version,
+        }
+    }
+}
+
+impl JoinTokenJson {
+    fn of(token: JoinTokenInfo) -> Self {
+        Self {
+            id: token.id.to_string(),
+            uses: token.terms.uses,
+            expires_at: Time(token.terms.expires),
+            limits: token.terms.limits.into(),
+            created_at: Time(token.created),
+            temporary: token.is_temporary,
+            created_by: token.by.to_string(),
+        }
+    }
+}
+
+/// Lists the keys of workers, with those that were revoked.
+#[utoipa::path(
+    get,
+    path = "/api/worker-keys",
+    tag = "worker_keys",
+    responses((status = 200, description = "the keys", body = WorkerKeys)),
+)]
+pub(crate) async fn keys(asked: Asked) -> Result<Response, ApiError> {
+    let keys = asked.enrolment()?.keys.keys().into_iter().map(KeyJson::of).collect();
+    Ok(json_response(StatusCode::OK, &WorkerKeys { keys }))
+}
+
+/// Revokes the key of a worker, which is not heard any more.
+#[utoipa::path(
+    delete,
+    path = "/api/worker-keys/{id}",
+    tag = "worker_keys",
+    params(("id" = String, Path, description = "the id of a key")),
+    responses((status = 204, description = "the key was revoked"), (status = 404, description = "Key not found.")),
+)]
+pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
+    let enrolment = asked.enrolment()?;
+    enrolment.keys.revoke_key(&asked.by(), &key_id(&id, "key of a worker")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists the join tokens, without their secrets.
+#[utoipa::path(
+    get,
+    path = "/api/join-tokens",
+    tag = "join_tokens",
+    responses((status = 200, description = "the tokens", body = JoinTokens)),
+)]
+pub(crate) async fn tokens(asked: Asked) -> Result<Response, ApiError> {
+    let tokens = asked.enrolment()?.keys.tokens().into_iter().map(JoinTokenJson::of).collect();
+    Ok(json_response(StatusCode::OK, &JoinTokens { tokens }))
+}
+
+/// Creates a join token. The answer has its secret, which is shown this time only.
+#[utoipa::path(
+    post,
+    path = "/api/join-tokens",
+    tag = "join_tokens",
+    request_body = JoinTokenNew,
+    responses((status = 201, description = "the token", body = JoinTokenSecret)),
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let enrolment = asked.enrolment()?;
+    let new: JoinTokenNew = json_body(request, &app).await?;
+    let mut limits = WorkerLimits::new(new.names);
+    (limits.queues, limits.groups, limits.actions) = (new.queues, new.groups, new.actions);
+    limits.slots = new.slots;
+    let lifetime = Duration::from_secs(new.valid_for_s.unwrap_or(LIFETIME));
+    let token = NewJoinToken::new(limits)
+        .uses(new.uses.unwrap_or(1))
+        .lifetime(lifetime)
+        .temporary(new.temporary);
+    let created = enrolment.keys.create_token(&asked.by(), enrolment.coordinator, token).await;
+    let (secret, token) = created?;
+    let body = JoinTokenSecret { token: JoinTokenJson::of(token), secret: secret.expose() };
+    Ok(json_response(StatusCode::CREATED, &body))
+}
+
+/// Revokes a join token. Workers that have joined with it stay enrolled.
+#[utoipa::path(
+    delete,
+    path = "/api/join-tokens/{id}",
+    tag = "join_tokens",
+    params(("id" = String, Path, description = "the id of a join token")),
+    responses((status = 204, description = "the token was revoked"), (status = 404, description = "Join token not found.")),
+)]
+pub(crate) async fn revoke_token(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
+    let enrolment = asked.enrolment()?;
+    enrolment.keys.revoke_token(&asked.by(), &key_id(&id, "join token")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn key_id(id: &str, what: &str) -> Result<KeyId, ApiError> {
+    let missing = |_| ApiError::new(StatusCode::NOT_FOUND, format!("no {what} {id:?}"));
+    id.parse().map_err(missing)
+}
+
+impl Asked {
+    /// Returns the keys of workers, for a caller who may enrol them.
+    fn enrolment(&self) -> Result<&WorkerEnrolment, ApiError> {
+        self.needs(Right::Enrol)?;
+        self.accounts.enrolment().ok_or_else(|| {
+            let detail = "workers do not join this server: its frames are plain";
+            ApiError::new(StatusCode::NOT_FOUND, detail)
+        })
+    }
+}
