@@ -19,6 +19,7 @@ mod proxy;
 mod recovery;
 mod reverse_proxy;
 mod seed_actions;
+mod sign_in_proxy;
 mod standalone;
 mod steps;
 mod takeover;

@@ -66,6 +66,17 @@ impl Api {
         self.try_get(path).expect("an answer")
     }
 
+    /// Gets a path with these headers; the status and the JSON body.
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let add = |request: ureq::RequestBuilder<_>, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        let mut response = headers.iter().fold(request, add).call().expect("an answer");
+        let body = response.body_mut().read_json().unwrap_or(Value::Null);
+        (response.status().as_u16(), body)
+    }
+
     /// Returns the port of the server.
     pub fn port(&self) -> u16 {
         let port = self.base.split(':').nth(2).and_then(|rest| rest.split('/').next());
