@@ -111,6 +111,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-access --no-default-features")
             .command("cargo check -p tinpot-access --features oidc")
             .command("cargo check -p tinpot-http --features oidc")
+            .command("cargo check -p tinpot-bundle")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")

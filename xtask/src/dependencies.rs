@@ -144,6 +144,24 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
+    // Shared: the crates above the plugged-in ones and those themselves may know it.
+    Rule {
+        krate: "tinpot-bundle",
+        forbidden: &[
+            "tinpot-access",
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rusqlite",
+            "mio",
+            "clap",
+        ],
+        direct: None,
+    },
     // Files, and nothing that knows what they are for.
     Rule {
         krate: "tinpot-ui",

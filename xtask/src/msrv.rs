@@ -9,6 +9,7 @@ use crate::run::{execute, output, target_folder};
 /// The crates that a program depends on.
 const CRATES: &[&str] = &[
     "tinpot-access",
+    "tinpot-bundle",
     "tinpot-core",
     "tinpot-http",
     "tinpot-mqtt",

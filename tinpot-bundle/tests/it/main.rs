@@ -1,0 +1,4 @@
+//! The tests of tinpot-bundle.
+
+mod blob_mutants;
+mod blobs;
