@@ -2,3 +2,4 @@
 
 mod blob_mutants;
 mod blobs;
+mod towerfile;

@@ -1,0 +1,242 @@
+//! The Towerfile: what a folder is, how it runs, and the inputs that it takes.
+
+mod extras;
+mod parameters;
+mod quantity;
+mod reading;
+mod schema;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tinpot_core::{Json, Result};
+
+pub use self::extras::{Extras, Kind, RetryOn, RunLimits, RunRetry};
+pub use self::parameters::{ParameterType, TowerfileParameter};
+use self::reading::{Table, invalid};
+
+/// The name of the file, at the root of a bundle.
+pub const TOWERFILE: &str = "Towerfile";
+/// The largest size of a Towerfile.
+pub const MAX_TOWERFILE_BYTES: usize = 256 * 1024;
+
+const SLUG_BYTES: std::ops::RangeInclusive<usize> = 3..=32;
+const RESERVED: [&str; 5] = ["api", "admin", "system", "internal", "default"];
+const DEFAULT_SOURCE: &str = "./**";
+
+/// A Towerfile that keeps all rules.
+///
+/// It serializes to its normal form: defaults are filled in, and comments, order and case of the
+/// keys are gone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Towerfile {
+    /// The name of the app.
+    pub name: String,
+    /// The program to run, a `.py` or `.sh` file, as written. Always there for [`Kind::Script`]
+    /// without [`Extras::exec`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// The globs of the files to pack.
+    pub source: Vec<String>,
+    /// The folders that Python imports from, as written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub import_paths: Vec<String>,
+    /// The longest time that a run may take.
+    #[serde(
+        rename = "timeout_ms",
+        with = "quantity::millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub timeout: Option<Duration>,
+    /// The inputs, in the order of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<TowerfileParameter>,
+    /// The table `[tinpot]`, which MiniTower ignores.
+    pub tinpot: Extras,
+    /// What has no effect: keys that no version knows.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+    #[serde(skip)]
+    schema: Option<Json>,
+}
+
+/// What a worker must be able to do, to run a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Runtime {
+    /// A `.py` or `.sh` file, run as MiniTower's runner runs it.
+    Script,
+    /// Any program, with limits and an environment of its own.
+    Process,
+    /// A folder of Python actions.
+    Python,
+}
+
+impl Runtime {
+    /// Returns the name of the runtime: `script`, `process` or `python`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Runtime::Script => "script",
+            Runtime::Process => "process",
+            Runtime::Python => "python",
+        }
+    }
+}
+
+impl Towerfile {
+    /// Reads a Towerfile.
+    ///
+    /// Names of keys match in any case. Unknown keys are [`warnings`](Self::warnings), except in
+    /// `[tinpot]`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for text that is not TOML, and for the first rule that is broken. The message
+    /// names the key and the rule.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() > MAX_TOWERFILE_BYTES {
+            let bytes = text.len();
+            return Err(invalid(format!(
+                "must have at most {MAX_TOWERFILE_BYTES} bytes (got {bytes})"
+            )));
+        }
+        let document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            invalid(format!("is not TOML: {}", error.to_string().trim_end()))
+        })?;
+        let root = Table::new("", &document);
+        let Some(app) = root.table("app")? else {
+            return Err(invalid("must have a table [app] with name and script"));
+        };
+        let name = app.string("name")?.unwrap_or_default();
+        check_slug(&name)?;
+        let tinpot = root.table("tinpot")?;
+        let extras = tinpot.as_ref().map(Extras::read).transpose()?.unwrap_or_default();
+        let script = app.string("script")?.filter(|script| !script.is_empty());
+        check_script(script.as_deref(), &extras)?;
+        let source = app.strings("source")?.filter(|source| !source.is_empty());
+        let source = source.unwrap_or_else(|| vec![DEFAULT_SOURCE.to_owned()]);
+        check_paths("app.source", &source)?;
+        let import_paths = app.strings("import_paths")?.unwrap_or_default();
+        check_paths("app.import_paths", &import_paths)?;
+        let timeout_table = app.table("timeout")?;
+        let timeout = timeout_table.as_ref().map(read_timeout).transpose()?;
+        let tables = root.tables("parameters")?;
+        let parameters = parameters::read(&tables)?;
+
+        let mut warnings = root.unknown(&["app", "parameters", "tinpot"]);
+        warnings.extend(app.unknown(&["name", "script", "source", "import_paths", "timeout"]));
+        warnings.extend(timeout_table.iter().flat_map(|table| table.unknown(&["seconds"])));
+        warnings.extend(tables.iter().flat_map(|table| table.unknown(parameters::KEYS)));
+        let mut towerfile = Self {
+            name,
+            script,
+            source,
+            import_paths,
+            timeout,
+            parameters,
+            tinpot: extras,
+            warnings,
+            schema: None,
+        };
+        schema::check(&towerfile)?;
+        towerfile.schema = schema::of(&towerfile)?;
+        Ok(towerfile)
+    }
+
+    /// Returns the JSON Schema of the inputs, or `None` if the Towerfile declares none.
+    pub fn schema(&self) -> Option<&Json> {
+        self.schema.as_ref()
+    }
+
+    /// Returns what a worker needs for this bundle.
+    pub fn runtime(&self) -> Runtime {
+        let extras = &self.tinpot;
+        let is_plain = extras.exec.is_empty()
+            && extras.python.is_none()
+            && extras.requirements.as_deref().is_none_or(|path| path == "requirements.txt")
+            && extras.env.is_empty()
+            && extras.secrets.is_empty()
+            && extras.limits.is_none()
+            // The runner of MiniTower compares in lower case.
+            && self.script.as_deref().is_some_and(|script| script.ends_with(".py") || script.ends_with(".sh"));
+        match extras.kind {
+            Kind::Actions => Runtime::Python,
+            Kind::Script if is_plain => Runtime::Script,
+            Kind::Script => Runtime::Process,
+        }
+    }
+
+    /// Returns the path of the script from the root of the bundle, without `./` and the like.
+    pub fn script_path(&self) -> Option<String> {
+        self.script.as_deref().map(clean)
+    }
+}
+
+fn check_slug(name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(invalid("app.name is missing"));
+    }
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !SLUG_BYTES.contains(&name.len()) || !first || !rest {
+        let rule =
+            "must have 3 to 32 lower-case letters, digits and hyphens, and start with a letter";
+        return Err(invalid(format!("app.name {rule} (got {name:?})")));
+    }
+    if RESERVED.contains(&name) {
+        return Err(invalid(format!("app.name must not be the reserved name {name:?}")));
+    }
+    Ok(())
+}
+
+fn check_script(script: Option<&str>, extras: &Extras) -> Result<()> {
+    let Some(script) = script else {
+        if extras.kind == Kind::Actions || !extras.exec.is_empty() {
+            return Ok(());
+        }
+        return Err(invalid(
+            "app.script is missing: name a .py or .sh file, or set tinpot.exec or tinpot.kind",
+        ));
+    };
+    let lower = script.to_ascii_lowercase();
+    if !lower.ends_with(".py") && !lower.ends_with(".sh") {
+        return Err(invalid(format!("app.script must end in .py or .sh (got {script:?})")));
+    }
+    check_path("app.script", script)
+}
+
+fn read_timeout(table: &Table<'_>) -> Result<Duration> {
+    match table.integer("seconds")?.unwrap_or_default() {
+        seconds @ 1.. => Ok(Duration::from_secs(seconds.unsigned_abs())),
+        seconds => Err(invalid(format!("app.timeout.seconds must be at least 1 (got {seconds})"))),
+    }
+}
+
+fn check_paths(key: &str, paths: &[String]) -> Result<()> {
+    paths.iter().enumerate().try_for_each(|(at, path)| check_path(&format!("{key}[{at}]"), path))
+}
+
+/// Refuses a path that leaves the folder. A leading `/` means the root of the folder.
+fn check_path(key: &str, path: &str) -> Result<()> {
+    let leaves = clean(path).split('/').any(|segment| segment == "..");
+    if leaves || path.contains('\0') {
+        return Err(invalid(format!(
+            "{key} must stay in the folder of the Towerfile (got {path:?})"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns a path without empty segments, `.`, and `..` as far as a segment precedes it.
+pub(crate) fn clean(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match (segment, segments.last()) {
+            ("" | ".", _) => {}
+            ("..", Some(&last)) if last != ".." => drop(segments.pop()),
+            _ => segments.push(segment),
+        }
+    }
+    segments.join("/")
+}
