@@ -1,17 +1,27 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod blob;
 mod digest;
+mod limits;
+mod manifest;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod towerfile;
+mod unpack;
 
+pub use self::archive::{Inspection, inspect};
 pub use self::blob::{
     Blob, BlobInfo, BlobStore, Body, ByteRange, FileBlobStore, MAX_LIST, MemoryBlobStore,
     PutOptions, body,
 };
 pub use self::digest::{Digest, Hasher};
+pub use self::limits::Limits;
+pub use self::manifest::{
+    Artifact, BundleEntries, BundleEntry, MAX_MANIFEST_BYTES, Manifest, content_digest,
+};
 pub use self::towerfile::{
     Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RetryOn, RunLimits, RunRetry, Runtime,
     TOWERFILE, Towerfile, TowerfileParameter,
 };
+pub use self::unpack::unpack;

@@ -2,4 +2,6 @@
 
 mod blob_mutants;
 mod blobs;
+mod tarball;
 mod towerfile;
+mod unpacking;
