@@ -3,8 +3,10 @@
 mod archive;
 mod blob;
 mod digest;
+mod globs;
 mod limits;
 mod manifest;
+mod pack;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod towerfile;
@@ -20,6 +22,7 @@ pub use self::limits::Limits;
 pub use self::manifest::{
     Artifact, BundleEntries, BundleEntry, MAX_MANIFEST_BYTES, Manifest, content_digest,
 };
+pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile};
 pub use self::towerfile::{
     Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RetryOn, RunLimits, RunRetry, Runtime,
     TOWERFILE, Towerfile, TowerfileParameter,

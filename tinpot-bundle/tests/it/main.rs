@@ -2,6 +2,7 @@
 
 mod blob_mutants;
 mod blobs;
+mod packing;
 mod tarball;
 mod towerfile;
 mod unpacking;

@@ -1,0 +1,103 @@
+//! Packing a folder: the same files give the same bundle on every machine.
+
+mod listing;
+mod writing;
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::path::Path;
+
+use tinpot_core::{Error, ErrorKind, Result};
+
+pub use self::listing::{PackEntry, list};
+use crate::archive::inspect;
+use crate::limits::{Limits, refused};
+use crate::manifest::Manifest;
+use crate::towerfile::{MAX_TOWERFILE_BYTES, TOWERFILE, Towerfile};
+
+/// The options of [`pack`] and [`list`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PackOptions {
+    /// Globs of files to leave out, in addition to those in `.tinpotignore`.
+    pub exclude: Vec<String>,
+    /// The limits of the bundle.
+    pub limits: Limits,
+}
+
+impl PackOptions {
+    /// Leaves out the files that match these globs.
+    #[must_use]
+    pub fn exclude<T: Into<String>>(mut self, globs: impl IntoIterator<Item = T>) -> Self {
+        self.exclude.extend(globs.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// A packed folder.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Packed {
+    /// The Towerfile.
+    pub towerfile: Towerfile,
+    /// The description of the bundle.
+    pub manifest: Manifest,
+    /// The archive, at its start: a temporary file without a name.
+    pub archive: File,
+}
+
+/// Reads the Towerfile of a folder.
+///
+/// # Errors
+/// `NotFound` if there is none; `InvalidInput` if it breaks a rule; `Unavailable` if it cannot be
+/// read.
+pub fn read_towerfile(folder: &Path) -> Result<Towerfile> {
+    let path = folder.join(TOWERFILE);
+    let metadata = fs::metadata(&path).map_err(|error| failed("read", &path, &error))?;
+    if metadata.len() > MAX_TOWERFILE_BYTES as u64 {
+        let bytes = metadata.len();
+        return Err(refused(format!(
+            "the Towerfile must have at most {MAX_TOWERFILE_BYTES} bytes (got {bytes})"
+        )));
+    }
+    let text = fs::read(&path).map_err(|error| failed("read", &path, &error))?;
+    let text = String::from_utf8(text).map_err(|_| refused("the Towerfile must be UTF-8"))?;
+    Towerfile::parse(&text)
+}
+
+/// Packs a folder with a Towerfile. Blocks the thread.
+///
+/// The archive starts with the Towerfile. Times, owners, the umask and the order of the folder on
+/// the disk do not matter. The archive is then inspected as the server does.
+///
+/// # Errors
+/// `NotFound` without a folder or Towerfile; `InvalidInput` if the Towerfile, a file or the whole
+/// breaks a rule or a limit; `StorageFull` without space for the archive; `Unavailable` if a file
+/// cannot be read.
+pub fn pack(folder: &Path, options: &PackOptions) -> Result<Packed> {
+    let towerfile = read_towerfile(folder)?;
+    let entries = list(folder, &towerfile, options)?;
+    let archive = tempfile::tempfile()
+        .map_err(|error| failed("create", Path::new("a temporary file"), &error))?;
+    let mut archive = writing::write(folder, &entries, archive)?;
+    rewind(&mut archive)?;
+    let inspection = inspect(&archive, &options.limits)?;
+    rewind(&mut archive)?;
+    // The Towerfile again: the one that is packed counts.
+    let (towerfile, manifest) = inspection.manifest()?;
+    Ok(Packed { towerfile, manifest, archive })
+}
+
+fn rewind(archive: &mut File) -> Result<()> {
+    let start = archive.seek(SeekFrom::Start(0));
+    start.map(drop).map_err(|error| failed("read", Path::new("a temporary file"), &error))
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("bundle: cannot {what} {}: {error}", path.display()))
+}

@@ -1,0 +1,198 @@
+//! The files that are packed.
+
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tinpot_core::Result;
+
+use super::{PackOptions, failed};
+use crate::globs::{Excluded, Source};
+use crate::limits::{Limits, refused};
+use crate::towerfile::{TOWERFILE, Towerfile};
+
+/// The file with globs of files to leave out, one per line.
+const IGNORE: &str = ".tinpotignore";
+const MAX_IGNORE_BYTES: u64 = 64 * 1024;
+
+/// A file or link that is packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PackEntry {
+    /// A file.
+    File {
+        /// The path from the folder.
+        path: String,
+        /// The size.
+        bytes: u64,
+        /// If true, its owner may execute it.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Link {
+        /// The path from the folder.
+        path: String,
+        /// The target.
+        target: String,
+    },
+}
+
+impl PackEntry {
+    /// Returns the path from the folder.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::File { path, .. } | Self::Link { path, .. } => path,
+        }
+    }
+}
+
+/// Returns what [`pack`](super::pack) packs, in the order of the archive. Blocks the thread.
+///
+/// Links are packed as links. The files below a link to a folder are packed at their own place only.
+///
+/// # Errors
+/// As [`pack`](super::pack).
+pub fn list(folder: &Path, towerfile: &Towerfile, options: &PackOptions) -> Result<Vec<PackEntry>> {
+    let mut walk = Walk {
+        folder,
+        root: fs::canonicalize(folder).map_err(|error| failed("read", folder, &error))?,
+        source: Source::new(&towerfile.source)?,
+        excluded: Excluded::new(&exclusions(folder, options)?)?,
+        limits: &options.limits,
+        found: Vec::new(),
+        bytes: 0,
+    };
+    walk.enter("", 1)?;
+    let mut found = walk.found;
+    // Byte order of the paths, after the Towerfile.
+    found.sort_by(|a, b| {
+        let key = |entry: &PackEntry| (entry.path() != TOWERFILE, entry.path().to_owned());
+        key(a).cmp(&key(b))
+    });
+    if found.first().is_none_or(|entry| entry.path() != TOWERFILE) {
+        return Err(refused(format!("{TOWERFILE} must be a file in the folder, and no link")));
+    }
+    if let Some(script) = towerfile.script_path()
+        && !found.iter().any(|entry| entry.path() == script)
+    {
+        return Err(refused(format!(
+            "app.script {script:?} must be a file that app.source matches and nothing excludes"
+        )));
+    }
+    Ok(found)
+}
+
+/// Returns the globs of exclusions, each with its origin.
+fn exclusions(folder: &Path, options: &PackOptions) -> Result<Vec<(String, String)>> {
+    let mut globs: Vec<(String, String)> =
+        options.exclude.iter().map(|glob| ("--exclude".to_owned(), glob.clone())).collect();
+    let path = folder.join(IGNORE);
+    let text = match fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(globs),
+        Ok(metadata) if metadata.len() > MAX_IGNORE_BYTES => {
+            return Err(refused(format!("{IGNORE} must have at most {MAX_IGNORE_BYTES} bytes")));
+        }
+        _ => fs::read_to_string(&path).map_err(|error| failed("read", &path, &error))?,
+    };
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            globs.push((format!("{IGNORE}:{}:", number + 1), line.to_owned()));
+        }
+    }
+    Ok(globs)
+}
+
+struct Walk<'a> {
+    folder: &'a Path,
+    root: std::path::PathBuf,
+    source: Source,
+    excluded: Excluded,
+    limits: &'a Limits,
+    found: Vec<PackEntry>,
+    bytes: u64,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, inside: &str, depth: usize) -> Result<()> {
+        let folder = self.folder.join(inside);
+        for entry in fs::read_dir(&folder).map_err(|error| failed("read", &folder, &error))? {
+            let entry = entry.map_err(|error| failed("read", &folder, &error))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                let path = entry.path();
+                // Its lossy form is enough to find out if it is left out.
+                let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+                let lossy = join(inside, &name);
+                if self.excluded.matches(&lossy, path.is_dir()) || !self.source.may_enter(&lossy) {
+                    continue;
+                }
+                return Err(refused(format!(
+                    "the name of {path:?} must be UTF-8: rename or exclude it"
+                )));
+            };
+            let path = join(inside, name);
+            let full = entry.path();
+            let metadata =
+                fs::symlink_metadata(&full).map_err(|error| failed("read", &full, &error))?;
+            if path != TOWERFILE && self.excluded.matches(&path, metadata.is_dir()) {
+                continue;
+            }
+            if metadata.is_dir() {
+                if self.source.may_enter(&path) && depth < self.limits.depth {
+                    self.enter(&path, depth + 1)?;
+                } else if self.source.may_enter(&path) {
+                    let max = self.limits.depth;
+                    return Err(refused(format!(
+                        "the folder {path:?} is deeper than {max} segments: exclude it"
+                    )));
+                }
+            } else if path == TOWERFILE || self.source.matches(&path) {
+                self.add(path, &full, &metadata)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: String, full: &Path, metadata: &Metadata) -> Result<()> {
+        // The limits of names: a path of the disk can break them, too.
+        let path = self.limits.path(path.as_bytes())?;
+        let entry = if metadata.is_symlink() {
+            let target = fs::read_link(full).map_err(|error| failed("read", full, &error))?;
+            let target = self.limits.link(&path, target.as_os_str().as_bytes())?;
+            let end = fs::canonicalize(full).map_err(|error| {
+                refused(format!("the link {path:?} must have a target (got {target:?}: {error})"))
+            })?;
+            if !end.starts_with(&self.root) {
+                return Err(refused(format!(
+                    "the link {path:?} must stay in the folder (got {target:?})"
+                )));
+            }
+            PackEntry::Link { path, target }
+        } else if metadata.is_file() {
+            self.bytes += metadata.len();
+            if self.bytes > self.limits.unpacked_bytes {
+                let max = self.limits.unpacked_bytes;
+                return Err(refused(format!(
+                    "the files must have at most {max} bytes: exclude some"
+                )));
+            }
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            PackEntry::File { path, bytes: metadata.len(), executable }
+        } else {
+            // Sockets, FIFOs and devices are no content.
+            return Ok(());
+        };
+        if self.found.len() == self.limits.entries {
+            let max = self.limits.entries;
+            return Err(refused(format!("there must be at most {max} files: exclude some")));
+        }
+        self.found.push(entry);
+        Ok(())
+    }
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
