@@ -6,7 +6,7 @@ use tinpot_tests::{Api, Nginx, coordinator_with_broker, free_port};
 const PAGE: &str = include_str!("../../docs/how-to/proxy.md");
 const SECRET: &str = "0123456789-of-the-proxy";
 
-/// What oauth2-proxy answers: the user and the groups of a cookie.
+/// Answers as oauth2-proxy: the user and the groups of a cookie.
 const OAUTH2_PROXY: &str = r#"
 location = /oauth2/auth {
     if ($cookie_sso = "") { return 401; }
@@ -55,8 +55,8 @@ fn nginx_signs_people_in_as_documented() {
     assert_eq!((status, &ada["name"], &ada["via"]), (200, &"ada".into(), &"proxy".into()));
     assert_eq!(ada["server_admin"], true);
     // Without a sign-in, the browser is sent to one; a person without groups has no rights.
-    let (_, nobody) = me(&page, &[]);
-    assert_eq!(nobody, Value::Null, "the page of the sign-in is no JSON");
+    let (_, stranger) = me(&page, &[]);
+    assert_eq!(stranger, Value::Null, "the page of the sign-in is no JSON");
     let (_, eve) = me(&page, &[("cookie", "sso=eve")]);
     assert_eq!((&eve["name"], &eve["rights"]), (&"eve".into(), &serde_json::json!([])));
     // Attack 4: what people send of these headers never arrives.

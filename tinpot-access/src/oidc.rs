@@ -131,7 +131,7 @@ pub struct OidcBegun {
     pub cookie: Secret,
 }
 
-/// What a browser brings back from the provider: the parameters of its query.
+/// The answer that a browser brings back from the provider: the parameters of its query.
 #[derive(Clone, Default, Deserialize)]
 #[non_exhaustive]
 pub struct OidcReturn {

@@ -40,7 +40,7 @@ impl Proxies {
     }
 
     /// Returns true if the peer may say from where requests come. On this machine, every program
-    /// may: it serves nobody else.
+    /// may.
     fn trusts(&self, peer: IpAddr) -> bool {
         peer.is_loopback() || self.is_proxy(peer)
     }

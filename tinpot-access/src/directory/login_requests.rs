@@ -24,7 +24,7 @@ const LIFE: Duration = Duration::from_secs(600);
 const MOST: usize = 1_000;
 /// The letters of codes: no vowels, so no words, and none that look alike.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-/// The letters of a code: 34 bits, which nobody guesses in 10 minutes at 20 tries a minute.
+/// The letters of a code: 34 bits, too many for 20 tries a minute in 10 minutes.
 const CODE: usize = 8;
 /// The longest name of a client in characters.
 const CLIENT_CHARS: usize = 64;
@@ -37,7 +37,7 @@ const DAYS: u64 = 366;
 pub struct LoginRequest {
     /// The code that the program shows.
     pub code: Arc<str>,
-    /// What the program calls the machine that it runs on: letters, digits, dots, hyphens and
+    /// The name of the machine, in the words of the program: letters, digits, dots, hyphens and
     /// underscores.
     pub client: String,
     /// The address from which it asks.
@@ -56,7 +56,7 @@ pub struct LoginRequest {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoginAnswer {
-    /// Nobody has agreed yet.
+    /// No person has agreed yet.
     Pending,
     /// A person has agreed: the secret of a token of theirs.
     Agreed(Secret, Token),
@@ -86,7 +86,7 @@ fn new_code() -> Result<String> {
 }
 
 impl Directory {
-    /// Creates a request of a program for a token of whoever agrees, and returns the secret with which
+    /// Creates a request of a program for a token of the person who agrees, and returns the secret with which
     /// the program asks for the answer.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl Directory {
     /// checked that it is the user who decides.
     ///
     /// # Errors
-    /// `NotFound` if there is no such request, or somebody has decided about it; those of
+    /// `NotFound` if there is no such request, or it is decided; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn decide_login(
         &self,

@@ -1,4 +1,4 @@
-//! What a browser keeps in a cookie while its person is at the identity provider.
+//! The state that a browser keeps in a cookie while its person is at the identity provider.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

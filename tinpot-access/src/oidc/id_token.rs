@@ -18,7 +18,7 @@ const LEEWAY: u64 = 60;
 /// The age in seconds beyond which a token is not one of this sign-in.
 const OLDEST: u64 = 600;
 
-/// What a token must say.
+/// The values that a token must have.
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,

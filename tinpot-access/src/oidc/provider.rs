@@ -1,4 +1,4 @@
-//! What is known of the identity provider: its endpoints and its keys.
+//! The endpoints and the keys of the identity provider, as far as they are known.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

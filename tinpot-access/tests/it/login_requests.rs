@@ -91,7 +91,7 @@ async fn a_code_alone_gets_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_program_says_of_itself_misleads_nobody() {
+async fn what_a_program_says_of_itself_is_plain() {
     let world = World::new().await;
     let directory = &world.directory;
     let name = "your bank\u{202e}\n<b>says</b> yes https://evil.example";

@@ -42,7 +42,7 @@ pub(crate) enum Answer {
 }
 
 impl Client {
-    /// Asks for a code for a token of so many days.
+    /// Asks for a code for a token that is valid for `days`.
     ///
     /// # Errors
     /// Fails if others could read the token on its way, or the server refuses.

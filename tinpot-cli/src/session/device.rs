@@ -9,7 +9,7 @@ use crate::credentials::Credential;
 use crate::exit::{CliError, Code};
 use crate::output::{self, clean};
 
-/// The time after which nobody can agree any more.
+/// The time within which a person must agree.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The longest wait between two questions.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub(super) fn login(client: &Client, host: &str, days: u64) -> Result<Credential
             Err(refused) => return Err(refused.into()),
         }
     }
-    let message = "nobody has entered the code in time: run the command again";
+    let message = "the code was not entered in time: run the command again";
     Err(CliError::new(Code::NotAuthorised, message))
 }
 

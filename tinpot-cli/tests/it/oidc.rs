@@ -219,11 +219,11 @@ fn people_sign_in_with_a_certified_provider_and_stay_signed_in_without_it() {
     let stranger = lin.me(&place).expect("lin");
     assert_eq!((&stranger["name"], &stranger["rights"]), (&"lin-2".into(), &serde_json::json!([])));
     // A person who says no gets the words of the provider, as text.
-    let nobody = place.visitor();
-    let refused = nobody.sign_in(&place, None);
+    let refuser = place.visitor();
+    let refused = refuser.sign_in(&place, None);
     assert_eq!(refused.status, 403, "{refused:?}");
     assert!(refused.body.contains("access_denied: &lt;b&gt;the person said no"), "{refused:?}");
-    assert_eq!(nobody.me(&place), Err(401));
+    assert_eq!(refuser.me(&place), Err(401));
     // Without the provider, people with sign-ins go on, and others read why they cannot sign in.
     drop(idp);
     assert_eq!(ada.me(&place).expect("ada")["id"], me["id"]);
@@ -368,7 +368,7 @@ fn settings_that_do_not_fit_are_explained() {
     for (words, says) in [
         (&["--auth=oidc"][..], "--oidc-issuer"),
         (&["--auth=proxy"], "--proxy-secret-file"),
-        (&["--auth=somebody"], "must be users, proxy, oidc"),
+        (&["--auth=everyone"], "must be users, proxy, oidc"),
         (&["--oidc-issuer=https://a.example"], "add oidc to --auth"),
         (&["--proxy-from=10.0.0.1/8"], "without bits behind its length"),
         (&["--public-url=tinpot.example.org"], "must be like https://"),

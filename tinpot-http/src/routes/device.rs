@@ -125,7 +125,7 @@ pub(crate) async fn create(
     request_body = DeviceAsk,
     responses(
         (status = 200, description = "the token", body = DeviceToken),
-        (status = 202, description = "Nobody has decided yet: ask again."),
+        (status = 202, description = "The person has not decided yet: ask again."),
         (status = 410, description = "A person has refused, or the time is over."),
         (status = 429, description = "Too many attempts: wait for the seconds in `Retry-After`."),
     ),

@@ -105,7 +105,7 @@ async fn a_person_behind_the_proxy_is_a_user_with_the_grants_of_their_groups() {
     assert_eq!(options["methods"], json!(["password", "proxy"]));
 }
 
-/// Attack 4: headers of the proxy, from somebody else.
+/// Attack 4: headers of the proxy, from others.
 #[tokio::test]
 async fn headers_of_the_proxy_from_elsewhere_are_refused_and_recorded() {
     let people = people().await;
