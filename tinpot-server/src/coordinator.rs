@@ -15,6 +15,7 @@ use tinpot_mqtt::broker::{Broker, BrokerRights};
 use crate::access::Access;
 use crate::enrolment::Enrolment;
 use crate::error::error_chain;
+use crate::serve::ConnectionLimits;
 use crate::settings::{
     BrokerSettings, EnrolmentSettings, HttpSettings, PageSettings, ProtocolSettings,
     SignInSettings, StoreSettings, secrets,
@@ -280,6 +281,7 @@ impl CoordinatorSettings {
             builder = enrolment.seal(builder, &self.broker.namespace);
         }
         let proxies = self.sign_in.ranges()?;
+        let limits = ConnectionLimits::default().proxies(proxies.clone());
         let mut config = self.pages.config().hosts([self.http.host.into()]).proxies(proxies);
         let access = if self.http.auth.is_none() {
             None
@@ -325,7 +327,8 @@ impl CoordinatorSettings {
         let router = tinpot_http::router(coordinator.clone(), config);
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
-        let server = crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
+        let server =
+            crate::serve::serve_at(&self.http, listener, router, limits, shutdown.clone())?;
         if let Some(access) = &access {
             let url = self.pages.public_url().map(|url| url.to_string());
             let url = url.unwrap_or_else(|| reachable(self.http.scheme(), address));

@@ -31,7 +31,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
-    serve_at(settings, listener, app, shutdown)
+    serve_at(settings, listener, app, ConnectionLimits::default(), shutdown)
 }
 
 /// Serves `app` on a listener of these settings, and prints the address.
@@ -39,6 +39,7 @@ pub(crate) fn serve_at(
     settings: &HttpSettings,
     listener: TcpListener,
     app: axum::Router,
+    limits: ConnectionLimits,
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
     if !settings.is_local() && settings.auth.is_none() {
@@ -48,7 +49,6 @@ pub(crate) fn serve_at(
     let tls = settings.tls_files()?.map(|(certificate, key)| Tls::open(certificate, key));
     let tls = tls.transpose()?.map(Arc::new);
     println!("Tinpot listens on {}://{}", settings.scheme(), local_address(&listener)?);
-    let limits = ConnectionLimits::default();
     Ok(serve_with(listener, app, limits, tls, shutdown.begun()))
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
+use tinpot_http::AddressRange;
 
 /// The limits of the connections of a server.
 ///
@@ -36,6 +37,9 @@ pub struct ConnectionLimits {
     /// The number of connections from one address; those from this machine are not limited. Default:
     /// 256.
     pub per_address: usize,
+    /// The addresses of proxies, whose connections are those of many clients and are not limited.
+    /// Default: none.
+    pub proxies: Vec<AddressRange>,
     /// The number of open files that are kept for everything else. Default: 256.
     pub reserved_files: usize,
 }
@@ -50,6 +54,7 @@ impl Default for ConnectionLimits {
             head_bytes: 32 << 10,
             connections: 10_000,
             per_address: 256,
+            proxies: Vec::new(),
             reserved_files: 256,
         }
     }
@@ -98,6 +103,13 @@ impl ConnectionLimits {
         self
     }
 
+    /// Sets the addresses of proxies, whose connections are not limited by address.
+    #[must_use]
+    pub fn proxies(mut self, ranges: Vec<AddressRange>) -> Self {
+        self.proxies = ranges;
+        self
+    }
+
     /// Returns the number of connections for which there are files.
     fn affordable(&self) -> usize {
         let files = getrlimit(Resource::Nofile).current;
@@ -112,6 +124,7 @@ impl ConnectionLimits {
 pub(super) struct Places {
     all: usize,
     per_address: usize,
+    proxies: Vec<AddressRange>,
     taken: Mutex<Taken>,
 }
 
@@ -132,13 +145,16 @@ pub(super) struct Place {
 impl Places {
     pub(super) fn new(limits: &ConnectionLimits) -> Arc<Self> {
         let (all, per_address) = (limits.affordable(), limits.per_address);
-        Arc::new(Self { all, per_address, taken: Mutex::default() })
+        let proxies = limits.proxies.clone();
+        Arc::new(Self { all, per_address, proxies, taken: Mutex::default() })
     }
 
     /// Counts a connection from `address`, or returns the reason why it is one too many.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
         // Proxies and the programs of this machine come from there.
-        let address = Some(address.to_canonical()).filter(|address| !address.is_loopback());
+        let is_proxy = |address: &IpAddr| self.proxies.iter().any(|range| range.contains(*address));
+        let address = Some(address.to_canonical());
+        let address = address.filter(|address| !address.is_loopback() && !is_proxy(address));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= self.all {
             return Err("too many connections");
@@ -176,7 +192,8 @@ mod tests {
 
     #[test]
     fn an_address_takes_its_share_and_this_machine_the_rest() {
-        let limits = ConnectionLimits::default().connections(5).per_address(2);
+        let proxies = vec!["10.9.0.0/16".parse().expect("a range")];
+        let limits = ConnectionLimits::default().connections(8).per_address(2).proxies(proxies);
         let places = Places::new(&limits);
         let take = |address: &str| places.take(address.parse().expect(address));
         let mut first = vec![take("10.0.0.1"), take("::ffff:10.0.0.1")];
@@ -186,11 +203,12 @@ mod tests {
             "too many connections from one address"
         );
         let local: Vec<_> = (0..3).map(|_| take("127.0.0.1")).collect();
-        assert!(local.iter().all(Result::is_ok));
+        let proxy: Vec<_> = (0..3).map(|_| take("10.9.0.1")).collect();
+        assert!(local.iter().chain(&proxy).all(Result::is_ok));
         assert_eq!(take("10.0.0.2").expect_err("one too many"), "too many connections");
         first.pop();
         assert!(take("10.0.0.1").is_ok());
-        drop((first, local));
+        drop((first, local, proxy));
         let taken = places.taken.lock().expect("not poisoned");
         assert_eq!((taken.all, taken.by_address.len()), (0, 0));
     }
