@@ -89,6 +89,11 @@ pub enum Identity {
     Unknown,
     /// The request presents something that is not valid, for this reason, which the client receives.
     Refused(String),
+    /// The request is one of a known caller, who is not in the team that it names, or there is no
+    /// such team. The client receives the reason.
+    NoTeam(String),
+    /// The request names a team in a wrong way. The client receives the reason.
+    Malformed(String),
 }
 
 /// Finds out whose request it is.

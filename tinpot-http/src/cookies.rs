@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 const SECURE: &str = "__Host-tinpot";
 /// The word in the name of the cookie of a known browser.
 const DEVICE: &str = "-device";
+/// The word in the name of the cookie with the team that the pages of a browser have chosen.
+const TEAM: &str = "-team";
 /// The longest life of a sign-in, in seconds. The server ends it earlier.
 const MAX_AGE: u32 = 7 * 86_400;
 /// The time for which a browser is known, in seconds.
@@ -66,6 +68,12 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Option<&str>, String> {
 /// Returns the proof that the browser has signed in before.
 pub(crate) fn device(headers: &HeaderMap) -> Option<&str> {
     find(headers, DEVICE).ok().flatten()
+}
+
+/// Returns the team that the pages of the browser have chosen. They set the cookie themselves: it
+/// gives no rights.
+pub(crate) fn team(headers: &HeaderMap) -> Result<Option<&str>, String> {
+    find(headers, TEAM)
 }
 
 fn find<'a>(headers: &'a HeaderMap, word: &str) -> Result<Option<&'a str>, String> {

@@ -79,6 +79,8 @@ impl Gate {
                 Ok(Entered { scoped: self.coordinator.scoped(caller), valid_until })
             }
             Ok(Identity::Refused(why)) => Err(unauthorized(&why)),
+            Ok(Identity::NoTeam(why)) => Err(ApiError::new(StatusCode::NOT_FOUND, why)),
+            Ok(Identity::Malformed(why)) => Err(ApiError::bad_request(why)),
             Ok(Identity::Unknown) => Err(missing()),
             Err(error) => {
                 tracing::error!(?error, "a request cannot be authenticated");

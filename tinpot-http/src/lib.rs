@@ -166,6 +166,8 @@ mod router;
 mod routes;
 mod sse;
 mod submission;
+#[cfg(feature = "access")]
+mod teams;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod unread_body;

@@ -27,6 +27,8 @@ pub(crate) mod sign_in;
 pub(crate) mod stats;
 pub(crate) mod stream;
 #[cfg(feature = "access")]
+pub(crate) mod teams;
+#[cfg(feature = "access")]
 pub(crate) mod tokens;
 #[cfg(feature = "ui")]
 pub(crate) mod ui;

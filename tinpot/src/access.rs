@@ -17,9 +17,9 @@
 
 pub use tinpot_access::{
     AUDIT_LOG, AuditEntry, AuditFault, AuditReport, ChainAudit, Clock, Directory, DirectoryBuilder,
-    Grant, Grantee, Group, Known, Login, LoginRefused, NewToken, NewUser, PasswordCost,
+    Grant, Grantee, Group, Known, Login, LoginRefused, NewTeam, NewToken, NewUser, PasswordCost,
     PasswordMatch, Passwords, Program, RUNS_LOG, Rejection, Role, Rules, Secret, SignIn,
-    SystemClock, Throttle, Ticket, Token, User, verify_audit,
+    SystemClock, Team, TeamUpdate, Throttle, Ticket, Token, User, verify_audit,
 };
 pub use tinpot_core::access::{
     AllowAll, AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Caller, Decision,

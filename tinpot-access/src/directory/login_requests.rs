@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditEvent, AuditTarget, AuditWho};
-use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tinpot_core::{DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 use super::state::LOGIN_REQUEST;
 use super::{Directory, NewToken, not_found};
@@ -50,6 +50,9 @@ pub struct LoginRequest {
     /// The user who has agreed, in this generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agreed: Option<(Arc<str>, u64)>,
+    /// The team in which the user has agreed, which is that of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    team: Option<Arc<str>>,
 }
 
 /// The answer to a program that asks again.
@@ -114,6 +117,7 @@ impl Directory {
             expires: after(self.now(), LIFE),
             hash: Digest::of(secret.expose().as_bytes()),
             agreed: None,
+            team: None,
         };
         self.inner.records.change(&[write(LOGIN_REQUEST, &code, 0, &request)?]).await?;
         Ok((Secret::new(format!("{code}.{}", secret.expose())), request))
@@ -181,6 +185,7 @@ impl Directory {
             format!("{} at {}, for {} days", request.client, request.address, request.days);
         let change = if agrees {
             request.agreed = Some((user.into(), generation));
+            request.team = Some(self.team.clone());
             write(LOGIN_REQUEST, &code, version, &request)?
         } else {
             Change::remove(LOGIN_REQUEST, &*code, version)
@@ -226,7 +231,8 @@ impl Directory {
         let by = AuditWho::new("user", user.id.clone(), user.name.clone()).via("login");
         let new = NewToken::new(format!("tinpot login on {}", request.client), user.id);
         let new = new.lifetime(Duration::from_secs(request.days * 86_400));
-        let (secret, token) = self.create_token(&by, new).await?;
+        let team = request.team.unwrap_or_else(|| DEFAULT_TEAM.into());
+        let (secret, token) = self.of_team(team).create_token(&by, new).await?;
         Ok(LoginAnswer::Agreed(secret, token))
     }
 }

@@ -12,6 +12,7 @@ use super::state::{GRANT, GROUP, State, TEAM, TEAM_NAME, TOKEN, USER};
 use super::users::find;
 use super::{Directory, Plan, check_name, invalid, not_found};
 use crate::documents::{Grant, Grantee, Group, Role, Team, User};
+use crate::rules::VIA_TOKEN;
 use crate::secret::new_id;
 use crate::stored::{Stored, write};
 
@@ -158,7 +159,7 @@ impl Directory {
             return Ok(caller);
         }
         let mut teams = self.teams_of(&caller.id);
-        if !self.is_sign_in(&caller) {
+        if caller.via.starts_with(VIA_TOKEN) {
             teams.retain(|team| team.id == caller.team);
         }
         let key = wanted.map(str::to_lowercase);
@@ -178,10 +179,6 @@ impl Directory {
                 None => Ok(caller.team(NO_TEAM)),
             },
         }
-    }
-
-    fn is_sign_in(&self, caller: &Caller) -> bool {
-        caller.via.starts_with(super::sign_ins::VIA_SIGN_IN)
     }
 
     /// Creates a team.

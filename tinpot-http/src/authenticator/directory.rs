@@ -6,7 +6,7 @@ use tinpot_access::{Directory, Known, Rejection};
 use tinpot_core::Result;
 
 use super::{Authenticator, Identity, Presented};
-use crate::cookies;
+use crate::{cookies, teams};
 
 /// The longest header, in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -14,7 +14,8 @@ const HEADER_BYTES: usize = 16 * 1024;
 const SCHEME: &str = "bearer";
 
 /// The authenticator of a [`Directory`]: takes API tokens, as `Authorization: Bearer tpt_…`, and the
-/// cookies of sign-ins. Of a request with both, the token counts.
+/// cookies of sign-ins. Of a request with both, the token counts. Of several teams, the header
+/// `Tinpot-Team` names the one in which a person acts.
 ///
 /// It asks the directory in memory, and whether another process has changed it. The host calls [`Directory::refresh`] and
 /// [`Directory::maintain`], and gives [`Directory::rules`] to the coordinator.
@@ -66,9 +67,22 @@ impl DirectoryAuthenticator {
         Self { is_local, ..self }
     }
 
-    fn identity(&self, known: std::result::Result<Known, Rejection>, by_cookie: bool) -> Identity {
+    fn identity(
+        &self,
+        request: &Presented<'_>,
+        known: std::result::Result<Known, Rejection>,
+        by_cookie: bool,
+    ) -> Identity {
         match known {
-            Ok(Known { mut caller, valid_until, .. }) => {
+            Ok(Known { caller, valid_until, .. }) => {
+                let wanted = match teams::wanted(request.headers, by_cookie) {
+                    Ok(wanted) => wanted,
+                    Err(why) => return Identity::Malformed(why),
+                };
+                let mut caller = match self.directory.enter_team(caller, wanted) {
+                    Ok(caller) => caller,
+                    Err(error) => return Identity::NoTeam(error.message().to_owned()),
+                };
                 if self.is_local {
                     caller = caller.name("");
                 }
@@ -85,7 +99,8 @@ impl Authenticator for DirectoryAuthenticator {
         match token(request) {
             Ok(Some(token)) => {
                 self.directory.keep_current().await?;
-                return Ok(self.identity(self.directory.authenticate_token(token), false));
+                let known = self.directory.authenticate_token(token);
+                return Ok(self.identity(request, known, false));
             }
             Ok(None) => {}
             Err(why) => return Ok(Identity::Refused(why)),
@@ -93,7 +108,8 @@ impl Authenticator for DirectoryAuthenticator {
         match cookies::read(request.headers) {
             Ok(Some(secret)) => {
                 self.directory.keep_current().await?;
-                Ok(self.identity(self.directory.authenticate_sign_in(secret), true))
+                let known = self.directory.authenticate_sign_in(secret);
+                Ok(self.identity(request, known, true))
             }
             Ok(None) => Ok(Identity::Unknown),
             Err(why) => Ok(Identity::Refused(why)),

@@ -11,6 +11,7 @@ use tinpot_core::{Caller, Error, ErrorKind, Result};
 
 use super::{Authenticator, DirectoryAuthenticator, Identity, Presented};
 use crate::address_range::AddressRange;
+use crate::teams;
 
 /// The header with the secret of the proxy.
 const SECRET: HeaderName = HeaderName::from_static("tinpot-proxy-secret");
@@ -201,6 +202,14 @@ impl Authenticator for ProxyAuthenticator {
         match directory.external_user(&person).await? {
             Ok(user) => {
                 let caller = Caller::new(user.id).name(user.name).via("proxy");
+                let wanted = match teams::wanted(request.headers, true) {
+                    Ok(wanted) => wanted,
+                    Err(why) => return Ok(Identity::Malformed(why)),
+                };
+                let caller = match directory.enter_team(caller, wanted) {
+                    Ok(caller) => caller,
+                    Err(error) => return Ok(Identity::NoTeam(error.message().to_owned())),
+                };
                 Ok(Identity::Known { caller: caller.into(), valid_until: None, by_cookie: true })
             }
             Err(rejection) => self.refuse(request, rejection.to_string()).await,

@@ -7,9 +7,9 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
-use tinpot_access::{Directory, Login};
+use tinpot_access::{Directory, Login, User};
 use tinpot_core::access::AuditWho;
-use tinpot_core::{Right, Scoped};
+use tinpot_core::{DEFAULT_TEAM, Right, Scoped};
 
 use crate::accounts::Accounts;
 use crate::error::ApiError;
@@ -94,11 +94,6 @@ impl Asked {
         self.scoped().caller().via.starts_with("token:")
     }
 
-    /// Returns the team of the caller.
-    pub(crate) fn team(&self) -> &str {
-        &self.scoped().caller().team
-    }
-
     /// Returns the id of the caller.
     pub(crate) fn id(&self) -> &str {
         &self.scoped().caller().id
@@ -106,7 +101,40 @@ impl Asked {
 
     /// Returns the directory, for changes that the caller asks for.
     pub(crate) fn directory(&self) -> Directory {
-        self.accounts.directory().asked_from(self.address.to_string())
+        let directory = self.accounts.directory().asked_from(self.address.to_string());
+        directory.of_team(self.team())
+    }
+
+    /// Returns the id of the team in which the caller acts.
+    pub(crate) fn team(&self) -> &str {
+        match self.accounts.directory().has_teams() {
+            true => &self.scoped().caller().team,
+            false => DEFAULT_TEAM,
+        }
+    }
+
+    /// Returns true if what belongs to this team is of the caller's team.
+    pub(crate) fn is_here(&self, team: &str) -> bool {
+        !self.accounts.directory().has_teams() || *team == *self.team()
+    }
+
+    /// Returns true if the user is a member of the caller's team.
+    pub(crate) fn has_member(&self, user: &User) -> bool {
+        user.teams.iter().any(|team| self.is_here(team))
+    }
+
+    /// Returns the users of the caller's team.
+    pub(crate) fn users(&self) -> Vec<User> {
+        let mut users = self.accounts.directory().users();
+        users.retain(|user| self.has_member(user));
+        users
+    }
+
+    /// Returns the answer to a path that there is not, or that needs this right.
+    pub(crate) fn no_path(&self, right: Right) -> ApiError {
+        let path = self.uri.path();
+        let detail = format!("path {path:?} not found, or the right {right} is missing");
+        ApiError::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// Returns the directory, for changes of others that the caller asks for: without the right, it
@@ -142,9 +170,7 @@ impl Asked {
         if self.scoped().has(right) {
             return Ok(());
         }
-        let path = self.uri.path();
-        let detail = format!("path {path:?} not found, or the right {right} is missing");
-        Err(ApiError::new(StatusCode::NOT_FOUND, detail))
+        Err(self.no_path(right))
     }
 
     /// Checks that the caller has power over a user: an admin of the team has none over admins of

@@ -13,7 +13,7 @@ use crate::routes::{
 };
 #[cfg(feature = "access")]
 use crate::routes::{
-    audit, device, grants, may, oidc, secrets, sign_in, tokens, users, worker_keys,
+    audit, device, grants, may, oidc, secrets, sign_in, teams, tokens, users, worker_keys,
 };
 use crate::{feed, openapi};
 
@@ -64,6 +64,8 @@ const MANAGE: Need = Need::Rights(&[Right::ManageTeam]);
 const SECRETS: Need = Need::Rights(&[Right::UseSecretStore]);
 #[cfg(feature = "access")]
 const ENROL: Need = Need::Rights(&[Right::Enrol]);
+#[cfg(feature = "access")]
+const SERVER: Need = Need::Rights(&[Right::ManageServer]);
 
 table! {
     /// The routes of every server but those of pages.
@@ -147,6 +149,13 @@ table! {
     GET "/api/join-tokens" ENROL => worker_keys::tokens;
     POST "/api/join-tokens" ENROL => worker_keys::create;
     DELETE "/api/join-tokens/{id}" ENROL => worker_keys::revoke_token;
+    GET "/api/teams" SERVER => teams::list;
+    POST "/api/teams" SERVER => teams::create;
+    PATCH "/api/teams/{team}" SERVER => teams::change;
+    DELETE "/api/teams/{team}" SERVER => teams::remove;
+    GET "/api/teams/{team}/members" Need::Identity => teams::members;
+    POST "/api/teams/{team}/members" SERVER => teams::add_member;
+    DELETE "/api/teams/{team}/members/{user}" Need::Identity => teams::remove_member;
     GET "/api/audit" Need::Rights(&[Right::ReadAudit]) => audit::list;
 }
 

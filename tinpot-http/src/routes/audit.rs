@@ -133,6 +133,9 @@ pub(crate) async fn list(uri: Uri, asked: Asked) -> Result<Response, ApiError> {
     query.since = params.time("since")?;
     query.who = params.text("who").map(|who| who.to_string());
     query.what = params.text("what").map(|what| format!("{}*", what.trim_end_matches('*')));
+    if asked.accounts.directory().has_teams() && !asked.scoped().has(Right::ManageServer) {
+        query.within = Some(asked.team().to_owned());
+    }
     let Some(audit) = asked.accounts.audit_log() else {
         return Ok(json_response(StatusCode::OK, &AuditPage::default()));
     };

@@ -170,7 +170,8 @@ impl GrantJson {
 )]
 pub(crate) async fn list(asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Right::ManageTeam)?;
-    let grants = asked.accounts.directory().grants().into_iter().map(GrantJson::of).collect();
+    let grants = asked.accounts.directory().grants().into_iter();
+    let grants = grants.filter(|grant| asked.is_here(&grant.team)).map(GrantJson::of).collect();
     Ok(json_response(StatusCode::OK, &Grants { grants }))
 }
 
@@ -189,7 +190,7 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     asked.needs(Right::ManageTeam)?;
     let grant: GrantJson = json_body(request, &app).await?;
-    let grant = grant.into_grant(&asked.scoped().caller().team);
+    let grant = grant.into_grant(asked.team());
     asked.directory().check_role(asked.scoped().caller(), grant.role)?;
     let grant = asked.directory().add_grant(&asked.by(), grant).await?;
     Ok(json_response(StatusCode::CREATED, &GrantJson::of(grant)))
@@ -205,6 +206,10 @@ pub(crate) async fn add(
 )]
 pub(crate) async fn remove(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
     asked.needs(Right::ManageTeam)?;
+    let grants = asked.accounts.directory().grants().into_iter();
+    if grants.filter(|grant| *grant.id == *id).any(|grant| !asked.is_here(&grant.team)) {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("no grant {id:?}")));
+    }
     asked.managed().remove_grant(&asked.by(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -222,7 +227,8 @@ pub(crate) async fn groups(asked: Asked) -> Result<Response, ApiError> {
         name: group.name.to_string(),
         members: group.members.iter().map(ToString::to_string).collect(),
     };
-    let groups = asked.accounts.directory().groups().into_iter().map(of).collect();
+    let groups = asked.accounts.directory().groups().into_iter();
+    let groups = groups.filter(|group| asked.is_here(&group.team)).map(of).collect();
     Ok(json_response(StatusCode::OK, &Groups { groups }))
 }
 

@@ -73,7 +73,9 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
             "catalogue lacks the actions of a new worker; retry in a moment",
         ));
     }
-    let problems: Vec<String> = workers.iter().filter_map(blocked).collect();
+    let hides_names = app.config.has_teams();
+    let problems: Vec<String> =
+        workers.iter().filter_map(|worker| blocked(worker, hides_names)).collect();
     let none = workers.iter().all(|worker| worker.actions.is_empty());
     if none && problems.len() == workers.len() {
         let message = format!("no live worker can run actions: {}", problems.join("; "));
@@ -89,9 +91,12 @@ fn audit_away(why: String) -> String {
     format!("the audit cannot be written: {why}")
 }
 
-/// Returns the reason why a worker offers less than it has.
-fn blocked(worker: &WorkerInfo) -> Option<String> {
+/// Returns the reason why a worker offers less than it has. Names and reasons of teams are theirs.
+fn blocked(worker: &WorkerInfo, hides_names: bool) -> Option<String> {
     let error = worker.load_errors.iter().find(|error| error.blocking)?;
+    if hides_names {
+        return Some("a worker cannot start its actions".to_owned());
+    }
     let first: String = error.message.lines().next()?.chars().take(REASON_CHARS).collect();
     Some(format!("worker {:?}: {first}", worker.name))
 }

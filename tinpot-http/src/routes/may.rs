@@ -37,7 +37,8 @@ pub(crate) async fn may(uri: Uri, asked: Asked, PathId(id): PathId) -> Result<Re
     let params = Params::of(&uri, &["action", "queue"])?;
     let directory = asked.accounts.directory();
     let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("user {id:?} not found"));
-    let user = directory.user_by_id(&id).ok_or_else(missing)?;
+    let user = directory.user_by_id(&id).filter(|user| asked.has_member(user));
+    let user = user.ok_or_else(missing)?;
     let entry = params.text("action").map(|name| asked.scoped().action(name)).transpose()?;
     let action = entry.as_ref().map(|entry| &*entry.action);
     let mut target = Target::team(asked.team());

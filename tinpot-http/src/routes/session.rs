@@ -48,12 +48,23 @@ pub(crate) enum Via {
     Host,
 }
 
+/// A team that a person may choose.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TeamName {
+    id: String,
+    name: String,
+}
+
 /// The caller of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Me {
     id: String,
     name: String,
     team: String,
+    /// The teams of the caller. Only if the server has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<TeamName>, required = false)]
+    teams: Option<Vec<TeamName>>,
     via: Via,
     /// True if the caller manages the server.
     server_admin: bool,
@@ -81,6 +92,7 @@ impl Me {
             id: caller.id.to_string(),
             name: name_of(app, caller),
             team: caller.team.to_string(),
+            teams: teams_of(app, caller),
             via,
             server_admin: rights.contains(&tinpot_core::Right::ManageServer),
             rights: rights.into_iter().map(tinpot_core::Right::as_str).collect(),
@@ -152,6 +164,26 @@ fn name_of(app: &App, caller: &tinpot_core::Caller) -> String {
     let accounts = app.config.accounts.as_ref().filter(|accounts| accounts.is_local());
     let user = accounts.and_then(|accounts| accounts.directory().user_by_id(&caller.id));
     user.map_or_else(|| caller.name.clone(), |user| user.name).to_string()
+}
+
+/// Returns the teams of a caller; `None` if the server has one team.
+#[cfg(feature = "access")]
+fn teams_of(app: &App, caller: &tinpot_core::Caller) -> Option<Vec<TeamName>> {
+    let directory = app.config.accounts.as_ref()?.directory();
+    let teams = directory.has_teams().then(|| directory.teams_of(&caller.id))?.into_iter();
+    // A token is of one team.
+    let has_token = caller.via.starts_with("token:");
+    let teams = teams.filter(|team| !has_token || team.id == caller.team);
+    let of = |team: tinpot_access::Team| TeamName {
+        id: team.id.to_string(),
+        name: team.name.to_string(),
+    };
+    Some(teams.map(of).collect())
+}
+
+#[cfg(not(feature = "access"))]
+fn teams_of(_: &App, _: &tinpot_core::Caller) -> Option<Vec<TeamName>> {
+    None
 }
 
 #[cfg(not(feature = "access"))]

@@ -183,7 +183,11 @@ async fn signed_in(
         // Its user was disabled at this moment.
         ApiError::new(StatusCode::UNAUTHORIZED, rejection.to_string())
     })?;
-    let entered = app.gate.entered(known.caller, known.valid_until);
+    let wanted = crate::teams::wanted(&visit.headers, true).ok().flatten();
+    let caller = directory.enter_team(known.caller.clone(), wanted);
+    // Who has just signed in is in one of the own teams.
+    let caller = caller.or_else(|_| directory.enter_team(known.caller, None))?;
+    let entered = app.gate.entered(caller, known.valid_until);
     let body = json_response(StatusCode::OK, &Me::of(app, &entered));
     let mut response = with_cookie(body, &visit.headers, &secret);
     let proof = directory.device_proof(&sign_in.user).await?;

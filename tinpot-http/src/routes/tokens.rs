@@ -131,6 +131,7 @@ pub(crate) async fn list(uri: Uri, asked: Asked) -> Result<Response, ApiError> {
     let directory = asked.accounts.directory();
     let tokens = directory.tokens().into_iter();
     let shown = tokens.filter(|token| all || *token.principal == *asked.id());
+    let shown = shown.filter(|token| asked.is_here(&token.team));
     let tokens = Tokens { tokens: shown.map(|token| TokenJson::of(directory, token)).collect() };
     Ok(json_response(StatusCode::OK, &tokens))
 }
@@ -228,6 +229,9 @@ impl Asked {
         let detail = || format!("token {id:?} not found");
         let missing = || ApiError::new(StatusCode::NOT_FOUND, detail());
         let token = self.accounts.directory().token(id).ok_or_else(missing)?;
+        if !self.is_here(&token.team) {
+            return Err(missing());
+        }
         if *token.principal == *self.id() {
             return Ok(token);
         }

@@ -70,13 +70,15 @@ pub(crate) struct UserJson {
 /// All users.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Users {
-    users: Vec<UserJson>,
+    pub(super) users: Vec<UserJson>,
 }
 
 impl UserJson {
-    fn of(directory: &Directory, grants: &[Grant], user: User) -> Self {
+    pub(crate) fn of(directory: &Directory, team: &str, grants: &[Grant], user: User) -> Self {
         let to = Grantee::Principal(user.id.clone());
+        let is_here = |grant: &&Grant| !directory.has_teams() || *grant.team == *team;
         let own = grants.iter().filter(|grant| grant.to == to && grant.is_for_all());
+        let own = own.filter(is_here);
         Self {
             disabled: user.is_disabled,
             server_admin: directory.is_server_admin(&user.id),
@@ -99,8 +101,8 @@ pub(crate) async fn list(asked: Asked) -> Result<Response, ApiError> {
     asked.needs(Right::ManageTeam)?;
     let directory = asked.accounts.directory();
     let grants = directory.grants();
-    let of = |user| UserJson::of(directory, &grants, user);
-    let users = Users { users: directory.users().into_iter().map(of).collect() };
+    let of = |user| UserJson::of(directory, asked.team(), &grants, user);
+    let users = Users { users: asked.users().into_iter().map(of).collect() };
     Ok(json_response(StatusCode::OK, &users))
 }
 
@@ -210,12 +212,15 @@ pub(crate) async fn remove(asked: Asked, PathId(id): PathId) -> Result<StatusCod
 impl Asked {
     fn user(&self, id: &str) -> Result<User, ApiError> {
         let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("user {id:?} not found"));
-        self.accounts.directory().user_by_id(id).ok_or_else(missing)
+        let user = self.accounts.directory().user_by_id(id).ok_or_else(missing)?;
+        let is_member = user.teams.iter().any(|team| self.is_here(team));
+        is_member.then_some(user).ok_or_else(missing)
     }
 
     fn user_json(&self, status: StatusCode, user: User) -> Response {
         let directory = self.accounts.directory();
-        json_response(status, &UserJson::of(directory, &directory.grants(), user))
+        let grants = directory.grants();
+        json_response(status, &UserJson::of(directory, self.team(), &grants, user))
     }
 
     fn needs_server_admin(&self) -> Result<(), ApiError> {

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tinpot_access::{JoinTokenInfo, NewJoinToken, WorkerKey};
-use tinpot_core::Right;
 use tinpot_core::seal::{KeyId, WorkerLimits};
+use tinpot_core::{DEFAULT_TEAM, Right};
 use utoipa::ToSchema;
 
 use crate::accounts::WorkerEnrolment;
@@ -171,7 +171,8 @@ impl JoinTokenJson {
     responses((status = 200, description = "the keys", body = WorkerKeys)),
 )]
 pub(crate) async fn keys(asked: Asked) -> Result<Response, ApiError> {
-    let keys = asked.enrolment()?.keys.keys().into_iter().map(KeyJson::of).collect();
+    let keys = asked.enrolment()?.keys.keys().into_iter();
+    let keys = keys.filter(|key| asked.enrols(&key.limits)).map(KeyJson::of).collect();
     Ok(json_response(StatusCode::OK, &WorkerKeys { keys }))
 }
 
@@ -185,7 +186,13 @@ pub(crate) async fn keys(asked: Asked) -> Result<Response, ApiError> {
 )]
 pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
     let enrolment = asked.enrolment()?;
-    enrolment.keys.revoke_key(&asked.by(), &key_id(&id, "key of a worker")?).await?;
+    let id = key_id(&id, "key of a worker")?;
+    let mut keys = enrolment.keys.keys().into_iter().filter(|key| key.id == id);
+    if keys.any(|key| !asked.enrols(&key.limits)) {
+        let detail = format!("no key of a worker {id}");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, detail));
+    }
+    enrolment.keys.revoke_key(&asked.by(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -197,7 +204,9 @@ pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCod
     responses((status = 200, description = "the tokens", body = JoinTokens)),
 )]
 pub(crate) async fn tokens(asked: Asked) -> Result<Response, ApiError> {
-    let tokens = asked.enrolment()?.keys.tokens().into_iter().map(JoinTokenJson::of).collect();
+    let tokens = asked.enrolment()?.keys.tokens().into_iter();
+    let tokens = tokens.filter(|token| asked.enrols(&token.terms.limits));
+    let tokens = tokens.map(JoinTokenJson::of).collect();
     Ok(json_response(StatusCode::OK, &JoinTokens { tokens }))
 }
 
@@ -219,6 +228,9 @@ pub(crate) async fn create(
     let mut limits = WorkerLimits::new(new.names);
     (limits.queues, limits.groups, limits.actions) = (new.queues, new.groups, new.actions);
     limits.slots = new.slots;
+    if asked.accounts.directory().has_teams() {
+        limits.teams = Some(vec![asked.team().to_owned()]);
+    }
     let lifetime = Duration::from_secs(new.valid_for_s.unwrap_or(LIFETIME));
     let token = NewJoinToken::new(limits)
         .uses(new.uses.unwrap_or(1))
@@ -240,7 +252,13 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn revoke_token(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
     let enrolment = asked.enrolment()?;
-    enrolment.keys.revoke_token(&asked.by(), &key_id(&id, "join token")?).await?;
+    let id = key_id(&id, "join token")?;
+    let mut tokens = enrolment.keys.tokens().into_iter().filter(|token| token.id == id);
+    if tokens.any(|token| !asked.enrols(&token.terms.limits)) {
+        let detail = format!("no join token {id}");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, detail));
+    }
+    enrolment.keys.revoke_token(&asked.by(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -250,6 +268,14 @@ fn key_id(id: &str, what: &str) -> Result<KeyId, ApiError> {
 }
 
 impl Asked {
+    /// Returns true if workers with these limits serve the caller's team, and no other one.
+    fn enrols(&self, limits: &WorkerLimits) -> bool {
+        match &limits.teams {
+            None => self.is_here(DEFAULT_TEAM),
+            Some(teams) => teams.iter().all(|team| self.is_here(team)),
+        }
+    }
+
     /// Returns the keys of workers, for a caller who may enrol them.
     fn enrolment(&self) -> Result<&WorkerEnrolment, ApiError> {
         self.needs(Right::Enrol)?;

@@ -43,6 +43,8 @@ mod stream_live;
 mod submissions;
 mod sync_execute;
 #[cfg(feature = "access")]
+mod teams;
+#[cfg(feature = "access")]
 mod tokens;
 #[cfg(feature = "ui")]
 mod ui;

@@ -10,11 +10,11 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use tinpot_access::{
     ChainAudit, Directory, Grant, Grantee, IdentityKey, Login, NewUser, PasswordCost, Passwords,
-    RingSuite, Role, Secret, SecretStore, StoreKeys, WorkerKeys,
+    RingSuite, Role, Secret, SecretStore, StoreKeys, Team, User, WorkerKeys,
 };
 use tinpot_core::access::{AuditWho, MemoryRecords, Records};
 use tinpot_core::seal::Suite;
-use tinpot_core::{Coordinator, MemoryNetwork};
+use tinpot_core::{Coordinator, CoordinatorBuilder, MemoryNetwork};
 use tinpot_http::{Accounts, HttpConfig, PeerAddress};
 
 use crate::cluster::{Answer, answer};
@@ -38,7 +38,7 @@ pub(crate) struct People {
     pub(crate) records: Arc<dyn Records>,
     pub(crate) login: Login,
     audit: ChainAudit,
-    _coordinator: Coordinator,
+    pub(crate) coordinator: Coordinator,
 }
 
 impl People {
@@ -48,17 +48,32 @@ impl People {
     }
 
     pub(crate) async fn with(passwords: Passwords) -> Self {
+        Self::of(passwords, false, |_| Coordinator::builder(MemoryNetwork::new().transport())).await
+    }
+
+    /// A server with several teams, without users, and with this coordinator.
+    pub(crate) async fn with_teams(
+        coordinator: impl FnOnce(&Directory) -> CoordinatorBuilder,
+    ) -> Self {
+        Self::of(cheap_passwords(), true, coordinator).await
+    }
+
+    async fn of(
+        passwords: Passwords,
+        has_teams: bool,
+        coordinator: impl FnOnce(&Directory) -> CoordinatorBuilder,
+    ) -> Self {
         let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
         let audit = ChainAudit::start(records.clone(), "test");
         let directory = Directory::builder(records.clone()).audit(Arc::new(audit.clone()));
-        let directory = directory.open().await.unwrap();
+        let directory = directory.teams(has_teams).open().await.unwrap();
         let login = Login::new(directory.clone(), passwords);
-        let coordinator = Coordinator::builder(MemoryNetwork::new().transport());
+        let coordinator = coordinator(&directory).teams(has_teams).audit(audit.clone());
         let coordinator = coordinator.policy(directory.rules()).start().await.unwrap();
         let accounts = Accounts::new(login.clone()).audit(audit.clone());
         let config = HttpConfig::default().accounts(accounts);
         let router = tinpot_http::router(coordinator.clone(), config);
-        Self { router, directory, records, login, audit, _coordinator: coordinator }
+        Self { router, directory, records, login, audit, coordinator }
     }
 
     /// The same with another configuration.
@@ -69,7 +84,7 @@ impl People {
     ) -> Self {
         let known = Accounts::new(self.login.clone()).audit(self.audit.clone());
         let config = config(HttpConfig::default().accounts(accounts(known)));
-        self.router = tinpot_http::router(self._coordinator.clone(), config);
+        self.router = tinpot_http::router(self.coordinator.clone(), config);
         self
     }
 
@@ -87,7 +102,7 @@ impl People {
         let namespace = RingSuite::new(&IdentityKey::generate().unwrap());
         let accounts = accounts.secrets(secrets).worker_keys(keys, namespace.public());
         let config = HttpConfig::default().accounts(accounts);
-        people.router = tinpot_http::router(people._coordinator.clone(), config);
+        people.router = tinpot_http::router(people.coordinator.clone(), config);
         people
     }
 
@@ -110,8 +125,15 @@ impl People {
     pub(crate) fn local(mut self) -> Self {
         let accounts = Accounts::new(self.login.clone()).local();
         let config = HttpConfig::default().accounts(accounts);
-        self.router = tinpot_http::router(self._coordinator.clone(), config);
+        self.router = tinpot_http::router(self.coordinator.clone(), config);
         self
+    }
+
+    /// Adds a user to a team.
+    pub(crate) async fn add_to(&self, team: &Team, name: &str, role: Role) -> User {
+        let password = self.login.hash(name, Secret::new(PASSWORD)).await.unwrap();
+        let new = NewUser::new(name).password_hash(password).role(role);
+        self.directory.of_team(team.id.clone()).add_user(&by(), new).await.unwrap()
     }
 
     async fn add(&self, name: &str, role: Role) {
@@ -136,6 +158,7 @@ impl People {
             cookies: Mutex::default(),
             peer: ([192, 0, 2, 1], 4711).into(),
             token: None,
+            team: None,
         }
     }
 
@@ -162,9 +185,16 @@ pub(crate) struct Browser {
     pub(crate) cookies: Mutex<BTreeMap<String, String>>,
     pub(crate) peer: SocketAddr,
     token: Option<String>,
+    /// The value of the header `Tinpot-Team`.
+    team: Option<String>,
 }
 
 impl Browser {
+    /// The same one, whose requests name this team.
+    pub(crate) fn in_team(self, team: &str) -> Self {
+        Self { team: Some(team.to_owned()), ..self }
+    }
+
     pub(crate) fn cookie(&self) -> String {
         let cookies = self.cookies.lock().unwrap();
         let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -179,6 +209,9 @@ impl Browser {
     /// A request as the page of the server sends it.
     pub(crate) fn request(&self, method: &str, path: &str, body: &Value) -> Request<Body> {
         let mut request = Request::builder().method(method).uri(path).header("host", HOST);
+        if let Some(team) = &self.team {
+            request = request.header("tinpot-team", team);
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         } else {

@@ -284,6 +284,11 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         | "/api/join-tokens"
         | "/api/join-tokens/{id}" => (&[404], "this server"),
         "/api/auth/password" => (&[400], ""),
+        // The server of this file has one team.
+        "/api/teams"
+        | "/api/teams/{team}"
+        | "/api/teams/{team}/members"
+        | "/api/teams/{team}/members/{user}" => (&[404], ""),
         "/api/tokens" | "/api/users" | "/api/grants" => (&[200, 400], ""),
         _ => (&[200], ""),
     }
