@@ -4,6 +4,7 @@
 mod audit;
 mod broker;
 mod secrets;
+mod teams;
 mod tokens;
 mod users;
 mod workers;
@@ -12,7 +13,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tinpot_access::{ChainAudit, Directory, User};
+use tinpot_access::{ChainAudit, Directory, Team, User};
 use tinpot_core::ErrorKind;
 use tinpot_core::access::{AuditWho, Records};
 use tinpot_sqlite::SqliteRecords;
@@ -20,10 +21,11 @@ use tinpot_sqlite::SqliteRecords;
 pub(crate) use self::audit::audit;
 pub(crate) use self::broker::broker;
 pub(crate) use self::secrets::secrets;
+pub(crate) use self::teams::teams;
 pub(crate) use self::tokens::tokens;
 pub(crate) use self::users::users;
 pub(crate) use self::workers::worker_keys;
-use crate::args::StoreFile;
+use crate::args::{Global, StoreFile};
 use crate::client::user_name;
 use crate::exit::{CliError, Code};
 use crate::suggest;
@@ -65,9 +67,34 @@ impl Store {
     async fn open(file: &StoreFile, may_create: bool) -> Result<Self, CliError> {
         let records = records(file, may_create)?;
         let audit = Arc::new(ChainAudit::start(records.clone(), "command"));
-        let directory = Directory::builder(records).audit(audit).open().await?;
+        // A store of a server without teams has the default team, with all of its users.
+        let directory = Directory::builder(records).audit(audit).teams(true).open().await?;
         let by = AuditWho::new("operator", "", user_name().unwrap_or_default());
         Ok(Self { directory, by })
+    }
+
+    /// Opens the directory for changes in the team that the options name, or in the default team.
+    async fn open_in_team(
+        file: &StoreFile,
+        may_create: bool,
+        global: &Global,
+    ) -> Result<Self, CliError> {
+        let mut store = Self::open(file, may_create).await?;
+        if let Some(name) = global.team() {
+            let team = store.team(name)?.id;
+            store.directory = store.directory.of_team(team);
+        }
+        Ok(store)
+    }
+
+    /// Returns the team with this name.
+    fn team(&self, name: &str) -> Result<Team, CliError> {
+        self.directory.team(name).ok_or_else(|| {
+            let teams = self.directory.teams();
+            let known = teams.iter().map(|team| &*team.name);
+            let message = format!("no team {name:?}{}", suggest::or_list(name, known));
+            CliError::new(Code::NotFound, message)
+        })
     }
 
     /// Returns the user with this name.

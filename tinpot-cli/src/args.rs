@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::access::{
-    Audit, AuditFilter, AuditLog, LoginArgs, RoleName, SecretFile, Secrets, StoreFile, Tokens,
-    Users,
+    Audit, AuditFilter, AuditLog, LoginArgs, RoleName, SecretFile, Secrets, StoreFile, Teams,
+    Tokens, Users,
 };
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
@@ -65,6 +65,15 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) token_file: Option<PathBuf>,
+    /// The team to act in, on a server with several; by default that of the profile
+    #[arg(
+        long,
+        global = true,
+        env = "TINPOT_TEAM",
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    pub(crate) team: Option<String>,
     /// Print JSON for programs; one line per event when following
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
@@ -75,6 +84,12 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// Returns the team that a flag or a variable names.
+    pub(crate) fn team(&self) -> Option<&str> {
+        // A variable that is set to nothing counts as not set.
+        self.team.as_deref().filter(|team| !team.is_empty())
+    }
+
     /// Returns the clock for the times to print.
     pub(crate) fn clock(&self) -> Clock {
         Clock::new(self.utc)
@@ -127,6 +142,9 @@ pub(crate) enum Command {
     /// Manage users in the file of a store
     #[command(subcommand)]
     Users(Users),
+    /// Manage teams in the file of a store, for a server with --teams
+    #[command(subcommand)]
+    Teams(Teams),
     /// Manage API tokens in the file of a store
     #[command(subcommand)]
     Tokens(Tokens),
@@ -474,6 +492,9 @@ pub(crate) enum Workers {
     /// Create a token with which workers join, and print it: this is the only time that it is shown
     #[command(
         after_help = "On the worker: tinpot worker join --join-token-file FILE --name web-1 --broker URL"
+    )]
+    #[command(
+        after_help = "With --team, the actions of the workers belong to that team, or to several: --team red,blue"
     )]
     JoinToken {
         /// Names of the workers, as a pattern with `*`; each worker gets the one name that it joins

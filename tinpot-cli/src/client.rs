@@ -13,7 +13,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::http::{Response, StatusCode};
+use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder};
 
@@ -41,6 +41,8 @@ pub(crate) struct Client {
     agent: Agent,
     base: String,
     token: Option<Token>,
+    /// The team to act in.
+    team: Option<HeaderValue>,
 }
 
 /// A request that failed.
@@ -110,7 +112,7 @@ impl Client {
             config = config.tls_config(tls());
         }
         let agent = config.build().new_agent();
-        Ok(Self { agent, base: base.to_owned(), token: None })
+        Ok(Self { agent, base: base.to_owned(), token: None, team: None })
     }
 
     /// Sends a token with each request.
@@ -122,6 +124,11 @@ impl Client {
             self.check_private(&format!("token of {}", token.source))?;
         }
         Ok(Self { token, ..self })
+    }
+
+    /// Names a team in each request.
+    pub(crate) fn with_team(self, team: Option<HeaderValue>) -> Self {
+        Self { team, ..self }
     }
 
     /// Checks that no one can read a secret on its way to the server.
@@ -139,11 +146,19 @@ impl Client {
 
     /// Adds the token to a request, which then follows no redirect: another server must not get it.
     fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = self.of_team(request);
         match &self.token {
             Some(token) => {
                 let request = request.header("authorization", token.header_for(&self.base));
                 request.config().max_redirects(0).build()
             }
+            None => request,
+        }
+    }
+
+    fn of_team<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.team {
+            Some(team) => request.header("tinpot-team", team.clone()),
             None => request,
         }
     }

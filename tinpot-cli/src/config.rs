@@ -22,8 +22,18 @@ use crate::{output, suggest, toml_span};
 /// The programs that read a settings file.
 pub(crate) const PROGRAMS: [&str; 2] = ["coordinator", "worker"];
 /// The flags that a file cannot set.
-const NOT_IN_FILE: [&str; 9] =
-    ["config", "show-config", "help", "version", "server", "profile", "token-file", "json", "utc"];
+const NOT_IN_FILE: [&str; 10] = [
+    "config",
+    "show-config",
+    "help",
+    "version",
+    "server",
+    "profile",
+    "token-file",
+    "team",
+    "json",
+    "utc",
+];
 /// Hides the secret part of a value.
 type Hide = fn(&str) -> String;
 /// The arguments with a secret in their value.

@@ -9,7 +9,7 @@ use crate::exit::{CliError, Code};
 use crate::private;
 use crate::profile::config_folder;
 
-/// The tokens by the URLs of their servers.
+/// The tokens by the URLs of their servers, and by the teams in which they act.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Credentials {
     #[serde(default)]
@@ -37,9 +37,13 @@ pub(crate) fn path() -> Result<PathBuf, CliError> {
     Ok(folder.join("credentials.toml"))
 }
 
-/// Returns the URL under which a server is kept.
-fn key(url: &str) -> &str {
-    url.trim().trim_end_matches('/')
+/// Returns the key under which the token of a server is kept: its URL, with the team as its fragment.
+fn key(url: &str, team: Option<&str>) -> String {
+    let url = url.trim().trim_end_matches('/');
+    match team {
+        Some(team) => format!("{url}#{}", team.to_lowercase()),
+        None => url.to_owned(),
+    }
 }
 
 impl Credentials {
@@ -56,16 +60,17 @@ impl Credentials {
     }
 
     /// Returns the token of a server.
-    pub(crate) fn of(&self, url: &str) -> Option<&Credential> {
-        self.server.get(key(url))
+    pub(crate) fn of(&self, url: &str, team: Option<&str>) -> Option<&Credential> {
+        let of_team = team.and_then(|team| self.server.get(&key(url, Some(team))));
+        of_team.or_else(|| self.server.get(&key(url, None)))
     }
 
-    pub(crate) fn set(&mut self, url: &str, credential: Credential) {
-        self.server.insert(key(url).to_owned(), credential);
+    pub(crate) fn set(&mut self, url: &str, team: Option<&str>, credential: Credential) {
+        self.server.insert(key(url, team), credential);
     }
 
-    pub(crate) fn remove(&mut self, url: &str) -> Option<Credential> {
-        self.server.remove(key(url))
+    pub(crate) fn remove(&mut self, url: &str, team: Option<&str>) -> Option<Credential> {
+        self.server.remove(&key(url, team))
     }
 
     /// Writes the file.

@@ -138,6 +138,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Whoami { header } => session::whoami(header, global),
         Command::Open => session::open(global),
         Command::Users(command) => access::users(&command, global),
+        Command::Teams(command) => access::teams(&command, global),
         Command::Tokens(command) => access::tokens(&command, global),
         Command::Secrets(command) => access::secrets(&command, global),
         Command::Audit(command) => access::audit(&command, global),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use ureq::http::HeaderValue;
 
 use crate::args::Global;
 use crate::client::Client;
@@ -31,6 +32,9 @@ struct UserConfig {
 #[serde(deny_unknown_fields)]
 struct Profile {
     server: String,
+    /// The team to act in, on a server with several.
+    #[serde(default)]
+    team: Option<String>,
 }
 
 /// A server, the setting that names it, and the token for it.
@@ -39,6 +43,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) source: String,
     token: Option<Token>,
+    /// The team to act in.
+    pub(crate) team: Option<String>,
 }
 
 impl Server {
@@ -70,8 +76,10 @@ impl Server {
     }
 
     fn with_token(&self, client: Result<Client, CliError>) -> Result<Client, CliError> {
+        let team = self.team.as_deref().map(team_header).transpose()?;
         client
             .and_then(|client| client.with_token(self.token.clone()))
+            .map(|client| client.with_team(team))
             .map_err(|failure| CliError::new(failure.code, format!("{failure} ({})", self.source)))
     }
 }
@@ -84,28 +92,43 @@ pub(crate) fn client(global: &Global) -> Result<Client, CliError> {
 /// Returns the server that the options name. A profile from a flag wins over a server from a
 /// variable.
 pub(crate) fn server(global: &Global) -> Result<Server, CliError> {
-    let (url, source) = named(global)?;
+    let Named { url, source, team } = named(global)?;
+    let team = global.team().map(str::to_owned).or(team);
     if let Some(token) = Token::of(global)? {
-        return Ok(Server { url, source, token: Some(token) });
+        return Ok(Server { url, source, token: Some(token), team });
     }
     let path = credentials::path().ok().filter(|path| path.exists());
     if let Some(path) = path
-        && let Some(credential) = Credentials::read(&path)?.of(&url)
+        && let Some(credential) = Credentials::read(&path)?.of(&url, team.as_deref())
     {
         let token = Token::new(&credential.token, path.display().to_string())?;
-        return Ok(Server { url, source, token: Some(token) });
+        return Ok(Server { url, source, token: Some(token), team });
     }
     match dev_file::find(&url) {
         Some(file) => {
             let token = Token::new(&file.token, OF_DEV.to_owned())?;
-            Ok(Server { url: file.url, source, token: Some(token) })
+            Ok(Server { url: file.url, source, token: Some(token), team })
         }
-        None => Ok(Server { url, source, token: None }),
+        None => Ok(Server { url, source, token: None, team }),
     }
 }
 
-/// Returns the URL of the server, and the setting that names it.
-fn named(global: &Global) -> Result<(String, String), CliError> {
+/// Returns the value of the header that names a team.
+fn team_header(team: &str) -> Result<HeaderValue, CliError> {
+    HeaderValue::from_bytes(team.as_bytes()).map_err(|_| {
+        CliError::usage(format!("--team must be the name of a team, in one line (got {team:?})"))
+    })
+}
+
+/// The URL of a server, the setting that names it, and the team of a profile.
+struct Named {
+    url: String,
+    source: String,
+    team: Option<String>,
+}
+
+/// Returns the server that the options name.
+fn named(global: &Global) -> Result<Named, CliError> {
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (url, name) = (filled(&global.server), filled(&global.profile));
     let variable = |name: &str| std::env::var(name).ok();
@@ -117,14 +140,18 @@ fn named(global: &Global) -> Result<(String, String), CliError> {
                 || !profile_by_flag
                 || by_flag(&Some(url.clone()), "TINPOT_SERVER") =>
         {
-            Ok((url, "--server or TINPOT_SERVER".to_owned()))
+            let source = "--server or TINPOT_SERVER".to_owned();
+            Ok(Named { url, source, team: None })
         }
         (_, Some(name)) => from_profile(&name, config_path().as_deref()),
-        _ => Ok((DEFAULT.to_owned(), "the default".to_owned())),
+        _ => {
+            let (url, source) = (DEFAULT.to_owned(), "the default".to_owned());
+            Ok(Named { url, source, team: None })
+        }
     }
 }
 
-fn from_profile(name: &str, path: Option<&Path>) -> Result<(String, String), CliError> {
+fn from_profile(name: &str, path: Option<&Path>) -> Result<Named, CliError> {
     let Some(path) = path else {
         let message =
             format!("profile {name:?}: cannot find the profiles: set XDG_CONFIG_HOME or HOME");
@@ -147,7 +174,8 @@ fn from_profile(name: &str, path: Option<&Path>) -> Result<(String, String), Cli
         let message = format!("no profile {name:?} in {shown}{}", suggest::or_list(name, known));
         return Err(CliError::new(Code::NotFound, message));
     };
-    Ok((profile.server.clone(), format!("profile {name:?} in {shown}")))
+    let (url, source) = (profile.server.clone(), format!("profile {name:?} in {shown}"));
+    Ok(Named { url, source, team: profile.team.clone().filter(|team| !team.is_empty()) })
 }
 
 /// Returns the names of the profiles; none if they cannot be read.

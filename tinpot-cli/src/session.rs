@@ -30,6 +30,17 @@ struct Me {
     name: String,
     via: String,
     valid_until: Option<String>,
+    #[serde(default)]
+    team: String,
+    /// Only of a server with several.
+    #[serde(default)]
+    teams: Vec<TeamName>,
+}
+
+#[derive(Deserialize)]
+struct TeamName {
+    id: String,
+    name: String,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -72,8 +83,9 @@ pub(crate) fn login(arguments: &LoginArgs, global: &Global) -> Done {
     let user = clean(&credential.user, false);
     let path = credentials::path()?;
     let mut all = Credentials::read(&path)?;
-    let before = all.remove(&server.url);
-    all.set(&server.url, credential);
+    let team = server.team.as_deref();
+    let before = all.remove(&server.url, team);
+    all.set(&server.url, team, credential);
     all.write(&path)?;
     if let Some(before) = before {
         // The one before is of no use any more. It may have ended.
@@ -109,7 +121,7 @@ pub(crate) fn logout(named: Option<&str>, global: &Global) -> Done {
     let server = server(named, global)?;
     let path = credentials::path()?;
     let mut all = Credentials::read(&path)?;
-    let Some(credential) = all.remove(&server.url) else {
+    let Some(credential) = all.remove(&server.url, server.team.as_deref()) else {
         let message = format!("not signed in to {}", server.url);
         return Err(CliError::new(Code::NotFound, message));
     };
@@ -157,9 +169,12 @@ pub(crate) fn whoami(header: bool, global: &Global) -> Done {
     let until = me.valid_until.map(|until| format!(", until {}", global.clock().short(&until)));
     let via = me.via.replace('_', "-");
     let who = if me.name.is_empty() { "an anonymous caller".to_owned() } else { me.name };
+    let team = me.teams.iter().find(|team| team.id == me.team);
+    let team = team.map(|team| format!(" in team {}", clean(&team.name, false)));
     output::println(&format!(
-        "{} at {} (by {via}{})",
+        "{}{} at {} (by {via}{})",
         clean(&who, false),
+        team.unwrap_or_default(),
         server.url,
         until.unwrap_or_default()
     ))?;

@@ -63,13 +63,25 @@ impl Access {
     /// Opens the directory in the file of that store. The key of the suite signs the audit.
     ///
     /// # Errors
-    /// `InvalidInput` for a store in memory; those of the records.
+    /// `InvalidInput` for a store in memory, and for one with several teams that is opened without;
+    /// those of the records.
     pub(crate) async fn open(
         store: &StoreSettings,
         default: &str,
+        has_teams: bool,
         signer: Option<Arc<dyn Suite>>,
     ) -> Result<Self> {
-        Self::of(Arc::new(records(store, default)?), store.audit_days, signer).await
+        let records = Arc::new(records(store, default)?);
+        let access = Self::of(records, store.audit_days, has_teams, signer).await?;
+        let teams = access.directory().teams().len();
+        if !has_teams && teams > 1 {
+            let message = format!(
+                "the store has {teams} teams, which see nothing of each other: start with --teams \
+                 (TINPOT_TEAMS), or remove all teams but the default one"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(access)
     }
 
     /// Creates a directory in memory with one user: the person at this machine, who may do
@@ -78,7 +90,7 @@ impl Access {
     /// # Errors
     /// Those of the directory.
     pub(crate) async fn local(token: Secret) -> Result<Self> {
-        let mut access = Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS, None).await?;
+        let mut access = Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS, false, None).await?;
         let by = AuditWho::new("operator", "", "dev");
         let directory = access.directory().clone();
         let user = NewUser::new("local").id(LOCAL).server_admin();
@@ -95,10 +107,12 @@ impl Access {
     async fn of(
         records: Arc<dyn Records>,
         audit_days: u64,
+        has_teams: bool,
         signer: Option<Arc<dyn Suite>>,
     ) -> Result<Self> {
         let audit = ChainAudit::start_signed(records.clone(), NODE, signer);
-        let directory = Directory::builder(records).audit(Arc::new(audit.clone())).open().await?;
+        let directory = Directory::builder(records).audit(Arc::new(audit.clone()));
+        let directory = directory.teams(has_teams).open().await?;
         // It hashes one password, which takes some 26 ms.
         let passwords = tokio::task::spawn_blocking(|| Passwords::new(PasswordCost::default()));
         let failed = |_| Error::new(ErrorKind::Other, "the hasher of passwords did not start");
@@ -233,6 +247,9 @@ pub(crate) async fn note_start(
         SocketAddr::new(*host, *port),
         settings.broker.namespace
     );
+    if settings.http.teams {
+        detail.push_str(", --teams");
+    }
     if *insecure_no_auth {
         detail.push_str(", --insecure-no-auth");
     }

@@ -287,11 +287,11 @@ impl CoordinatorSettings {
             None
         } else {
             let signer = enrolment.as_ref().map(Enrolment::suite);
-            let access = Access::open(&self.store, STORE, signer).await?;
+            let access = Access::open(&self.store, STORE, self.http.teams, signer).await?;
             Some(access.signed_in_by(&self)?)
         };
         if let Some(access) = &access {
-            builder = builder.policy(access.rules()).audit(access.audit());
+            builder = builder.policy(access.rules()).audit(access.audit()).teams(self.http.teams);
             if let Some(sealer) = self.store.sealer(STORE).await? {
                 builder = builder.audit_digests(sealer);
             }

@@ -87,6 +87,9 @@ pub struct HttpSettings {
         )
     )]
     pub auth: Auth,
+    /// Let the users be in several teams, which see nothing of each other. Needs --auth users.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_TEAMS"))]
+    pub teams: bool,
     /// Serve an address that other machines reach without authentication.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_NO_AUTH"))]
     pub insecure_no_auth: bool,
@@ -111,6 +114,7 @@ impl HttpSettings {
             host,
             port,
             auth: Auth::NONE,
+            teams: false,
             insecure_no_auth: false,
             tls_cert: None,
             tls_key_file: None,
@@ -148,11 +152,16 @@ impl HttpSettings {
     }
 
     /// Checks that only this machine reaches the address, that callers are authenticated, or that the
-    /// settings accept all.
+    /// settings accept all; and that teams have users.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if they do not.
     pub fn check(&self) -> Result<()> {
+        if self.teams && self.auth.is_none() {
+            let message = "--teams (TINPOT_TEAMS) needs users, who are in teams: add --auth users \
+                           (TINPOT_AUTH)";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         if self.insecure_no_auth || self.is_local() || !self.auth.is_none() {
             return Ok(());
         }

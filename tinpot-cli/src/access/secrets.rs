@@ -8,18 +8,17 @@ use std::sync::Arc;
 use tinpot_access::{
     ChainAudit, RingSealer, Secret, SecretAllow, SecretStore, StoreKeys, StoredSecret,
 };
+use tinpot_core::DEFAULT_TEAM;
 use tinpot_core::access::AuditWho;
 use tinpot_server::settings::StoreSettings;
 
-use super::{records, refused, run};
+use super::{Store, records, refused, run};
 use crate::args::{Global, SecretFile, Secrets, StoreFile};
 use crate::client::user_name;
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
 use crate::{secret_prompt, table};
 
-/// The team of actions without teams.
-const TEAM: &str = "default";
 /// The store without a setting, which there always is.
 const STORE: &str = "tinpot.db";
 /// More than a secret has.
@@ -108,6 +107,14 @@ fn check_owner(store: &Path) -> Result<(), CliError> {
     Err(CliError::usage(message))
 }
 
+/// Returns the id of the team whose actions may ask for the secrets.
+async fn team(global: &Global, file: &StoreFile) -> Result<Arc<str>, CliError> {
+    match global.team() {
+        Some(name) => Ok(Store::open(file, true).await?.team(name)?.id),
+        None => Ok(DEFAULT_TEAM.into()),
+    }
+}
+
 /// Returns a sealer for what neither seals nor opens.
 fn no_sealer() -> Result<RingSealer, CliError> {
     Ok(StoreKeys::generate().map_err(refused)?.sealer())
@@ -145,8 +152,9 @@ async fn set(
     value: Secret,
     allow: SecretAllow,
 ) -> Done {
+    let team = team(global, &file.store).await?;
     let store = open(&file.store, sealer(file).await?)?;
-    let secret = store.set(&by(), TEAM, name, &value, allow).await.map_err(refused)?;
+    let secret = store.set(&by(), &team, name, &value, allow).await.map_err(refused)?;
     if global.json {
         output::println(&json(&secret).to_string())?;
     } else {
@@ -157,7 +165,8 @@ async fn set(
 
 async fn list(global: &Global, file: &SecretFile) -> Done {
     records(&file.store, false)?;
-    let secrets = open(&file.store, no_sealer()?)?.list(TEAM).await.map_err(refused)?;
+    let team = team(global, &file.store).await?;
+    let secrets = open(&file.store, no_sealer()?)?.list(&team).await.map_err(refused)?;
     if global.json {
         let all: Vec<_> = secrets.iter().map(json).collect();
         output::println(&serde_json::json!({ "secrets": all }).to_string())?;
@@ -203,8 +212,9 @@ fn json(secret: &StoredSecret) -> serde_json::Value {
 
 async fn remove(global: &Global, file: &SecretFile, name: &str) -> Done {
     records(&file.store, false)?;
+    let team = team(global, &file.store).await?;
     let store = open(&file.store, no_sealer()?)?;
-    store.remove(&by(), TEAM, name).await.map_err(refused)?;
+    store.remove(&by(), &team, name).await.map_err(refused)?;
     if global.json {
         output::println(&serde_json::json!({ "name": name }).to_string())?;
     } else {

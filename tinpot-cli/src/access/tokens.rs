@@ -33,7 +33,7 @@ async fn create(
     scopes: &[String],
     lifetime: Option<Duration>,
 ) -> Done {
-    let store = Store::open(file, false).await?;
+    let store = Store::open_in_team(file, false, global).await?;
     let mut new = NewToken::new(name, store.user(user)?.id);
     if !scopes.is_empty() {
         let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();

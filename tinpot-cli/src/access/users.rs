@@ -59,22 +59,25 @@ async fn add(
     password: Secret,
 ) -> Done {
     let hash = hash(name, password).await?;
-    let store = Store::open(file, true).await?;
+    let store = Store::open_in_team(file, true, global).await?;
     let mut new = NewUser::new(name).password_hash(hash);
     if is_admin {
         new = new.server_admin();
     }
-    let user = store.directory.add_user(&store.by, new).await.map_err(refused)?;
     if let Some(role) = role {
-        let grant = Grant::new(Grantee::Principal(user.id.clone()), role.into());
-        store.directory.add_grant(&store.by, grant).await.map_err(refused)?;
+        new = new.role(role.into());
     }
+    let user = store.directory.add_user(&store.by, new).await.map_err(refused)?;
     done(global, &user, "was added")
 }
 
 async fn list(global: &Global, file: &StoreFile) -> Done {
     let store = Store::open(file, false).await?;
-    let users = store.directory.users();
+    let mut users = store.directory.users();
+    if let Some(name) = global.team() {
+        let team = store.team(name)?.id;
+        users.retain(|user| user.is_in(&team));
+    }
     if global.json {
         let of = |user: &User| {
             serde_json::json!({

@@ -9,7 +9,7 @@ use tinpot_core::access::AuditWho;
 use tinpot_core::seal::{KeyId, Suite, WorkerLimits};
 use tinpot_server::settings::{EnrolmentSettings, StoreSettings};
 
-use super::{records, refused, run};
+use super::{Store, records, refused, run};
 use crate::args::{Global, NamespaceKey, StoreFile, Workers};
 use crate::client::user_name;
 use crate::exit::{CliError, Code, Done};
@@ -36,16 +36,27 @@ pub(crate) fn worker_keys(command: &Workers, global: &Global) -> Done {
             limits.groups = some(groups);
             limits.actions = some(actions);
             limits.slots = *slots;
-            let new = NewJoinToken::new(limits)
-                .uses(*uses)
-                .lifetime(Duration::from_secs(*valid_for))
-                .temporary(*temporary);
-            run(create(global, store, key, new))
+            run(async {
+                limits.teams = teams(global, store).await?;
+                let new = NewJoinToken::new(limits)
+                    .uses(*uses)
+                    .lifetime(Duration::from_secs(*valid_for))
+                    .temporary(*temporary);
+                create(global, store, key, new).await
+            })
         }
         Workers::Keys { store } => run(list(global, store)),
         Workers::Revoke { key, store } => run(revoke(global, store, key)),
         Workers::List | Workers::Drain { .. } => Ok(Code::Success),
     }
+}
+
+/// Returns the ids of the teams that the options name, separated by commas.
+async fn teams(global: &Global, file: &StoreFile) -> Result<Option<Vec<String>>, CliError> {
+    let Some(names) = global.team() else { return Ok(None) };
+    let store = Store::open(file, true).await?;
+    let id = |name: &str| store.team(name.trim()).map(|team| team.id.to_string());
+    names.split(',').map(id).collect::<Result<_, _>>().map(Some)
 }
 
 /// The keys in the file of a store.

@@ -97,6 +97,76 @@ pub(crate) enum Users {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Teams {
+    /// Create a team
+    Create {
+        /// Name of the team
+        name: String,
+        /// Description, for people
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        description: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// List teams with their members
+    List {
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Give a team another name; everything of it stays its own
+    Rename {
+        /// Name of the team
+        name: String,
+        /// Other name
+        other: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Disable a team: take all rights in it away, and refuse its tokens
+    Disable {
+        /// Name of the team
+        name: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Enable a team again
+    Enable {
+        /// Name of the team
+        name: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Remove an empty team
+    Remove {
+        /// Name of the team
+        name: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Make a user a member of a team
+    AddMember {
+        /// Name of the team
+        name: String,
+        /// Name of the user
+        user: String,
+        /// Role in the team; without one, the user sees nothing of it
+        #[arg(long, value_name = "ROLE")]
+        role: Option<RoleName>,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Remove a user from a team, with the user's grants and tokens there
+    RemoveMember {
+        /// Name of the team
+        name: String,
+        /// Name of the user
+        user: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+}
+
 /// The roles of a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {

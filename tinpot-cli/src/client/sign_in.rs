@@ -58,7 +58,7 @@ impl Client {
         cookie: &str,
         body: Option<&str>,
     ) -> Result<String, RequestError> {
-        let request = self.agent.post(self.url(path)).header("cookie", cookie);
+        let request = self.of_team(self.agent.post(self.url(path)).header("cookie", cookie));
         let request = request.header("sec-fetch-site", "same-origin");
         let request = request.config().max_redirects(0).build();
         match body {

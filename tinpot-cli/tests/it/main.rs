@@ -25,6 +25,7 @@ mod sign_in;
 mod steering;
 mod support;
 mod tables;
+mod teams;
 mod terminal;
 mod tls;
 mod tokens;
