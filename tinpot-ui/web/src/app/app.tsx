@@ -20,6 +20,7 @@ const YouPage = lazy(async () => (await people()).YouPage);
 const MembersPage = lazy(async () => (await people()).MembersPage);
 const GrantsPage = lazy(async () => (await people()).GrantsPage);
 const DevicePage = lazy(async () => (await people()).DevicePage);
+const TeamsPage = lazy(async () => (await people()).TeamsPage);
 const AuditPage = lazy(async () => (await people()).AuditPage);
 
 type Page = (names: Record<string, string>) => ComponentChildren;
@@ -37,6 +38,7 @@ const PAGES: readonly [string, Page][] = [
   ["/device", () => <DevicePage />],
   ["/members", () => <MembersPage />],
   ["/grants", () => <GrantsPage />],
+  ["/teams", () => <TeamsPage />],
   ["/audit", () => <AuditPage />],
 ];
 

@@ -22,6 +22,7 @@ const PAGES: readonly Section[] = [
 const ADMINISTRATION = [
   { path: "/members", title: "Members", icon: "members", key: "m", right: "manage_team" },
   { path: "/grants", title: "Grants", icon: "key", key: "r", right: "manage_team" },
+  { path: "/teams", title: "Teams", icon: "members", key: "t", right: "manage_server" },
   { path: "/audit", title: "Audit", icon: "audit", key: "u", right: "read_audit" },
 ] as const satisfies readonly Section[];
 
@@ -32,7 +33,10 @@ export function pages(): Section[] {
 
 /** Returns the pages of administration that the person may use. */
 export function administration(): Section[] {
-  return ADMINISTRATION.filter(({ right }) => identity.manages(right));
+  return ADMINISTRATION.filter(
+    ({ path, right }) =>
+      identity.manages(right) && (path !== "/teams" || identity.me.value?.teams !== undefined),
+  );
 }
 
 export function sections(): Section[] {

@@ -2,6 +2,24 @@
 // nothing fails. Servers on one host share the storage, so keys contain the path of the mount.
 import { basePath } from "./base-path";
 
+/** The cookie with the chosen team. Browsers send the cookies of a host to all of its ports. */
+const TEAM =
+  location.protocol === "https:" ? "__Host-tinpot-team" : `tinpot-team-${location.port || 80}`;
+
+/** Returns the id of the team that the pages of this browser act in; empty without a choice. */
+export function chosenTeam(): string {
+  const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${TEAM}=`));
+  return cookie?.slice(TEAM.length + 1) ?? "";
+}
+
+/** Sets the team that the pages of this browser act in; an empty one ends the choice. */
+export function chooseTeam(id: string): void {
+  const rules = location.protocol === "https:" ? "Secure; SameSite=Lax" : "SameSite=Strict";
+  const age = id === "" ? 0 : 31_536_000;
+  // biome-ignore lint/suspicious/noDocumentCookie: the other way needs HTTPS
+  document.cookie = `${TEAM}=${id}; Path=/; Max-Age=${age}; ${rules}`;
+}
+
 /** Returns the key of a name, by which other pages see that its value changes. */
 export function storageKey(name: string): string {
   return `tinpot:${basePath()}:${name}`;

@@ -4,7 +4,7 @@ import { type AuthOptions, auth, type Me } from "../api/auth";
 import { gate } from "../api/gate";
 import { ApiError } from "../api/transport";
 import { href } from "../app/base-path";
-import { remember, storageKey } from "../app/storage";
+import { chooseTeam, chosenTeam, remember, storageKey } from "../app/storage";
 
 /** Rights, as `x-rights` in the description of the API names them. */
 export type Right =
@@ -133,6 +133,13 @@ class Identity {
     if (gate.closed.peek()) gate.open();
   }
 
+  /** Acts in another team from now on, in all pages of this browser. */
+  chooseTeam(id: string): void {
+    chooseTeam(id);
+    remember(SIGNED, `out ${Date.now()}`);
+    window.location.assign(href("/"));
+  }
+
   async signOut(everywhere: boolean): Promise<void> {
     await auth.logout(everywhere);
     remember(SIGNED, `out ${Date.now()}`);
@@ -144,7 +151,10 @@ class Identity {
     try {
       this.know(await auth.me());
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) gate.close();
+      if (!(error instanceof ApiError)) return;
+      if (error.status === 401) gate.close();
+      // The person is no longer in the team.
+      else if (error.status === 404 && chosenTeam() !== "") this.chooseTeam("");
     }
   };
 

@@ -5,10 +5,11 @@ import { api } from "../api/client";
 import { gate } from "../api/gate";
 import { ApiError } from "../api/transport";
 import { administration, pages } from "../app/sections";
+import { chooseTeam, chosenTeam } from "../app/storage";
 import { RunLink } from "../pages/action-list";
 import { identity, takeTicket } from "./identity";
 import { SignIn } from "./sign-in";
-import { roleOf } from "./you-menu";
+import { roleOf, YouMenu } from "./you-menu";
 
 const ADA: Me = {
   id: "u-1",
@@ -231,4 +232,30 @@ test("people see what they may do, and their strongest role", () => {
     );
     expect(roleOf({ ...ADA, rights: [] })).toBe("no role");
   });
+});
+
+test("who is in several teams switches between them, and others see nothing of teams", () => {
+  const teams = [
+    { id: "t1", name: "billing" },
+    { id: "t2", name: "shop" },
+  ];
+  const me: Me = { ...ADA, rights: ["manage_server"] };
+  const titles = (): string[] => administration().map(({ title }) => title);
+  identity.me.value = me;
+  expect(titles()).toEqual([]);
+  const { rerender } = render(<YouMenu me={me} />);
+  fireEvent.click(screen.getByRole("button", { name: /ada/ }));
+  expect(screen.queryByText(/team/i)).toBeNull();
+  identity.me.value = { ...me, team: "t1", teams };
+  expect(titles()).toEqual(["Teams"]);
+  rerender(<YouMenu me={identity.me.value} />);
+  expect(screen.getByText("Team billing")).toBeDefined();
+  expect(screen.queryByText("Switch to team billing")).toBeNull();
+  expect(screen.getByText("Switch to team shop")).toBeDefined();
+  expect(chosenTeam()).toBe("");
+  chooseTeam("t2");
+  expect(chosenTeam()).toBe("t2");
+  expect(document.cookie).toContain("tinpot-team-");
+  chooseTeam("");
+  expect(chosenTeam()).toBe("");
 });

@@ -25,6 +25,8 @@ export function YouMenu({ me }: { me: Me }) {
   const [asking, setAsking] = useState<"here" | "everywhere" | null>(null);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
+  const teams = me.teams ?? [];
+  const several = teams.length > 1;
   const everywhere = asking === "everywhere";
   const signOut = async (): Promise<void> => {
     setBusy(true);
@@ -48,9 +50,16 @@ export function YouMenu({ me }: { me: Me }) {
           <>
             <strong>{me.name}</strong>
             <span>{roleOf(me)}</span>
+            {several && <span>Team {teams.find(({ id }) => id === me.team)?.name ?? "none"}</span>}
           </>
         }
         items={[
+          ...teams
+            .filter(({ id }) => several && id !== me.team)
+            .map(({ id, name }) => ({
+              label: `Switch to team ${name}`,
+              onSelect: () => identity.chooseTeam(id),
+            })),
           { label: "Account and tokens", onSelect: () => navigate("/you") },
           ...(identity.hasPassword
             ? [{ label: "Change password…", onSelect: () => navigate("/you?change=password") }]

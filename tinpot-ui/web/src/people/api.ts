@@ -10,6 +10,7 @@ export type Token = Shapes["Token"];
 export type NewToken = Shapes["TokenSecret"];
 export type User = Shapes["User"];
 export type Group = Shapes["Group"];
+export type Team = Shapes["Team"];
 export type AuditEntry = Shapes["AuditEntry"];
 
 /** A program that waits for the person who types its code. */
@@ -93,6 +94,18 @@ export const people = {
   setGroup: (name: string, members: string[]) =>
     send<Group>("PUT", at("groups", name), { members }),
   removeGroup: (name: string) => send<null>("DELETE", at("groups", name)),
+
+  teams: (signal: AbortSignal) => get<{ teams: Team[] }>("/api/teams", signal),
+  createTeam: (team: { name: string; description: string }) => post<Team>("/api/teams", team),
+  changeTeam: (id: string, change: { name?: string; description?: string; disabled?: boolean }) =>
+    send<Team>("PATCH", at("teams", id), change),
+  removeTeam: (id: string) => send<null>("DELETE", at("teams", id)),
+  teamMembers: (id: string, signal: AbortSignal) =>
+    get<{ users: User[] }>(at("teams", id, "members"), signal),
+  addTeamMember: (id: string, user: string, role: Role | null) =>
+    post<User>(at("teams", id, "members"), { user, role }),
+  removeTeamMember: (id: string, user: string) =>
+    send<null>("DELETE", at("teams", id, "members", user)),
 
   audit: (filter: AuditFilter, signal?: AbortSignal) =>
     json<Shapes["AuditPage"]>(`/api/audit${queryText({ ...filter })}`, null, { signal }),

@@ -188,7 +188,13 @@ function Change({ kind, user, ...rest }: DialogProps & { kind: Kind; user: User 
   }
 }
 
-function RoleSelect({ role, onRole }: { role: Role | null; onRole: (role: Role | null) => void }) {
+export function RoleSelect({
+  role,
+  onRole,
+}: {
+  role: Role | null;
+  onRole: (role: Role | null) => void;
+}) {
   return (
     <div class="option">
       <label for="role">Role</label>

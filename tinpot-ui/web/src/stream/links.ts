@@ -1,6 +1,7 @@
 // The ways of a page to the broker of its browser: in a shared worker; where there are none, in one
 // of the pages, which a lock elects; and where storage is blocked, in one of the frames of a page.
 import { basePath, serverUrl } from "../app/base-path";
+import { chosenTeam } from "../app/storage";
 import type { FromBroker, ToBroker } from "./messages";
 
 export interface Link {
@@ -33,8 +34,8 @@ export function ways(): Open[] {
 /** A hash of the sources of the stream, which the build inserts. */
 declare const __STREAM_BUILD__: string;
 
-/** Pages of different builds do not share a worker. */
-const NAME = `tinpot ${__STREAM_BUILD__}`;
+/** Pages of different builds, or of different teams, do not share a worker. */
+const NAME = `tinpot ${__STREAM_BUILD__} ${chosenTeam()}`;
 
 function workerLink({ receive, failed }: LinkListener): Link {
   // Relative URLs would inherit the credentials of the page's address.
