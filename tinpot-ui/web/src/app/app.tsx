@@ -21,6 +21,8 @@ const MembersPage = lazy(async () => (await people()).MembersPage);
 const GrantsPage = lazy(async () => (await people()).GrantsPage);
 const DevicePage = lazy(async () => (await people()).DevicePage);
 const TeamsPage = lazy(async () => (await people()).TeamsPage);
+const SecretsPage = lazy(async () => (await people()).SecretsPage);
+const WorkerKeysPage = lazy(async () => (await people()).WorkerKeysPage);
 const AuditPage = lazy(async () => (await people()).AuditPage);
 
 type Page = (names: Record<string, string>) => ComponentChildren;
@@ -39,6 +41,8 @@ const PAGES: readonly [string, Page][] = [
   ["/members", () => <MembersPage />],
   ["/grants", () => <GrantsPage />],
   ["/teams", () => <TeamsPage />],
+  ["/secrets", () => <SecretsPage />],
+  ["/worker-keys", () => <WorkerKeysPage />],
   ["/audit", () => <AuditPage />],
 ];
 

@@ -23,6 +23,8 @@ const ADMINISTRATION = [
   { path: "/members", title: "Members", icon: "members", key: "m", right: "manage_team" },
   { path: "/grants", title: "Grants", icon: "key", key: "r", right: "manage_team" },
   { path: "/teams", title: "Teams", icon: "members", key: "t", right: "manage_server" },
+  { path: "/secrets", title: "Secrets", icon: "key", key: "s", right: "use_secret_store" },
+  { path: "/worker-keys", title: "Worker keys", icon: "key", key: "k", right: "enrol" },
   { path: "/audit", title: "Audit", icon: "audit", key: "u", right: "read_audit" },
 ] as const satisfies readonly Section[];
 

@@ -112,7 +112,9 @@ class Identity {
 
   /** Returns true if the person may manage this. */
   manages(right: Right): boolean {
-    return (right === "manage_team" ? this.isUser : this.signedIn) && this.may(right);
+    // These need no user of the directory.
+    const isForAll = right === "read_audit" || right === "manage_server";
+    return (isForAll ? this.signedIn : this.isUser) && this.may(right);
   }
 
   /** Takes the answer to a sign-in. */

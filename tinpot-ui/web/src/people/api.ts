@@ -12,6 +12,16 @@ export type User = Shapes["User"];
 export type Group = Shapes["Group"];
 export type Team = Shapes["Team"];
 export type AuditEntry = Shapes["AuditEntry"];
+export type Secret = Shapes["Secret"];
+export type WorkerKey = Shapes["WorkerKey"];
+export type WorkerLimits = Shapes["WorkerLimits"];
+export type JoinToken = Shapes["JoinToken"];
+/** A join token with its secret, which the server never shows again. */
+export type NewJoinToken = Shapes["JoinTokenSecret"];
+
+/** The actions that may have a secret: null is all. */
+export const WHERE = ["actions", "groups", "queues"] as const;
+export type Where = Record<(typeof WHERE)[number], string[] | null>;
 
 /** A program that waits for the person who types its code. */
 export type DeviceView = Shapes["DeviceView"];
@@ -85,6 +95,8 @@ export const people = {
     id: string,
     change: { disabled?: boolean; password?: string; server_admin?: boolean },
   ) => send<User>("PATCH", at("users", id), change),
+  may: (id: string, action: string, signal: AbortSignal) =>
+    get<Shapes["UserRights"]>(at("users", id, "may"), signal, action === "" ? {} : { action }),
   removeUser: (id: string) => send<null>("DELETE", at("users", id)),
 
   grants: (signal: AbortSignal) => get<{ grants: Grant[] }>("/api/grants", signal),
@@ -106,6 +118,23 @@ export const people = {
     post<User>(at("teams", id, "members"), { user, role }),
   removeTeamMember: (id: string, user: string) =>
     send<null>("DELETE", at("teams", id, "members", user)),
+  secrets: (signal: AbortSignal) => get<{ secrets: Secret[] }>("/api/secrets", signal),
+  setSecret: (name: string, secret: Where & { value: string }) =>
+    send<Secret>("PUT", at("secrets", name), secret),
+  removeSecret: (name: string) => send<null>("DELETE", at("secrets", name)),
+
+  workerKeys: (signal: AbortSignal) => get<{ keys: WorkerKey[] }>("/api/worker-keys", signal),
+  revokeWorkerKey: (id: string) => send<null>("DELETE", at("worker-keys", id)),
+  joinTokens: (signal: AbortSignal) => get<{ tokens: JoinToken[] }>("/api/join-tokens", signal),
+  createJoinToken: (token: {
+    names: string;
+    uses: number;
+    valid_for_s: number;
+    queues: string[] | null;
+    actions: string[] | null;
+    temporary: boolean;
+  }) => post<NewJoinToken>("/api/join-tokens", token),
+  revokeJoinToken: (id: string) => send<null>("DELETE", at("join-tokens", id)),
 
   audit: (filter: AuditFilter, signal?: AbortSignal) =>
     json<Shapes["AuditPage"]>(`/api/audit${queryText({ ...filter })}`, null, { signal }),

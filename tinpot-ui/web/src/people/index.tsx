@@ -2,6 +2,8 @@ export { AuditPage } from "./audit";
 export { DevicePage } from "./device";
 export { GrantsPage } from "./grants";
 export { MembersPage } from "./members";
+export { SecretsPage } from "./secrets";
 export { SetUp } from "./set-up";
 export { TeamsPage } from "./teams";
+export { WorkerKeysPage } from "./worker-keys";
 export { YouPage } from "./you";

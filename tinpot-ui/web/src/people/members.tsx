@@ -9,8 +9,9 @@ import { useResource } from "../stream";
 import { Button, count, Empty, ErrorBox, Loading, Menu, type MenuItem, PageHead } from "../ui";
 import { type Grant, LIMITS, people, ROLES, type Role, type User } from "./api";
 import { AskFirst, FormDialog } from "./ask";
+import { Rights } from "./may";
 
-type Kind = "role" | "password" | "disable" | "enable" | "server" | "remove";
+type Kind = "rights" | "role" | "password" | "disable" | "enable" | "server" | "remove";
 type Asking = { kind: Kind; user: User } | null;
 
 /** Returns true if a grant holds for everything. */
@@ -114,6 +115,7 @@ export function NotAllowed() {
 function commands(user: User, ask: (kind: Kind) => void): MenuItem[] {
   const item = (label: string, kind: Kind): MenuItem => ({ label, onSelect: () => ask(kind) });
   return [
+    item("What may they do?", "rights"),
     item("Change role…", "role"),
     item("Reset password…", "password"),
     ...(identity.me.peek()?.server_admin === true
@@ -132,6 +134,8 @@ interface DialogProps {
 function Change({ kind, user, ...rest }: DialogProps & { kind: Kind; user: User }) {
   const { id, name } = user;
   switch (kind) {
+    case "rights":
+      return <Rights user={user} onClose={rest.onClose} />;
     case "role":
       return <ChangeRole user={user} {...rest} />;
     case "password":

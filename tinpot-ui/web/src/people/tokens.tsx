@@ -4,10 +4,10 @@ import { serverClock } from "../api/clock";
 import { Entry } from "../identity/entry";
 import { identity, type Right } from "../identity/identity";
 import { useResource } from "../stream";
-import { Button, Dialog, ErrorBox, Loading, Menu, Time } from "../ui";
-import { toClipboard } from "../ui/copy";
+import { Button, ErrorBox, Loading, Menu, Time } from "../ui";
 import { type NewToken, people, type Token } from "./api";
 import { AskFirst, FormDialog } from "./ask";
+import { SecretDialog } from "./secret-dialog";
 
 interface Scope {
   name: string;
@@ -159,7 +159,13 @@ export function Tokens() {
           Programs that use it are refused at once. A revoked token cannot be restored.
         </AskFirst>
       )}
-      {made !== null && <SecretDialog made={made} onClose={() => setMade(null)} />}
+      {made !== null && (
+        <SecretDialog
+          title={`Token ${made.token.name}`}
+          secret={made.secret}
+          onClose={() => setMade(null)}
+        />
+      )}
     </section>
   );
 }
@@ -279,45 +285,5 @@ function Rotate({ token, onMade, onClose }: MakeProps & { token: Token }) {
         </select>
       </div>
     </FormDialog>
-  );
-}
-
-/** Shows the secret of a token, once. Only its button closes the dialog. */
-function SecretDialog({ made, onClose }: { made: NewToken; onClose: () => void }) {
-  const [note, setNote] = useState("");
-  const copy = (): void => {
-    toClipboard(made.secret).then(
-      () => setNote("Copied"),
-      (error: unknown) => setNote(`Not copied: ${String(error)}`),
-    );
-  };
-  return (
-    <Dialog
-      title={`Token ${made.token.name}`}
-      onClose={() => setNote("Copy the token, then press Done.")}
-    >
-      <p class="dialog-text">Copy the token now: it is not shown again.</p>
-      <div class="secret">
-        <textarea
-          class="mono"
-          aria-label="Secret of the token"
-          rows={2}
-          readOnly
-          value={made.secret}
-          onFocus={(event) => event.currentTarget.select()}
-        />
-        <Button icon="copy" onClick={copy} data-autofocus>
-          Copy
-        </Button>
-      </div>
-      <p class="soft" role="status">
-        {note}
-      </p>
-      <div class="dialog-buttons">
-        <Button look="primary" onClick={onClose}>
-          Done
-        </Button>
-      </div>
-    </Dialog>
   );
 }
