@@ -254,7 +254,7 @@ async fn a_join_may_come_by_another_way_than_the_transport() {
     }
     let plain = Coordinator::builder(MemoryNetwork::new().transport());
     let plain = plain.start().await.expect("a coordinator");
-    let error = plain.answer_join(&frame).await.expect_err("nobody joins");
+    let error = plain.answer_join(&frame).await.expect_err("no desk");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     plain.shutdown().await;
     deployment.coordinator.shutdown().await;

@@ -164,7 +164,7 @@ pub(crate) struct ExecutionView<'a> {
     #[schema(value_type = scalars::Status)]
     status: Status,
     state: State,
-    /// What it waits for, if it is at the head of its queue.
+    /// The reason why it waits, if it is at the head of its queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     waiting_for: Option<String>,

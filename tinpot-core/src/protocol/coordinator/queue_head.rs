@@ -80,8 +80,8 @@ impl<K: Ord + Copy> Window<K> {
             return None;
         }
         let (key, bytes) = self.kept.pop_last()?;
-        self.bytes -= bytes;
         self.secret.remove(&key);
+        self.bytes -= bytes;
         self.beyond += 1;
         Some(key)
     }
