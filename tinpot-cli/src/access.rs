@@ -1,8 +1,9 @@
-//! The commands about users, tokens, secrets and the audit. They work on the file of a store, without a
-//! server; one that has the file open sees the changes within a second.
+//! The commands about users, tokens, secrets and the audit. They work through a server, or on the file
+//! of a store: a server that has the file open sees the changes within a second.
 
 mod audit;
 mod broker;
+mod place;
 mod secrets;
 mod teams;
 mod tokens;
@@ -49,7 +50,10 @@ fn records(file: &StoreFile, may_create: bool) -> Result<Arc<dyn Records>, CliEr
     let path = &file.store;
     check_path(path)?;
     if !may_create && !path.exists() {
-        let message = format!("no store {}: name its file with --store", path.display());
+        let message = format!(
+            "no store {}: name its file with --store, or sign in to a server with \"tinpot login\"",
+            path.display()
+        );
         return Err(CliError::new(Code::NotFound, message));
     }
     Ok(Arc::new(SqliteRecords::open(path)))

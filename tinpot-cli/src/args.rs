@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::access::{
-    Audit, AuditFilter, AuditLog, LoginArgs, RoleName, SecretFile, Secrets, StoreFile, Teams,
-    Tokens, Users,
+    AnyStore, Audit, AuditFilter, AuditLog, LoginArgs, RoleName, SecretFile, Secrets, StoreFile,
+    Teams, Tokens, Users,
 };
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
@@ -524,21 +524,21 @@ pub(crate) enum Workers {
         #[arg(long)]
         temporary: bool,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
         #[command(flatten)]
         key: NamespaceKey,
     },
     /// List the keys of workers that have joined, and join tokens
     Keys {
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Revoke the key of a worker: it is not heard any more, and what it runs ends with its lease
     Revoke {
         /// Id of the key, or the name of its worker if no other key has it; or the id of a join token
         key: String,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
 }
 

@@ -211,6 +211,23 @@ impl Client {
         })
     }
 
+    /// Sends a request with a JSON body, by this method, and returns the body of the answer.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<String, RequestError> {
+        let url = self.url(path);
+        let request = match method {
+            "PUT" => self.agent.put(url),
+            "PATCH" => self.agent.patch(url),
+            _ => self.agent.post(url),
+        };
+        let request = self.signed(request).header("content-type", "application/json");
+        self.text(request.send(body))
+    }
+
     /// Sends a DELETE request, and returns the body.
     pub(crate) fn delete(&self, path: &str) -> Result<String, RequestError> {
         self.text(self.signed(self.agent.delete(self.url(path))).call())

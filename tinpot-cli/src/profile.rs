@@ -19,6 +19,9 @@ use crate::{suggest, toml_span};
 /// The address at which `tinpot dev` and a coordinator listen by default.
 pub(crate) const DEFAULT: &str = "http://127.0.0.1:8000";
 
+/// The source of that address.
+const DEFAULT_SOURCE: &str = "the default";
+
 /// The settings of the user.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +51,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Returns the source of the token, if there is one.
+    pub(crate) fn token_source(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| &*token.source)
+    }
+
+    /// Returns true if an option or a variable names the server.
+    pub(crate) fn is_named(&self) -> bool {
+        self.source != DEFAULT_SOURCE
+    }
+
     /// Returns a client of the server.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         self.with_token(Client::new(&self.url))
@@ -145,7 +158,7 @@ fn named(global: &Global) -> Result<Named, CliError> {
         }
         (_, Some(name)) => from_profile(&name, config_path().as_deref()),
         _ => {
-            let (url, source) = (DEFAULT.to_owned(), "the default".to_owned());
+            let (url, source) = (DEFAULT.to_owned(), DEFAULT_SOURCE.to_owned());
             Ok(Named { url, source, team: None })
         }
     }

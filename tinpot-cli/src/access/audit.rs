@@ -1,26 +1,105 @@
 //! `tinpot audit`.
 
+use serde::{Deserialize, Serialize};
 use tinpot_access::{
     AUDIT_LOG, AuditEntry, AuditQuery, AuditReport, RUNS_LOG, read_audit, verify_audit,
 };
 use tinpot_core::access::{AuditDecision, Records};
 
+use super::place::{Place, Server};
 use super::{records, run};
 use crate::args::{Audit, AuditFilter, AuditLog, Global, StoreFile};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
-use crate::table;
 use crate::times::Moment;
+use crate::{client, table};
 
 /// The entries that are read at once.
 const PAGE: usize = 1_000;
 
 pub(crate) fn audit(command: &Audit, global: &Global) -> Done {
     match command {
-        Audit::List { filter, limit, store } => run(list(global, store, filter, *limit as usize)),
+        Audit::List { filter, limit, store } => match Place::of(global, store)? {
+            Place::Store(file) => run(list(global, &file, filter, *limit as usize)),
+            Place::Server(server) => list_at(global, &server, filter, *limit as usize),
+        },
         Audit::Export { filter, store } => run(export(store, filter)),
         Audit::Verify { store } => run(verify(global, store)),
     }
+}
+
+/// An entry, as a server lists it.
+#[derive(Deserialize, Serialize)]
+struct View {
+    n: u64,
+    time: String,
+    who: Who,
+    what: String,
+    target: Object,
+    detail: String,
+    decision: String,
+    why: String,
+    from: String,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Who {
+    id: String,
+    name: String,
+    via: String,
+    kind: String,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Object {
+    kind: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    entries: Vec<View>,
+    next: Option<u64>,
+}
+
+fn list_at(global: &Global, server: &Server, filter: &AuditFilter, limit: usize) -> Done {
+    if filter.until.is_some() || filter.target.is_some() {
+        let message = "--until and --target need the file of a store: name it with --store";
+        return Err(CliError::usage(message));
+    }
+    let mut entries: Vec<View> = Vec::new();
+    for log in logs(filter) {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let mut pairs = vec![("limit", PAGE.min(limit).to_string())];
+            pairs.push(("log", if *log == RUNS_LOG { "runs" } else { "audit" }.to_owned()));
+            let since = filter.since.as_ref().map(|since| since.timestamp().to_string());
+            let texts = [("who", filter.who.clone()), ("what", filter.what.clone())];
+            let after_text = after.map(|after: u64| after.to_string());
+            let more = [("since", since), ("after", after_text)];
+            let more = texts.into_iter().chain(more);
+            pairs.extend(more.filter_map(|(name, text)| Some((name, text?))));
+            let page: Page = server.read(&format!("/api/audit{}", client::query(&pairs)))?;
+            count += page.entries.len();
+            entries.extend(page.entries);
+            after = page.next;
+            if after.is_none() || count >= limit {
+                break;
+            }
+        }
+    }
+    entries.sort_by(|a, b| (&b.time, b.n).cmp(&(&a.time, a.n)));
+    entries.truncate(limit);
+    if global.json {
+        output::println(&serde_json::json!({ "entries": entries }).to_string())?;
+        return Ok(Code::Success);
+    }
+    let rows = entries.iter().map(|entry| {
+        let View { time, who, what, decision, target, detail, why, .. } = entry;
+        let who = if who.name.is_empty() { &who.kind } else { &who.name };
+        row(global, time, [who, what, decision, &target.id], detail, why)
+    });
+    show(&rows.collect::<Vec<_>>())
 }
 
 /// Returns the logs that a command is about.
@@ -86,12 +165,7 @@ async fn list(global: &Global, file: &StoreFile, filter: &AuditFilter, limit: us
         output::println(&serde_json::json!({ "entries": entries }).to_string())?;
         return Ok(Code::Success);
     }
-    if entries.is_empty() {
-        output::say("No entries");
-        return Ok(Code::Success);
-    }
-    let clock = global.clock();
-    let row = |entry: &AuditEntry| {
+    let rows = entries.iter().map(|entry| {
         let event = &entry.event;
         let who = if event.who.name.is_empty() { &event.who.kind } else { &event.who.name };
         let decision = match event.decision {
@@ -99,19 +173,38 @@ async fn list(global: &Global, file: &StoreFile, filter: &AuditFilter, limit: us
             AuditDecision::Failed => "failed",
             _ => "allowed",
         };
-        let detail = match (event.detail.is_empty(), event.why.is_empty()) {
-            (_, true) => event.detail.clone(),
-            (true, false) => event.why.clone(),
-            (false, false) => format!("{}: {}", event.detail, event.why),
-        };
-        // Texts of others: they must not steer the terminal.
-        let texts = [who, &event.what, decision, &event.target.id, &detail];
-        let cells = texts.map(|text| clean(&text.replace(['\n', '\r', '\t'], " "), false));
-        [vec![clock.short(&event.time.to_string())], cells.to_vec()].concat()
+        let texts = [who, &*event.what, decision, &*event.target.id];
+        row(global, &event.time.to_string(), texts, &event.detail, &event.why)
+    });
+    show(&rows.collect::<Vec<_>>())
+}
+
+/// Returns the row of an entry: its time, four texts and its detail.
+fn row(
+    global: &Global,
+    time: &str,
+    [who, what, decision, target]: [&str; 4],
+    detail: &str,
+    why: &str,
+) -> Vec<String> {
+    let detail = match (detail.is_empty(), why.is_empty()) {
+        (_, true) => detail.to_owned(),
+        (true, false) => why.to_owned(),
+        (false, false) => format!("{detail}: {why}"),
     };
-    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    // Texts of others: they must not steer the terminal.
+    let texts = [who, what, decision, target, &detail];
+    let cells = texts.map(|text| clean(&text.replace(['\n', '\r', '\t'], " "), false));
+    [vec![global.clock().short(time)], cells.to_vec()].concat()
+}
+
+fn show(rows: &[Vec<String>]) -> Done {
+    if rows.is_empty() {
+        output::say("No entries");
+        return Ok(Code::Success);
+    }
     let head = ["TIME", "WHO", "WHAT", "DECISION", "OBJECT", "DETAIL"];
-    output::println(&table::table(&head, &rows, Paint::stdout()))?;
+    output::println(&table::table(&head, rows, Paint::stdout()))?;
     Ok(Code::Success)
 }
 

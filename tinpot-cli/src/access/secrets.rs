@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tinpot_access::{
     ChainAudit, RingSealer, Secret, SecretAllow, SecretStore, StoreKeys, StoredSecret,
 };
@@ -12,9 +14,10 @@ use tinpot_core::DEFAULT_TEAM;
 use tinpot_core::access::AuditWho;
 use tinpot_server::settings::StoreSettings;
 
+use super::place::{Place, unreadable};
 use super::{Store, records, refused, run};
 use crate::args::{Global, SecretFile, Secrets, StoreFile};
-use crate::client::user_name;
+use crate::client::{encoded, user_name};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
 use crate::{secret_prompt, table};
@@ -37,12 +40,69 @@ pub(crate) fn secrets(command: &Secrets, global: &Global) -> Done {
                     allow = limit(allow, given.clone());
                 }
             }
+            let place = Place::of(global, &store.store)?;
             let value = read(name)?;
-            run(set(global, store, name, value, allow))
+            match place {
+                Place::Store(_) => run(set(global, store, name, value, allow)),
+                Place::Server(server) => {
+                    let SecretAllow { actions, groups, queues, .. } = allow;
+                    let body = json!({
+                        "value": value.expose(),
+                        "actions": actions,
+                        "groups": groups,
+                        "queues": queues,
+                    });
+                    let path = format!("/api/secrets/{}", encoded(name));
+                    let secret = server.send("PUT", &path, &body)?;
+                    let secret = serde_json::from_value(secret).map_err(unreadable)?;
+                    was_set(global, &secret)
+                }
+            }
         }
         Secrets::RotateKey { store } => run(rotate_key(global, store)),
-        Secrets::List { store } => run(list(global, store)),
-        Secrets::Remove { name, store } => run(remove(global, store, name)),
+        Secrets::List { store } => match Place::of(global, &store.store)? {
+            Place::Store(_) => run(list(global, store)),
+            Place::Server(server) => show(global, &server.read::<Listed>("/api/secrets")?.secrets),
+        },
+        Secrets::Remove { name, store } => match Place::of(global, &store.store)? {
+            Place::Store(_) => run(remove(global, store, name)),
+            Place::Server(server) => {
+                server.remove("secrets", name)?;
+                was_removed(global, name)
+            }
+        },
+    }
+}
+
+/// A secret, as it is listed.
+#[derive(Deserialize, Serialize)]
+struct View {
+    name: String,
+    version: u64,
+    set_at: String,
+    set_by: String,
+    actions: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
+    queues: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    secrets: Vec<View>,
+}
+
+impl View {
+    fn of(secret: StoredSecret) -> Self {
+        let SecretAllow { actions, groups, queues, .. } = secret.allow;
+        Self {
+            name: secret.name.to_string(),
+            version: secret.version,
+            set_at: secret.set_at.to_string(),
+            set_by: secret.set_by.to_string(),
+            actions,
+            groups,
+            queues,
+        }
     }
 }
 
@@ -72,9 +132,9 @@ fn open(file: &StoreFile, sealer: RingSealer) -> Result<SecretStore, CliError> {
 
 fn settings(file: &SecretFile) -> Result<StoreSettings, CliError> {
     // Also for its check of the path.
-    records(&file.store, true)?;
+    records(&file.store.file(), true)?;
     let mut settings = StoreSettings::default();
-    settings.store = Some(file.store.store.clone());
+    settings.store = Some(file.store.file().store);
     settings.store_key_file.clone_from(&file.store_key_file);
     Ok(settings)
 }
@@ -85,9 +145,10 @@ async fn sealer(file: &SecretFile) -> Result<RingSealer, CliError> {
     if let Some(sealer) = settings.present_sealer(STORE).await.map_err(refused)? {
         return Ok(sealer);
     }
-    check_owner(&file.store.store)?;
+    check_owner(&file.store.file().store)?;
     settings.sealer(STORE).await.map_err(refused)?.ok_or_else(|| {
-        let path = file.store.store.display();
+        let path = file.store.file().store;
+        let path = path.display();
         CliError::new(Code::NotFound, format!("there is no folder for the store {path}"))
     })
 }
@@ -121,19 +182,19 @@ fn no_sealer() -> Result<RingSealer, CliError> {
 }
 
 async fn rotate_key(global: &Global, file: &SecretFile) -> Done {
-    records(&file.store, false)?;
+    records(&file.store.file(), false)?;
     // The secrets of actions need no coordinator for it.
     let sealer = settings(file)?.present_sealer(STORE).await.map_err(refused)?;
     let sealer = sealer.ok_or_else(|| {
         CliError::new(Code::NotFound, "the store has no key yet: its coordinator creates one")
     })?;
-    let secrets = open(&file.store, sealer)?;
+    let secrets = open(&file.store.file(), sealer)?;
     secrets.reseal().await.map_err(refused)?;
     let path = settings(file)?.rotate_key(STORE).await.map_err(refused)?;
     secrets.record_rotation(&by()).await.map_err(refused)?;
     if global.json {
         let path = path.display().to_string();
-        output::println(&serde_json::json!({ "key_file": path }).to_string())?;
+        output::println(&json!({ "key_file": path }).to_string())?;
     } else {
         output::println(&format!("{} has another key", path.display()))?;
         output::say("restart the coordinator, which seals all secrets under it");
@@ -152,24 +213,35 @@ async fn set(
     value: Secret,
     allow: SecretAllow,
 ) -> Done {
-    let team = team(global, &file.store).await?;
-    let store = open(&file.store, sealer(file).await?)?;
+    let place = file.store.file();
+    let team = team(global, &place).await?;
+    let store = open(&place, sealer(file).await?)?;
     let secret = store.set(&by(), &team, name, &value, allow).await.map_err(refused)?;
+    was_set(global, &View::of(secret))
+}
+
+fn was_set(global: &Global, secret: &View) -> Done {
     if global.json {
-        output::println(&json(&secret).to_string())?;
+        output::println(&json!(secret).to_string())?;
     } else {
+        let name = clean(&secret.name, false);
         output::println(&format!("secret {name} was set, version {}", secret.version))?;
     }
     Ok(Code::Success)
 }
 
 async fn list(global: &Global, file: &SecretFile) -> Done {
-    records(&file.store, false)?;
-    let team = team(global, &file.store).await?;
-    let secrets = open(&file.store, no_sealer()?)?.list(&team).await.map_err(refused)?;
+    let file = file.store.file();
+    records(&file, false)?;
+    let team = team(global, &file).await?;
+    let secrets = open(&file, no_sealer()?)?.list(&team).await.map_err(refused)?;
+    let secrets: Vec<View> = secrets.into_iter().map(View::of).collect();
+    show(global, &secrets)
+}
+
+fn show(global: &Global, secrets: &[View]) -> Done {
     if global.json {
-        let all: Vec<_> = secrets.iter().map(json).collect();
-        output::println(&serde_json::json!({ "secrets": all }).to_string())?;
+        output::println(&json!({ "secrets": secrets }).to_string())?;
         return Ok(Code::Success);
     }
     if secrets.is_empty() {
@@ -181,15 +253,15 @@ async fn list(global: &Global, file: &SecretFile) -> Done {
         Some(names) => clean(&names.join(", "), false),
         None => "all".to_owned(),
     };
-    let row = |secret: &StoredSecret| {
+    let row = |secret: &View| {
         vec![
             clean(&secret.name, false),
             secret.version.to_string(),
-            clock.short(&secret.set_at.to_string()),
+            clock.short(&secret.set_at),
             clean(&secret.set_by, false),
-            names(&secret.allow.actions),
-            names(&secret.allow.groups),
-            names(&secret.allow.queues),
+            names(&secret.actions),
+            names(&secret.groups),
+            names(&secret.queues),
         ]
     };
     let rows: Vec<Vec<String>> = secrets.iter().map(row).collect();
@@ -198,25 +270,18 @@ async fn list(global: &Global, file: &SecretFile) -> Done {
     Ok(Code::Success)
 }
 
-fn json(secret: &StoredSecret) -> serde_json::Value {
-    serde_json::json!({
-        "name": &*secret.name,
-        "version": secret.version,
-        "set_at": secret.set_at.to_string(),
-        "set_by": &*secret.set_by,
-        "actions": secret.allow.actions,
-        "groups": secret.allow.groups,
-        "queues": secret.allow.queues,
-    })
+async fn remove(global: &Global, file: &SecretFile, name: &str) -> Done {
+    let file = file.store.file();
+    records(&file, false)?;
+    let team = team(global, &file).await?;
+    let store = open(&file, no_sealer()?)?;
+    store.remove(&by(), &team, name).await.map_err(refused)?;
+    was_removed(global, name)
 }
 
-async fn remove(global: &Global, file: &SecretFile, name: &str) -> Done {
-    records(&file.store, false)?;
-    let team = team(global, &file.store).await?;
-    let store = open(&file.store, no_sealer()?)?;
-    store.remove(&by(), &team, name).await.map_err(refused)?;
+fn was_removed(global: &Global, name: &str) -> Done {
     if global.json {
-        output::println(&serde_json::json!({ "name": name }).to_string())?;
+        output::println(&json!({ "name": name }).to_string())?;
     } else {
         output::println(&format!("secret {name} was removed"))?;
     }

@@ -29,9 +29,7 @@ pub(crate) fn teams(command: &Teams, global: &Global) -> Done {
         Teams::AddMember { name, user, role, store } => {
             run(add_member(global, store, name, user, *role))
         }
-        Teams::RemoveMember { name, user, store } => {
-            run(remove_member(global, store, name, user))
-        }
+        Teams::RemoveMember { name, user, store } => run(remove_member(global, store, name, user)),
     }
 }
 

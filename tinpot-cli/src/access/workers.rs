@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::json;
 use tinpot_access::{ChainAudit, JoinTokenInfo, NewJoinToken, RingSuite, WorkerKey, WorkerKeys};
 use tinpot_core::Timestamp;
 use tinpot_core::access::AuditWho;
 use tinpot_core::seal::{KeyId, Suite, WorkerLimits};
 use tinpot_server::settings::{EnrolmentSettings, StoreSettings};
 
+use super::place::{Place, Server, unreadable};
 use super::{Store, records, refused, run};
 use crate::args::{Global, NamespaceKey, StoreFile, Workers};
 use crate::client::user_name;
@@ -36,17 +39,45 @@ pub(crate) fn worker_keys(command: &Workers, global: &Global) -> Done {
             limits.groups = some(groups);
             limits.actions = some(actions);
             limits.slots = *slots;
-            run(async {
-                limits.teams = teams(global, store).await?;
-                let new = NewJoinToken::new(limits)
-                    .uses(*uses)
-                    .lifetime(Duration::from_secs(*valid_for))
-                    .temporary(*temporary);
-                create(global, store, key, new).await
-            })
+            match Place::of(global, store)? {
+                Place::Store(file) => run(async {
+                    limits.teams = teams(global, &file).await?;
+                    let new = NewJoinToken::new(limits)
+                        .uses(*uses)
+                        .lifetime(Duration::from_secs(*valid_for))
+                        .temporary(*temporary);
+                    create(global, &file, key, new).await
+                }),
+                Place::Server(server) => {
+                    let mut body = json!(limits);
+                    body["uses"] = (*uses).into();
+                    body["valid_for_s"] = (*valid_for).into();
+                    body["temporary"] = (*temporary).into();
+                    let made = server.send("POST", "/api/join-tokens", &body)?;
+                    let made: Made = serde_json::from_value(made).map_err(unreadable)?;
+                    shown_once(global, &made.secret, &made.token)
+                }
+            }
         }
-        Workers::Keys { store } => run(list(global, store)),
-        Workers::Revoke { key, store } => run(revoke(global, store, key)),
+        Workers::Keys { store } => match Place::of(global, store)? {
+            Place::Store(file) => run(list(global, &file)),
+            Place::Server(server) => {
+                let (keys, tokens) = server.worker_keys()?;
+                show(global, &keys, &tokens)
+            }
+        },
+        Workers::Revoke { key, store } => match Place::of(global, store)? {
+            Place::Store(file) => run(revoke(global, &file, key)),
+            Place::Server(server) => {
+                let (keys, tokens) = server.worker_keys()?;
+                let found = find(&keys, &tokens, key)?;
+                match found {
+                    Found::Key(id) => server.remove("worker-keys", id)?,
+                    Found::Token(id) => server.remove("join-tokens", id)?,
+                }
+                found.was_revoked(global)
+            }
+        },
         Workers::List | Workers::Drain { .. } => Ok(Code::Success),
     }
 }
@@ -57,6 +88,82 @@ async fn teams(global: &Global, file: &StoreFile) -> Result<Option<Vec<String>>,
     let store = Store::open(file, true).await?;
     let id = |name: &str| store.team(name.trim()).map(|team| team.id.to_string());
     names.split(',').map(id).collect::<Result<_, _>>().map(Some)
+}
+
+/// The key of a worker, as it is listed.
+#[derive(Deserialize)]
+struct KeyView {
+    id: String,
+    limits: WorkerLimits,
+    created_at: String,
+    last_heard_at: Option<String>,
+    revoked_at: Option<String>,
+    temporary: bool,
+    version: String,
+}
+
+/// A join token, as it is listed.
+#[derive(Deserialize)]
+struct TokenView {
+    id: String,
+    limits: WorkerLimits,
+    uses: u32,
+    created_at: String,
+    expires_at: String,
+    temporary: bool,
+}
+
+/// A join token with its secret.
+#[derive(Deserialize)]
+struct Made {
+    secret: String,
+    token: TokenView,
+}
+
+#[derive(Deserialize)]
+struct ListedKeys {
+    keys: Vec<KeyView>,
+}
+
+#[derive(Deserialize)]
+struct ListedTokens {
+    tokens: Vec<TokenView>,
+}
+
+impl KeyView {
+    fn of(key: WorkerKey) -> Self {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self {
+            id: key.id.to_string(),
+            limits: key.limits,
+            created_at: key.created.to_string(),
+            last_heard_at: time(key.last_heard),
+            revoked_at: time(key.revoked),
+            temporary: key.is_temporary,
+            version: key.version,
+        }
+    }
+}
+
+impl TokenView {
+    fn of(token: JoinTokenInfo) -> Self {
+        Self {
+            id: token.id.to_string(),
+            uses: token.terms.uses,
+            expires_at: token.terms.expires.to_string(),
+            limits: token.terms.limits,
+            created_at: token.created.to_string(),
+            temporary: token.is_temporary,
+        }
+    }
+}
+
+impl Server {
+    fn worker_keys(&self) -> Result<(Vec<KeyView>, Vec<TokenView>), CliError> {
+        let keys: ListedKeys = self.read("/api/worker-keys")?;
+        let tokens: ListedTokens = self.read("/api/join-tokens")?;
+        Ok((keys.keys, tokens.tokens))
+    }
 }
 
 /// The keys in the file of a store.
@@ -91,60 +198,63 @@ async fn create(global: &Global, file: &StoreFile, key: &NamespaceKey, new: NewJ
     let namespace = namespace(file, key)?.public();
     let created = keys.keys.create_token(&keys.by, namespace, new).await;
     let (secret, token) = created.map_err(refused)?;
-    let expires = token.terms.expires.to_string();
+    shown_once(global, secret.expose(), &TokenView::of(token))
+}
+
+fn shown_once(global: &Global, secret: &str, token: &TokenView) -> Done {
     if global.json {
-        let text = serde_json::json!({
-            "id": token.id.to_string(),
-            "token": secret.expose(),
-            "expires_at": expires,
-        });
+        let text = json!({ "id": token.id, "token": secret, "expires_at": token.expires_at });
         output::println(&text.to_string())?;
         return Ok(Code::Success);
     }
     // Alone on standard output, so that a script can keep it.
-    output::println(secret.expose())?;
-    let uses = match token.terms.uses {
+    output::println(secret)?;
+    let uses = match token.uses {
         1 => "one worker".to_owned(),
         uses => format!("{uses} workers"),
     };
     output::say(&format!(
         "{uses} named {:?} may join until {}; the token is not shown again. On the worker, put it \
          into a file, and run: tinpot worker join --join-token-file FILE --name NAME --broker URL",
-        token.terms.limits.names,
-        global.clock().short(&expires)
+        token.limits.names,
+        global.clock().short(&token.expires_at)
     ));
     Ok(Code::Success)
 }
 
 async fn list(global: &Global, file: &StoreFile) -> Done {
     let keys = Keys::open(file, false).await?;
-    let (tokens, keys) = (keys.keys.tokens(), keys.keys.keys());
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let tokens: Vec<TokenView> = keys.keys.tokens().into_iter().map(TokenView::of).collect();
+    let keys: Vec<KeyView> = keys.keys.keys().into_iter().map(KeyView::of).collect();
+    show(global, &keys, &tokens)
+}
+
+fn show(global: &Global, keys: &[KeyView], tokens: &[TokenView]) -> Done {
     if global.json {
-        let of = |key: &WorkerKey| {
-            serde_json::json!({
-                "id": key.id.to_string(),
+        let of = |key: &KeyView| {
+            json!({
+                "id": key.id,
                 "name": key.limits.names,
                 "limits": key.limits,
-                "created_at": key.created.to_string(),
-                "last_heard_at": time(key.last_heard),
-                "revoked_at": time(key.revoked),
-                "temporary": key.is_temporary,
+                "created_at": key.created_at,
+                "last_heard_at": key.last_heard_at,
+                "revoked_at": key.revoked_at,
+                "temporary": key.temporary,
                 "version": key.version,
             })
         };
-        let of_token = |token: &JoinTokenInfo| {
-            serde_json::json!({
-                "id": token.id.to_string(),
-                "limits": token.terms.limits,
-                "uses": token.terms.uses,
-                "expires_at": token.terms.expires.to_string(),
-                "temporary": token.is_temporary,
+        let of_token = |token: &TokenView| {
+            json!({
+                "id": token.id,
+                "limits": token.limits,
+                "uses": token.uses,
+                "expires_at": token.expires_at,
+                "temporary": token.temporary,
             })
         };
         let keys: Vec<_> = keys.iter().map(of).collect();
         let tokens: Vec<_> = tokens.iter().map(of_token).collect();
-        let text = serde_json::json!({ "keys": keys, "join_tokens": tokens }).to_string();
+        let text = json!({ "keys": keys, "join_tokens": tokens }).to_string();
         output::println(&text)?;
         return Ok(Code::Success);
     }
@@ -155,28 +265,27 @@ async fn list(global: &Global, file: &StoreFile) -> Done {
         return Ok(Code::Success);
     }
     let (clock, paint) = (global.clock(), Paint::stdout());
-    let short = |at: Option<Timestamp>| {
-        at.map_or_else(|| "never".to_owned(), |at| clock.short(&at.to_string()))
-    };
-    let row = |key: &WorkerKey| {
-        let state = match key.revoked {
+    let short = |at: Option<&String>| at.map_or_else(|| "never".to_owned(), |at| clock.short(at));
+    let now = Timestamp::now().to_string();
+    let row = |key: &KeyView| {
+        let state = match key.revoked_at {
             Some(_) => paint.red("revoked"),
             None => "ok".to_owned(),
         };
-        let created = short(Some(key.created));
-        let name = clean(&key.limits.names, false);
-        vec![key.id.to_string(), name, state, created, short(key.last_heard), shown(&key.limits)]
+        let (name, created) = (clean(&key.limits.names, false), short(Some(&key.created_at)));
+        let heard = short(key.last_heard_at.as_ref());
+        vec![clean(&key.id, false), name, state, created, heard, shown(&key.limits)]
     };
     let mut rows: Vec<Vec<String>> = keys.iter().map(row).collect();
     rows.extend(tokens.iter().map(|token| {
-        let state = match (token.terms.uses, token.terms.expires <= Timestamp::now()) {
+        let state = match (token.uses, token.expires_at <= now) {
             (0, _) => "used".to_owned(),
             (_, true) => "expired".to_owned(),
             (uses, false) => format!("token, {uses} left"),
         };
-        let limits = &token.terms.limits;
-        let (names, created) = (clean(&limits.names, false), short(Some(token.created)));
-        vec![token.id.to_string(), names, state, created, String::new(), shown(limits)]
+        let limits = &token.limits;
+        let (names, created) = (clean(&limits.names, false), short(Some(&token.created_at)));
+        vec![clean(&token.id, false), names, state, created, String::new(), shown(limits)]
     }));
     let head = ["ID", "NAME", "STATE", "CREATED", "LAST HEARD", "LIMITS"];
     output::println(&table::table(&head, &rows, paint))?;
@@ -195,42 +304,72 @@ fn shown(limits: &WorkerLimits) -> String {
     if parts.is_empty() { "none".to_owned() } else { clean(&parts.join("; "), false) }
 }
 
-async fn revoke(global: &Global, file: &StoreFile, named: &str) -> Done {
-    let keys = Keys::open(file, false).await?;
-    let all = keys.keys.keys();
-    let by_id = named.parse::<KeyId>().ok();
-    if let Some(id) = by_id.filter(|id| keys.keys.tokens().iter().any(|token| token.id == *id)) {
-        keys.keys.revoke_token(&keys.by, &id).await.map_err(refused)?;
-        return done(global, &id, "join token", "no worker joins with it any more");
+/// The key or the token that a command names.
+enum Found<'a> {
+    Key(&'a str),
+    Token(&'a str),
+}
+
+/// Finds a key by its id or by the name of its worker, or a join token by its id.
+fn find<'a>(
+    keys: &'a [KeyView],
+    tokens: &'a [TokenView],
+    named: &str,
+) -> Result<Found<'a>, CliError> {
+    if let Some(token) = tokens.iter().find(|token| token.id == named) {
+        return Ok(Found::Token(&token.id));
     }
-    let by_name: Vec<&WorkerKey> =
-        all.iter().filter(|key| key.limits.names == named && key.revoked.is_none()).collect();
-    let id = match (by_id.filter(|id| all.iter().any(|key| key.id == *id)), by_name.as_slice()) {
-        (Some(id), _) => id,
-        (None, [key]) => key.id,
-        (None, []) => {
-            let near = suggest::or_list(named, all.iter().map(|key| &*key.limits.names));
+    if let Some(key) = keys.iter().find(|key| key.id == named) {
+        return Ok(Found::Key(&key.id));
+    }
+    let by_name: Vec<&KeyView> =
+        keys.iter().filter(|key| key.limits.names == named && key.revoked_at.is_none()).collect();
+    match by_name.as_slice() {
+        [key] => Ok(Found::Key(&key.id)),
+        [] => {
+            let near = suggest::or_list(named, keys.iter().map(|key| &*key.limits.names));
             let message = format!("no key of a worker {named:?}{near}");
-            return Err(CliError::new(Code::NotFound, message));
+            Err(CliError::new(Code::NotFound, message))
         }
-        (None, several) => {
-            let ids: Vec<_> = several.iter().map(|key| key.id.to_string()).collect();
-            return Err(CliError::usage(format!(
+        several => {
+            let ids: Vec<_> = several.iter().map(|key| &*key.id).collect();
+            Err(CliError::usage(format!(
                 "{} keys have the name {named:?}; use one of the ids: {}",
                 several.len(),
                 ids.join(", ")
-            )));
+            )))
         }
-    };
-    keys.keys.revoke_key(&keys.by, &id).await.map_err(refused)?;
-    done(global, &id, "key", "its worker is not heard any more; what it runs ends with its lease")
+    }
 }
 
-fn done(global: &Global, id: &KeyId, what: &str, effect: &str) -> Done {
-    if global.json {
-        output::println(&serde_json::json!({ "id": id.to_string() }).to_string())?;
-    } else {
-        output::println(&format!("{what} {id} was revoked: {effect}"))?;
+impl Found<'_> {
+    fn was_revoked(&self, global: &Global) -> Done {
+        let (id, what, effect) = match self {
+            Self::Key(id) => {
+                (id, "key", "its worker is not heard any more; what it runs ends with its lease")
+            }
+            Self::Token(id) => (id, "join token", "no worker joins with it any more"),
+        };
+        if global.json {
+            output::println(&json!({ "id": id }).to_string())?;
+        } else {
+            output::println(&format!("{what} {id} was revoked: {effect}"))?;
+        }
+        Ok(Code::Success)
     }
-    Ok(Code::Success)
+}
+
+async fn revoke(global: &Global, file: &StoreFile, named: &str) -> Done {
+    let Keys { keys, by } = Keys::open(file, false).await?;
+    let tokens: Vec<TokenView> = keys.tokens().into_iter().map(TokenView::of).collect();
+    let all: Vec<KeyView> = keys.keys().into_iter().map(KeyView::of).collect();
+    let found = find(&all, &tokens, named)?;
+    let parsed = |id: &str| {
+        id.parse::<KeyId>().map_err(|_| CliError::new(Code::Failed, format!("bad id {id:?}")))
+    };
+    match found {
+        Found::Key(id) => drop(keys.revoke_key(&by, &parsed(id)?).await.map_err(refused)?),
+        Found::Token(id) => keys.revoke_token(&by, &parsed(id)?).await.map_err(refused)?,
+    }
+    found.was_revoked(global)
 }

@@ -14,6 +14,22 @@ pub(crate) struct StoreFile {
     pub(crate) store: PathBuf,
 }
 
+/// The file of a store, or none for the server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AnyStore {
+    /// File of a store to work on without a server; by default, the server that you have signed in
+    /// to, or tinpot.db in this directory
+    #[arg(long, env = "TINPOT_STORE", value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) store: Option<PathBuf>,
+}
+
+impl AnyStore {
+    /// Returns the file; that in this directory by default.
+    pub(crate) fn file(&self) -> StoreFile {
+        StoreFile { store: self.store.clone().unwrap_or_else(|| PathBuf::from("tinpot.db")) }
+    }
+}
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LoginArgs {
     /// URL of the server
@@ -57,12 +73,12 @@ pub(crate) enum Users {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         password_file: Option<PathBuf>,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// List users with their roles
     List {
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Set the password of a user, and end all sign-ins
     Password {
@@ -72,28 +88,28 @@ pub(crate) enum Users {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         password_file: Option<PathBuf>,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Disable a user: end all sign-ins, and take all rights away
     Disable {
         /// Name of the user
         name: String,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Enable a user again
     Enable {
         /// Name of the user
         name: String,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Remove a user with all tokens
     Remove {
         /// Name of the user
         name: String,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
 }
 
@@ -182,9 +198,9 @@ pub(crate) enum Tokens {
     Create {
         /// Name of the token, for people
         name: String,
-        /// Name of the user whose rights the token has
+        /// Name of the user whose rights the token has; at a server, you by default
         #[arg(long, value_name = "NAME")]
-        user: String,
+        user: Option<String>,
         /// Scope that limits the token, such as read or run:deploy-*; all rights of the user by
         /// default
         #[arg(long = "scope", value_name = "SCOPE")]
@@ -202,12 +218,12 @@ pub(crate) enum Tokens {
         #[arg(long)]
         never: bool,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// List tokens, without their secrets
     List {
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Give a token another secret, and print it; the former one is valid for a while
     Rotate {
@@ -222,14 +238,14 @@ pub(crate) enum Tokens {
         )]
         overlap: u64,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Revoke a token
     Revoke {
         /// Id of the token
         id: String,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
 }
 
@@ -237,7 +253,7 @@ pub(crate) enum Tokens {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SecretFile {
     #[command(flatten)]
-    pub(crate) store: StoreFile,
+    pub(crate) store: AnyStore,
     /// File with the key that seals secrets in the store; store.key next to the store by default
     #[arg(long, env = "TINPOT_STORE_KEY_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) store_key_file: Option<PathBuf>,
@@ -262,7 +278,8 @@ pub(crate) enum Secrets {
         #[command(flatten)]
         store: SecretFile,
     },
-    /// Give the store another key, under which the next start of the coordinator seals all secrets
+    /// Give the store another key, under which the next start of the coordinator seals all secrets;
+    /// works on the file of a store only
     RotateKey {
         #[command(flatten)]
         store: SecretFile,
@@ -331,7 +348,7 @@ pub(crate) enum Audit {
         )]
         limit: u32,
         #[command(flatten)]
-        store: StoreFile,
+        store: AnyStore,
     },
     /// Print entries of the audit as JSON, one a line, as they are stored
     Export {

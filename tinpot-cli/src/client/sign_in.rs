@@ -44,7 +44,8 @@ impl Client {
         let Some(cookie) = cookie else {
             return Err(self.not_tinpot("it signs in without a cookie").into());
         };
-        let body = json!({ "name": name, "days": days }).to_string();
+        // The second scope is for `tinpot tokens`, and for users with passwords.
+        let body = json!({ "name": name, "days": days, "scopes": ["all", "tokens"] }).to_string();
         let made = self.with_cookie("/api/tokens", &cookie, Some(&body));
         // The token is all that is needed from now on.
         let _ = self.with_cookie("/api/auth/logout", &cookie, None);

@@ -11,6 +11,8 @@ struct Waiting {
     queue: String,
     status: String,
     #[serde(default)]
+    waiting_for: Option<String>,
+    #[serde(default)]
     not_before: Option<String>,
 }
 
@@ -47,5 +49,5 @@ pub(super) fn wait_reason(client: &Client, id: &str, clock: &Clock) -> Option<St
         action.unavailable.unwrap_or_else(|| "no live worker offers the action".to_owned())
     });
     let later = waiting.not_before.map(|time| format!("not before {}", clock.full(&time)));
-    unavailable.or(later).or(queue.and_then(|queue| queue.reason))
+    unavailable.or(later).or(waiting.waiting_for).or(queue.and_then(|queue| queue.reason))
 }

@@ -122,9 +122,8 @@ fn two_teams_with_actions_of_one_name_see_nothing_of_each_other() {
     let id = all.ok().split("\"execution_id\":\"").nth(1).expect("an execution");
     let id = id.split('"').next().expect("an id");
     let never = "0190a0c0-0000-7000-8000-000000000000";
-    let error = |id: &str| {
-        place.run(&url, "ada", &["executions", "show", id]).failed(5).replace(id, never)
-    };
+    let error =
+        |id: &str| place.run(&url, "ada", &["executions", "show", id]).failed(5).replace(id, never);
     assert_eq!(error(id), error(never));
     let who = place.run(&url, "ada", &["whoami", "--team", "RED"]);
     assert!(who.ok().contains("ada in team red at"), "{who:?}");

@@ -89,9 +89,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathNames {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(names)) => Ok(Self(names)),
-            Err(_) => {
-                Err(ApiError::new(StatusCode::NOT_FOUND, "team not found: it must be UTF-8"))
-            }
+            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "team not found: it must be UTF-8")),
         }
     }
 }

@@ -67,10 +67,9 @@ impl Teams {
         let enrolled: Arc<EnrolledKeys> = Arc::default();
         let options = CoordinatorOptions::new("tinpot", enrolled.clone());
         let transport = network.transport_of(&Address::Coordinator);
-        let people = People::with_teams(|_| {
-            Coordinator::builder(transport).sealed(suite.clone(), options)
-        })
-        .await;
+        let people =
+            People::with_teams(|_| Coordinator::builder(transport).sealed(suite.clone(), options))
+                .await;
         let team = async |name: &str| {
             people.directory.create_team(&by(), NewTeam::new(name)).await.unwrap()
         };
@@ -143,9 +142,7 @@ async fn a_team_sees_nothing_of_another() {
     let people = &teams.people;
     let ada = people.browser_of("red-1-admin").await;
     let bob = people.browser_of("canary-1-admin").await;
-    let with = |text: &str| {
-        json!({ "parameters": { "text": text }, "options": { "idempotency_key": "same" } })
-    };
+    let with = |text: &str| json!({ "parameters": { "text": text }, "options": { "idempotency_key": "same" } });
     // Both have an action of this name, and use the same idempotency key.
     let stream = ada.request("GET", "/api/stream?executions=true&workers=true&queues=true", &NONE);
     let stream = people.router.clone().oneshot(stream).await.unwrap();
@@ -277,7 +274,10 @@ async fn a_team_sees_nothing_of_another() {
     };
     let expected = elsewhere("never").await;
     assert_eq!(expected.0, 404);
-    assert_eq!((elsewhere("blue-canary").await, elsewhere(&blue).await), (expected.clone(), expected));
+    assert_eq!(
+        (elsewhere("blue-canary").await, elsewhere(&blue).await),
+        (expected.clone(), expected)
+    );
 
     // The stream of what happened meanwhile.
     let mut frames = stream.into_body().into_data_stream();
@@ -345,8 +345,7 @@ async fn an_admin_of_the_server_manages_teams_and_one_of_a_team_its_members() {
     let address = [127, 0, 0, 1].into();
     let secret = tinpot_access::Secret::new(PASSWORD);
     people.login.add_user(&by(), root, secret, address).await.unwrap();
-    let (root, ada) =
-        (people.browser_of("root").await, people.browser_of("red-1-admin").await);
+    let (root, ada) = (people.browser_of("root").await, people.browser_of("red-1-admin").await);
     let listed = root.get("/api/teams").await.json();
     assert_eq!(names(&listed, "teams"), ["blue-canary", "default", "red"]);
     for (method, path) in [("GET", "/api/teams"), ("POST", "/api/teams")] {

@@ -1,0 +1,130 @@
+//! The commands about users, tokens, secrets, worker keys and the audit, through a server.
+
+use std::process::Command;
+
+use crate::support::{Process, Ran, file, free_port, tinpot};
+
+const PASSWORD: &str = "correct horse battery";
+const CANARY: &str = "a-canary-of-a-secret";
+
+/// A coordinator with the admin `ada`, and the folder with its store.
+struct Place {
+    folder: tempfile::TempDir,
+    url: String,
+    _process: Process,
+}
+
+impl Place {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        file(folder.path(), "password", PASSWORD);
+        let on = |words: &[&str]| {
+            let mut command = tinpot();
+            command.current_dir(folder.path()).args(words);
+            command.env("TINPOT_STORE", folder.path().join("tinpot.db"));
+            command
+        };
+        let add = ["users", "add", "ada", "--admin", "--password-file", "password"];
+        Ran::of(on(&add)).ok();
+        let mut command = on(&["coordinator", "--auth=users", "--port=0"]);
+        command.arg(format!("--embedded-broker=127.0.0.1:{}", free_port()));
+        let mut process = Process::start(command);
+        let url = process.url();
+        Self { folder, url, _process: process }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = tinpot();
+        // Not the folder of the store.
+        command.env("TINPOT_SERVER", &self.url).current_dir("/").args(words);
+        command.env("XDG_CONFIG_HOME", self.folder.path().join("config"));
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        Ran::of(self.command(words))
+    }
+
+    fn password(&self) -> String {
+        self.folder.path().join("password").display().to_string()
+    }
+
+    fn login(&self) {
+        let words = ["login", &self.url, "--user", "ada", "--password-file", &self.password()];
+        self.run(&words).ok();
+    }
+}
+
+#[test]
+fn without_a_sign_in_the_command_says_how_to_sign_in() {
+    let place = Place::start();
+    for words in [
+        &["users", "list"][..],
+        &["tokens", "list"],
+        &["secrets", "list"],
+        &["workers", "keys"],
+        &["audit", "list"],
+    ] {
+        let refused = place.run(words).failed(4).to_owned();
+        assert!(refused.contains("not signed in to http://"), "{refused}");
+        assert!(refused.contains("tinpot login") && refused.contains("--store"), "{refused}");
+    }
+}
+
+#[test]
+fn users_and_tokens_are_managed_through_a_server() {
+    let place = Place::start();
+    place.login();
+    let password = place.password();
+    let add = ["users", "add", "bob", "--role=viewer", "--password-file", &password];
+    assert_eq!(place.run(&add).ok(), "bob was added\n");
+    place.run(&add).failed(6);
+    let users = place.run(&["users", "list", "--json"]).json();
+    let bob = &users["users"][1];
+    assert_eq!((&bob["name"], &bob["roles"]), (&"bob".into(), &serde_json::json!(["viewer"])));
+    assert!(place.run(&["users", "list"]).ok().contains("viewer"));
+    assert_eq!(place.run(&["users", "disable", "bob"]).ok(), "bob is disabled\n");
+    assert_eq!(place.run(&["users", "enable", "bob"]).ok(), "bob is enabled\n");
+    assert!(place.run(&["users", "disable", "bop"]).failed(5).contains("did you mean \"bob\"?"));
+
+    let made =
+        place.run(&["tokens", "create", "ci", "--scope", "read", "--days=9", "--json"]).json();
+    let id = made["id"].as_str().expect("an id").to_owned();
+    assert!(made["token"].as_str().expect("a secret").starts_with("tpt_"), "{made}");
+    let of_bob = ["tokens", "create", "ci", "--user", "bob", "--scope", "read", "--days", "9"];
+    let of_bob = place.run(&of_bob);
+    assert!(of_bob.ok().starts_with("tpt_"));
+    let listed = place.run(&["tokens", "list"]).ok().to_owned();
+    assert!(listed.contains("bob") && listed.contains(&id), "{listed}");
+    let rotated = place.run(&["tokens", "rotate", &id, "--json"]).json();
+    assert_ne!(rotated["token"], made["token"]);
+    assert_eq!(place.run(&["tokens", "revoke", &id]).ok(), format!("token {id} was revoked\n"));
+    place.run(&["tokens", "revoke", &id]).failed(5);
+    assert_eq!(place.run(&["users", "remove", "bob"]).ok(), "bob was removed\n");
+
+    let audit = place.run(&["audit", "list", "--what", "user.*"]).ok().to_owned();
+    assert!(audit.contains("user.remove") && audit.contains("ada"), "{audit}");
+}
+
+#[test]
+fn secrets_and_worker_keys_are_managed_through_a_server() {
+    let place = Place::start();
+    place.login();
+    let words = ["secrets", "set", "token", "--action", "backup-*"];
+    let set = Ran::with_input(place.command(&words), CANARY);
+    assert_eq!(set.ok(), "secret token was set, version 1\n");
+    let listed = place.run(&["secrets", "list", "--json"]).json();
+    assert_eq!(listed["secrets"][0]["actions"], serde_json::json!(["backup-*"]));
+    assert!(!listed.to_string().contains(CANARY), "{listed}");
+    assert_eq!(place.run(&["secrets", "remove", "token"]).ok(), "secret token was removed\n");
+    place.run(&["secrets", "remove", "token"]).failed(5);
+
+    let token = place.run(&["workers", "join-token", "--names", "web-*", "--uses", "2"]);
+    assert!(token.ok().starts_with("tpj_"));
+    let listed = place.run(&["workers", "keys", "--json"]).json();
+    let token = &listed["join_tokens"][0];
+    assert_eq!((&token["uses"], &token["limits"]["names"]), (&2.into(), &"web-*".into()));
+    let id = token["id"].as_str().expect("an id");
+    assert!(place.run(&["workers", "revoke", id]).ok().contains("no worker joins with it"));
+    place.run(&["workers", "revoke", "web-1"]).failed(5);
+}
