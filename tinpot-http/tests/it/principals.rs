@@ -94,7 +94,7 @@ async fn streams_and_waits_count_while_they_last() {
         assert!(detail.starts_with("too many requests that wait for an execution"), "{detail}");
         cluster.open_gate();
     };
-    let (first, ()) = within(async { tokio::join!(waits, opened) }).await;
+    let (first, ()) = within(Box::pin(async { tokio::join!(waits, opened) })).await;
     assert_eq!(first.status, 200);
     let _: Value = first.json();
     assert_eq!(cluster.as_caller("ada", "POST", run).await.status, 200);
