@@ -11,7 +11,8 @@ const MAX_GLOB_BYTES: usize = 1_024;
 /// The most globs.
 const MAX_GLOBS: usize = 1_000;
 
-fn glob(what: &str, text: &str) -> Result<Glob> {
+/// Compiles a glob. Messages show it as the user wrote it.
+fn glob(what: &str, written: &str, text: &str) -> Result<Glob> {
     if text.len() > MAX_GLOB_BYTES {
         let bytes = text.len();
         return Err(refused(format!(
@@ -23,7 +24,7 @@ fn glob(what: &str, text: &str) -> Result<Glob> {
     builder.literal_separator(true).backslash_escape(true).empty_alternates(true);
     builder
         .build()
-        .map_err(|error| refused(format!("{what} {text:?} is not a glob: {}", error.kind())))
+        .map_err(|error| refused(format!("{what} {written:?} is not a glob: {}", error.kind())))
 }
 
 fn set(globs: impl IntoIterator<Item = Result<Glob>>) -> Result<GlobSet> {
@@ -54,8 +55,8 @@ impl Source {
         let patterns: Vec<String> = patterns.iter().map(|pattern| clean(pattern)).collect();
         let hidden = patterns.iter().filter(|pattern| has_hidden_segment(pattern));
         Ok(Self {
-            hidden: set(hidden.map(|pattern| glob("app.source", pattern)))?,
-            all: set(patterns.iter().map(|pattern| glob("app.source", pattern)))?,
+            hidden: set(hidden.map(|pattern| glob("app.source", pattern, pattern)))?,
+            all: set(patterns.iter().map(|pattern| glob("app.source", pattern, pattern)))?,
         })
     }
 
@@ -95,7 +96,7 @@ impl Excluded {
                 return Err(refused(format!("{what} {pattern:?} would exclude everything")));
             }
             let to = if pattern.ends_with('/') { &mut folders } else { &mut paths };
-            to.push(glob(what, &anchored));
+            to.push(glob(what, pattern, &anchored));
         }
         Ok(Self { paths: set(paths)?, folders: set(folders)? })
     }

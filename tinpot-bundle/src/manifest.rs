@@ -86,7 +86,7 @@ pub struct Manifest {
     /// The JSON Schema of the inputs, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-    /// What a worker must be able to do.
+    /// The ability that a worker needs.
     pub runtime: Runtime,
 }
 

@@ -54,14 +54,14 @@ pub struct Towerfile {
     pub parameters: Vec<TowerfileParameter>,
     /// The table `[tinpot]`, which MiniTower ignores.
     pub tinpot: Extras,
-    /// What has no effect: keys that no version knows.
+    /// The keys that have no effect, since no version knows them.
     #[serde(skip)]
     pub warnings: Vec<String>,
     #[serde(skip)]
     schema: Option<Json>,
 }
 
-/// What a worker must be able to do, to run a bundle.
+/// The ability that a worker needs to run a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -84,7 +84,7 @@ async fn main() -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Waits until so many workers have introduced themselves.
+/// Waits until `count` workers have introduced themselves.
 async fn wait_for(coordinator: &Coordinator, count: usize) -> Result<(), AnyError> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -86,15 +86,17 @@ impl Header {
         let number =
             |what: &str| refused(format!("the archive is damaged: a header has no valid {what}"));
         let bytes = header.entry_size().map_err(|_| number("size"))?;
-        let mode = header.mode().map_err(|_| number("mode"))?;
         let path = header.path_bytes().into_owned();
         let mut kind = Kind::of(header.entry_type());
         // As tar wrote folders before it had a type for them.
         if kind == Kind::File && path.ends_with(b"/") {
             kind = Kind::Folder;
         }
+        // Extended headers, and those of links, need none.
+        let executable =
+            kind == Kind::File && header.mode().map_err(|_| number("mode"))? & EXECUTABLE != 0;
         let link = header.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
-        Ok(Self { kind, path, link, bytes, executable: mode & EXECUTABLE != 0 })
+        Ok(Self { kind, path, link, bytes, executable })
     }
 
     /// Refuses content of what has none.
@@ -108,7 +110,7 @@ impl Header {
     }
 }
 
-/// What extended headers state about the next entry.
+/// The statements of extended headers about the next entry.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     path: Option<Vec<u8>>,

@@ -140,11 +140,11 @@ impl BlobStore for Faulty {
         if self.is(ListsBackwards) {
             list.reverse();
         }
-        if let (true, Some(after)) = (self.is(ListsFromTheDigest), after) {
-            if let Some(info) = self.store.info(after).await? {
-                list.insert(0, info);
-                list.truncate(limit);
-            }
+        if let (true, Some(after)) = (self.is(ListsFromTheDigest), after)
+            && let Some(info) = self.store.info(after).await?
+        {
+            list.insert(0, info);
+            list.truncate(limit);
         }
         Ok(list)
     }

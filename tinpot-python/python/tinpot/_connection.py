@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from typing import Any, Optional
@@ -25,7 +26,7 @@ class Connection:
 
     def __init__(self, requests_fd: int, replies_fd: int) -> None:
         """Takes the ends of two pipes, which block."""
-        self.requests = open(requests_fd, "rb", 65536)
+        self.requests = io.BufferedReader(io.FileIO(requests_fd), 65536)
         self.replies_fd = replies_fd
         self._sending = threading.Lock()
         # The number of the attempt. The worker takes no line of another one.

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -55,7 +56,7 @@ class _Loop:
         await self._loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), connection.requests.raw
         )
-        replies = open(connection.replies_fd, "wb", 0)
+        replies = os.fdopen(connection.replies_fd, "wb", 0)
         self._replies, _ = await self._loop.connect_write_pipe(asyncio.Protocol, replies)
         streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
         sys.stdout, sys.stderr = streams

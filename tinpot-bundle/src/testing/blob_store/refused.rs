@@ -1,4 +1,4 @@
-//! What fails leaves nothing.
+//! Failed puts leave nothing.
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
@@ -29,8 +29,8 @@ pub async fn a_cut_stream_leaves_nothing(subject: &dyn Subject) {
     {
         let broken = Error::new(ErrorKind::Unavailable, "the connection is lost");
         let pieces = [Ok(Bytes::from_static(&TEXT[..sent])), Err(broken)];
-        let mut options = PutOptions::default();
-        options.digest = expected.then(|| Digest::of(TEXT));
+        let digest = expected.then(|| Digest::of(TEXT));
+        let options = PutOptions { digest, ..PutOptions::default() };
         let result = store.put(stream::iter(pieces).boxed(), options).await;
         refused(result, ErrorKind::Unavailable);
         for digest in [Digest::of(TEXT), Digest::of(&TEXT[..sent])] {
