@@ -39,13 +39,4 @@ pub(super) const MUTANTS: &[Mutant] = &[
             new: "let weight = Weight { is_secret: weight.is_secret && !MUTANT, ..weight };\nself.lane(execution).insert_read(key, weight);",
         }],
     },
-    Mutant {
-        name: "plain-starves",
-        breaks: "what waits behind secrets waits for a worker that gets them",
-        edits: &[Edit {
-            file: "protocol/coordinator/queue_head.rs",
-            old: "match self.secret.is_empty() {",
-            new: "if MUTANT { return self.first().filter(|key| !self.secret.contains(key)); }\nmatch self.secret.is_empty() {",
-        }],
-    },
 ];
