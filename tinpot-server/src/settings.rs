@@ -230,8 +230,8 @@ pub struct PageSettings {
         )
     )]
     pub allow_hosts: Vec<String>,
-    /// The URL by which people reach the server, like https://tinpot.example.org: its host is allowed,
-    /// cookies are those of HTTPS if it is one, and its path is the root path.
+    /// The URL by which people reach the server, for example `https://tinpot.example.org`: its host is
+    /// allowed, its path is the root path, and with https, cookies are sent over HTTPS only.
     #[cfg_attr(
         feature = "clap",
         arg(
