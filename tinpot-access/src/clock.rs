@@ -7,13 +7,13 @@ use tinpot_core::Timestamp;
 
 /// A source of time, so that tests need no waits.
 ///
-/// A directory takes it by [`DirectoryBuilder::clock`](crate::DirectoryBuilder::clock).
+/// Pass it to a directory with [`DirectoryBuilder::clock`](crate::DirectoryBuilder::clock).
 ///
 /// ```
 /// use tinpot_access::Clock;
 /// use tinpot_core::Timestamp;
 ///
-/// /// A clock for tests, which stands still.
+/// /// A clock for tests that stands still.
 /// #[derive(Debug)]
 /// struct Noon;
 ///

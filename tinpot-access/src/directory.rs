@@ -74,7 +74,7 @@ pub enum Rejection {
     },
     /// Its principal is disabled or was removed.
     Disabled,
-    /// The team in which it acts is disabled, or its principal is no longer in that.
+    /// The team in which it acts is disabled, or its principal is no longer in that team.
     NoTeam,
 }
 
@@ -183,7 +183,7 @@ impl DirectoryBuilder {
         self
     }
 
-    /// Sets whether there are several teams. Without, all users are in the default team.
+    /// Sets whether there are several teams. Otherwise, all users are in the default team.
     pub fn teams(mut self, has_teams: bool) -> Self {
         self.has_teams = has_teams;
         self
@@ -254,16 +254,17 @@ impl Directory {
         Self { asked_from: Some(address.into()), ..self.clone() }
     }
 
-    /// Returns the same directory for changes that are asked for by a caller who does not manage the
-    /// server: those of its admins, their tokens, grants and groups are `Forbidden`, and those of the
-    /// passwords and tokens of users who are also in other teams than [that](Self::of_team).
+    /// Returns the same directory for changes that a caller requests who does not manage the
+    /// server. Changes to admins of the server, their tokens, grants and groups are `Forbidden`. So
+    /// are changes to the passwords and tokens of users who are also in other teams than [this
+    /// one](Self::of_team).
     #[must_use]
     pub fn for_team(&self) -> Self {
         Self { is_for_team: true, ..self.clone() }
     }
 
-    /// Returns the same directory for changes in this team: it has the users that are added, and the
-    /// groups and tokens.
+    /// Returns the same directory for changes in this team. New users, groups and tokens belong to
+    /// it.
     #[must_use]
     pub fn of_team(&self, team: impl Into<Arc<str>>) -> Self {
         Self { team: team.into(), ..self.clone() }

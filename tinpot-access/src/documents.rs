@@ -23,7 +23,7 @@ impl fmt::Debug for PasswordHash {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Team {
-    /// The id, by which everything of the team names it. It is never used again.
+    /// The id, by which all other documents name the team. It is never reused.
     pub id: Arc<str>,
     /// The name, for people.
     pub name: Arc<str>,
@@ -39,7 +39,7 @@ pub struct Team {
 }
 
 impl Team {
-    /// Returns the team of everything that names none, as it is until it is changed.
+    /// Returns the default team, as it is before any change. It owns everything that names no team.
     pub(crate) fn default_team() -> Self {
         let (id, name) = (DEFAULT_TEAM.into(), DEFAULT_TEAM.into());
         Self { id, name, description: String::new(), is_disabled: false, created: None }
@@ -88,12 +88,12 @@ pub struct User {
     pub teams: Vec<Arc<str>>,
     /// The time at which the user was added.
     pub created: Timestamp,
-    /// The identity in another system, by which the user is known.
+    /// The identity in another system, if the user comes from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) external: Option<External>,
 }
 
-/// The identity of a user in another system, as that has told it last.
+/// The identity of a user in another system, as that system last reported it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct External {
     /// The name of the system, such as the URL of an identity provider.
@@ -104,7 +104,7 @@ pub(crate) struct External {
     pub(crate) email: Option<Arc<str>>,
     #[serde(default)]
     pub(crate) groups: std::collections::BTreeSet<Arc<str>>,
-    /// True if one of the groups is that of the server's admins.
+    /// If true, one of the groups is that of the server's admins.
     #[serde(default)]
     pub(crate) is_admin: bool,
 }

@@ -29,7 +29,7 @@ const CHECKSUM: usize = 6;
 /// let namespace = RingSuite::new(&IdentityKey::generate()?);
 /// let secret = JoinToken::generate(namespace.public())?.to_secret();
 ///
-/// // The worker knows its coordinator by it.
+/// // With it, the worker recognizes its coordinator.
 /// let token = JoinToken::parse(secret.expose())?;
 /// assert_eq!(token.coordinator(), namespace.public());
 /// # Ok::<_, tinpot_core::Error>(())

@@ -1,8 +1,9 @@
-//! Sign-in with an identity provider, by OpenID Connect: the authorization code flow with PKCE.
+//! Sign-in with an identity provider through OpenID Connect: the authorization code flow with PKCE.
 //!
-//! No library: `openidconnect` brings 135 crates, and signatures are checked by `ring`, which is here
-//! anyway. What is accepted is as narrow as the flow: one issuer, one client, one redirect URI, and
-//! ID tokens that came straight from the token endpoint and have a good signature all the same.
+//! This module uses no OpenID Connect library: `openidconnect` brings 135 crates, while `ring`,
+//! which is a dependency anyway, can check the signatures. The module accepts only what the flow
+//! needs: one issuer, one client, one redirect URI, and ID tokens that come directly from the token
+//! endpoint. It checks their signatures nevertheless.
 
 mod browser_state;
 mod http;
@@ -28,28 +29,28 @@ use self::provider::{Metadata, Provider};
 use crate::directory::{Directory, ExternalIdentity};
 use crate::secret::{Digest, Secret};
 
-/// The time within which a person comes back from the identity provider.
+/// The time within which a person must come back from the identity provider.
 pub(crate) const LIFE: Duration = Duration::from_secs(600);
-/// The most sign-ins that are remembered as used.
+/// The maximum number of sign-ins that are remembered as used.
 const USED: usize = 10_000;
-/// The longest words of the identity provider that a person reads.
+/// The maximum length of a message of the identity provider that a person sees, in characters.
 const QUOTED: usize = 200;
 
 /// The identity provider, and this server as its client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OidcConfig {
-    /// The URL of the provider, as it names itself.
+    /// The issuer URL of the provider, exactly as the provider states it.
     pub issuer: String,
-    /// The id of this server there.
+    /// The client id of this server at the provider.
     pub client_id: String,
-    /// The secret of this server there; `None` for a public client.
+    /// The client secret of this server at the provider; `None` for a public client.
     pub client_secret: Option<Arc<Secret>>,
     /// The URL of this server to which the provider sends people back.
     pub redirect_uri: String,
     /// The scopes to ask for. Default: `openid profile email`.
     pub scopes: String,
-    /// The claim with the groups of the person; dots lead into objects. Default: `groups`.
+    /// The claim with the groups of the person; dots select nested fields. Default: `groups`.
     pub groups_claim: String,
     /// The group whose members are admins of the server. Default: none.
     pub admin_group: Option<String>,
@@ -102,7 +103,7 @@ impl OidcConfig {
     }
 }
 
-/// Sign-in with an identity provider. Clones share what is known of the provider.
+/// Sign-in with an identity provider. Clones share the cached endpoints and keys of the provider.
 #[derive(Clone, Debug)]
 pub struct Oidc {
     inner: Arc<Inner>,
@@ -111,7 +112,7 @@ pub struct Oidc {
 struct Inner {
     config: OidcConfig,
     provider: Provider,
-    /// The sign-ins that have come back, until their cookies end.
+    /// The sign-ins that are complete, until their cookies expire.
     used: Mutex<HashMap<Digest, Instant>>,
 }
 
@@ -125,26 +126,26 @@ impl fmt::Debug for Inner {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OidcBegun {
-    /// The URL at the provider to which the browser goes.
+    /// The URL at the provider to which the browser is sent.
     pub url: String,
-    /// The value of a cookie that the browser brings back within 10 minutes.
+    /// The value of a cookie that the browser must bring back within 10 minutes.
     pub cookie: Secret,
 }
 
-/// The answer that a browser brings back from the provider: the parameters of its query.
+/// The response that a browser brings back from the provider, as query parameters.
 #[derive(Clone, Default, Deserialize)]
 #[non_exhaustive]
 pub struct OidcReturn {
-    /// The state of this server.
+    /// The state that this server sent.
     #[serde(default)]
     pub state: String,
-    /// The code for the token.
+    /// The authorization code.
     pub code: Option<String>,
-    /// The issuer, if the provider says it.
+    /// The issuer, if the provider states it.
     pub iss: Option<String>,
-    /// The reason for which the provider has refused.
+    /// The error code, if the provider refused the sign-in.
     pub error: Option<String>,
-    /// The same in words.
+    /// The description of the error.
     pub error_description: Option<String>,
 }
 
@@ -184,7 +185,7 @@ fn refused(why: impl Into<String>) -> Error {
 }
 
 impl Oidc {
-    /// Creates a client of the provider, which is asked when the first person signs in.
+    /// Creates a client of the provider. It contacts the provider when the first person signs in.
     ///
     /// # Errors
     /// `InvalidInput` if the issuer or the redirect URI is neither HTTPS nor on this machine, or the
@@ -193,7 +194,7 @@ impl Oidc {
         for (what, url) in [("issuer", &config.issuer), ("redirect URI", &config.redirect_uri)] {
             if !http::is_private(url) || url.contains(['?', '#']) {
                 let message = format!(
-                    "the {what} of OpenID Connect must be an https:// URL without query (got {url:?}); http:// is for this machine alone"
+                    "the {what} of OpenID Connect must be an https:// URL without query (got {url:?}); http:// is allowed only on this machine"
                 );
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             }
@@ -214,7 +215,7 @@ impl Oidc {
     /// Begins a sign-in, from this path of the server.
     ///
     /// # Errors
-    /// `Unavailable` if the provider does not answer as one; those of
+    /// `Unavailable` if the provider gives no valid answer; those of
     /// [`Records`](tinpot_core::access::Records).
     pub async fn begin(&self, directory: &Directory, return_to: &str) -> Result<OidcBegun> {
         let OidcConfig { client_id, redirect_uri, scopes, .. } = &self.inner.config;
@@ -245,11 +246,12 @@ impl Oidc {
         Ok(OidcBegun { url, cookie: state.to_cookie(directory).await? })
     }
 
-    /// Finishes a sign-in with what the browser has brought back.
+    /// Finishes a sign-in with the response that the browser brought back.
     ///
     /// # Errors
-    /// `Forbidden`, with the reason in words for the person, if the sign-in is refused; `Unavailable`
-    /// if the provider does not answer as one; those of [`Records`](tinpot_core::access::Records).
+    /// `Forbidden`, with a reason that the person may read, if the sign-in is refused;
+    /// `Unavailable` if the provider gives no valid answer; those of
+    /// [`Records`](tinpot_core::access::Records).
     pub async fn finish(
         &self,
         directory: &Directory,
@@ -264,7 +266,7 @@ impl Oidc {
         let metadata = provider.metadata().await?;
         match &answer.iss {
             Some(iss) if *iss != config.issuer => {
-                return Err(refused("the answer is that of another identity provider"));
+                return Err(refused("the answer comes from another identity provider"));
             }
             None if metadata.authorization_response_iss_parameter_supported => {
                 return Err(refused("the answer does not name the identity provider"));
@@ -290,13 +292,13 @@ impl Oidc {
         Ok(OidcFinished { identity, return_to: state.return_to().to_owned() })
     }
 
-    /// Notes that a sign-in has come back: it does so once.
+    /// Marks a sign-in as complete. Fails if it already is, so that an answer works only once.
     fn use_up(&self, state: &BrowserState) -> Result<()> {
         let mut used = self.inner.used.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         used.retain(|_, at| now.duration_since(*at) < LIFE);
         if used.len() >= USED {
-            let message = "too many people sign in: try again in a few minutes";
+            let message = "too many people are signing in: try again in a few minutes";
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
         match used.insert(Digest::of(state.state().as_bytes()), now) {
@@ -329,7 +331,7 @@ impl Oidc {
             .map_err(|_| refused("the answer of the identity provider with the token is not JSON"))
     }
 
-    /// Returns the form of that exchange, and the login of this server if it has one.
+    /// Returns the form for that exchange, and the credentials of this server if it has any.
     fn token_request(
         &self,
         metadata: &Metadata,
@@ -387,7 +389,7 @@ impl Oidc {
         verified.map_err(|fault| refused(format!("the ID token is not accepted: {fault}")))
     }
 
-    /// Adds the claims that some providers have at another endpoint only.
+    /// Adds the claims that some providers return only from the userinfo endpoint.
     async fn with_user_info(
         &self,
         metadata: &Metadata,
@@ -407,7 +409,7 @@ impl Oidc {
         let more: Option<Map<String, Value>> = serde_json::from_slice(&body).ok();
         let Some(more) = more.filter(|_| status == 200) else {
             return Err(refused(format!(
-                "the identity provider does not say who the person is: its userinfo endpoint answers with status {status}, and must with JSON"
+                "the identity provider does not describe the person: its userinfo endpoint must answer with JSON (got status {status})"
             )));
         };
         if more.get("sub") != claims.get("sub") {
@@ -444,7 +446,7 @@ impl Oidc {
     }
 }
 
-/// Returns a claim, whose name may lead into objects.
+/// Returns a claim. Dots in its name select nested fields.
 fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(found) = claims.get(name) {
         return Some(found);
@@ -453,7 +455,7 @@ fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claim(claims.get(first)?.as_object()?, rest)
 }
 
-/// Returns words of the provider, shortened, and without characters that move the text.
+/// Returns a message of the provider, shortened and without control characters.
 fn quoted(error: &str, description: Option<&str>) -> String {
     let text = match description {
         Some(description) => format!("{error}: {description}"),
@@ -462,7 +464,7 @@ fn quoted(error: &str, description: Option<&str>) -> String {
     text.chars().filter(|c| !c.is_control()).take(QUOTED).collect()
 }
 
-/// Returns bytes as texts in URLs have them.
+/// Returns bytes in the base64 encoding for URLs.
 fn encoded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

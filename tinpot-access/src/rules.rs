@@ -36,7 +36,7 @@ impl Role {
 /// The policy of a [`Directory`](crate::Directory): what its grants give, within the scopes of
 /// tokens. Clones are the same policy.
 ///
-/// A coordinator takes them by
+/// Pass them to a coordinator with
 /// [`CoordinatorBuilder::policy`](tinpot_core::CoordinatorBuilder::policy).
 ///
 /// ```

@@ -29,7 +29,8 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// Returns true if it is this text. Takes the same time for all texts of its length.
+    /// Returns true if the secret is this text. Takes the same time for all texts of the same
+    /// length.
     pub fn is(&self, text: &str) -> bool {
         self.0.as_bytes().ct_eq(text.as_bytes()).into()
     }

@@ -50,7 +50,7 @@ pub struct Accounts {
     oidc: Option<tinpot_access::Oidc>,
 }
 
-/// The keys of workers, and the public key by which they know their coordinator.
+/// The keys of workers, and the public key by which they recognize their coordinator.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerEnrolment {
     pub(crate) keys: WorkerKeys,
@@ -80,7 +80,8 @@ impl Accounts {
         self
     }
 
-    /// Sets the secrets that `/api/secrets` lists and sets. Without them, there are none.
+    /// Sets the store of the secrets that `/api/secrets` manages. Without it, these routes answer
+    /// 404.
     #[must_use]
     pub fn secrets(mut self, secrets: SecretStore) -> Self {
         self.secrets = Some(secrets);
@@ -103,21 +104,22 @@ impl Accounts {
         self
     }
 
-    /// Says whether users sign in with passwords; they do by default.
+    /// Sets whether users sign in with passwords. The default is true.
     #[must_use]
     pub fn passwords(mut self, yes: bool) -> Self {
         self.has_passwords = yes;
         self
     }
 
-    /// Sets the reverse proxies that sign people in, who become users when they first come.
+    /// Sets the reverse proxies that sign people in. The first request of a person creates a user.
     #[must_use]
     pub fn proxy(mut self, users: ProxyUsers) -> Self {
         self.proxy = Some(users);
         self
     }
 
-    /// Sets the identity provider that signs people in, who become users when they first come.
+    /// Sets the identity provider that signs people in. The first sign-in of a person creates a
+    /// user.
     #[cfg(feature = "oidc")]
     #[must_use]
     pub fn oidc(mut self, oidc: tinpot_access::Oidc) -> Self {

@@ -1,4 +1,4 @@
-//! Ranges of addresses, as proxies are configured by.
+//! Ranges of addresses, for the configuration of proxies.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use tinpot_core::{Error, ErrorKind};
 
-/// The bits of an IPv6 address in front of the IPv4 address that it may hold.
+/// The number of bits of an IPv6 address before the IPv4 address that it may hold.
 const MAPPED_BITS: u8 = 96;
 
-/// A range of addresses, such as `10.1.0.0/16` or `fd00::/8`; a single address is a range, too.
+/// A range of addresses, such as `10.1.0.0/16` or `fd00::/8`. A single address is a range as well.
 ///
 /// ```
 /// use tinpot_http::AddressRange;
@@ -24,7 +24,7 @@ const MAPPED_BITS: u8 = 96;
 pub struct AddressRange {
     /// The first address, as an IPv6 one.
     first: u128,
-    /// The bits that all addresses share.
+    /// The number of leading bits that all addresses share.
     bits: u8,
 }
 

@@ -89,10 +89,10 @@ pub enum Identity {
     Unknown,
     /// The request presents something that is not valid, for this reason, which the client receives.
     Refused(String),
-    /// The request is one of a known caller, who is not in the team that it names, or there is no
-    /// such team. The client receives the reason.
+    /// The caller is known, but is not in the team that the request names, or there is no such
+    /// team. The client receives the reason.
     NoTeam(String),
-    /// The request names a team in a wrong way. The client receives the reason.
+    /// The request does not name a team correctly. The client receives the reason.
     Malformed(String),
 }
 
@@ -111,7 +111,7 @@ pub enum Identity {
 /// use tinpot_core::{Caller, Result};
 /// use tinpot_http::{Authenticator, HttpConfig, Identity, Presented};
 ///
-/// /// Takes the user from a proxy with single sign-on, through which every request comes.
+/// /// Takes the user from a single sign-on proxy that forwards every request.
 /// #[derive(Debug)]
 /// struct BehindProxy;
 ///
@@ -123,7 +123,7 @@ pub enum Identity {
 ///             (None, _) => Identity::Unknown,
 ///             (Some(Ok(user)), None) => {
 ///                 let caller = Caller::new(format!("sso:{user}")).name(user).into();
-///                 // The proxy knows browsers by a cookie.
+///                 // The proxy recognizes browsers by a cookie.
 ///                 Identity::Known { caller, valid_until: None, by_cookie: true }
 ///             }
 ///             _ => Identity::Refused("x-remote-user must be there once, in ASCII".to_owned()),

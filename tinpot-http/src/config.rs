@@ -54,14 +54,14 @@ pub struct HttpConfig {
     /// The hosts that requests may name, in addition to `localhost` and the addresses of loopback:
     /// those by which others reach the server, through a proxy for example. Default: none.
     pub hosts: Vec<AllowedHost>,
-    /// The addresses of reverse proxies in front, which may say by `X-Forwarded-For`, `-Host` and
-    /// `-Proto` how a request came. Programs on this machine always may. Default: none.
+    /// The addresses of reverse proxies in front of the server. Their headers `X-Forwarded-For`,
+    /// `-Host` and `-Proto` are trusted, as are those of programs on this machine. Default: none.
     pub proxies: Vec<AddressRange>,
     /// The URL by which people reach the server. Default: none.
     pub public_url: Option<PublicUrl>,
     /// The authenticator. Without one, every request below `/api` is answered with 401. Default: none.
     pub authenticator: Option<Arc<dyn Authenticator>>,
-    /// The limits of each principal. They do not apply if every request is one of the same caller, as
+    /// The limits of each principal. They do not apply if all requests have the same caller, as
     /// with [`Anonymous`](crate::Anonymous). Default: those of [`PrincipalLimits`].
     pub principal_limits: PrincipalLimits,
     /// If true, the UI warns that every client of the server may do everything. Default: false.
@@ -157,16 +157,16 @@ impl HttpConfig {
         self
     }
 
-    /// Adds reverse proxies in front, which may say how a request came. From all others, the headers
-    /// `X-Forwarded-For`, `-Host` and `-Proto` are removed, if the server says who the
-    /// [peer](crate::PeerAddress) is.
+    /// Adds reverse proxies in front of the server, whose headers `X-Forwarded-For`, `-Host` and
+    /// `-Proto` are trusted. These headers are removed from requests of other
+    /// [peers](crate::PeerAddress), if the server states who the peer is.
     #[must_use]
     pub fn proxies(mut self, ranges: impl IntoIterator<Item = AddressRange>) -> Self {
         self.proxies.extend(ranges);
         self
     }
 
-    /// Sets the URL by which people reach the server: its host is allowed, pages of its origin may
+    /// Sets the URL by which people reach the server. Its host is allowed, pages of its origin may
     /// change something, and its path is the [root path](Self::root_path), unless that is set.
     #[must_use]
     pub fn public_url(mut self, url: PublicUrl) -> Self {
@@ -213,8 +213,8 @@ impl HttpConfig {
         self
     }
 
-    /// Returns the limits that apply: everyone on this machine, or on a server that asks for no
-    /// names, is one principal and has none.
+    /// Returns the limits that apply. There are none if all clients are the same principal: on a
+    /// server for this machine only, or without authentication.
     pub(crate) fn limits(&self) -> PrincipalLimits {
         #[cfg(feature = "access")]
         let is_local = self.accounts.as_ref().is_some_and(Accounts::is_local);

@@ -16,10 +16,10 @@ const TEAM: &str = "-team";
 const MAX_AGE: u32 = 7 * 86_400;
 /// The time for which a browser is known, in seconds.
 const DEVICE_MAX_AGE: u32 = 365 * 86_400;
-/// The word in the name of the cookie of a sign-in that is under way at an identity provider.
+/// The word in the name of the cookie of a sign-in that is in progress at an identity provider.
 #[cfg(feature = "oidc")]
 const UNDER_WAY: &str = "-oidc";
-/// The time for which that may be under way, in seconds.
+/// The time within which such a sign-in must end, in seconds.
 #[cfg(feature = "oidc")]
 const UNDER_WAY_MAX_AGE: u32 = 600;
 /// The longest cookie header, in bytes.
@@ -118,14 +118,15 @@ pub(crate) fn clear(headers: &HeaderMap) -> Option<HeaderValue> {
     Kind::of(headers, "").set("", 0)
 }
 
-/// Returns the state of a sign-in that is under way at an identity provider.
+/// Returns the state of a sign-in that is in progress at an identity provider.
 #[cfg(feature = "oidc")]
 pub(crate) fn under_way(headers: &HeaderMap) -> Option<&str> {
     find(headers, UNDER_WAY).ok().flatten()
 }
 
-/// Returns the header that sets that state; without one, the header that removes it. The browser
-/// sends it when the provider sends it back here, which a strict cookie would not allow.
+/// Returns the header that sets that state or, without a state, the header that removes it. The
+/// cookie is not `SameSite=Strict`: the browser must send it when the provider sends the browser
+/// back.
 #[cfg(feature = "oidc")]
 pub(crate) fn set_under_way(headers: &HeaderMap, state: Option<&str>) -> Option<HeaderValue> {
     let kind = Kind::of(headers, UNDER_WAY);

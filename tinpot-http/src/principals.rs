@@ -1,7 +1,7 @@
 //! The limits of each principal: the rate of its requests, and what it may have open.
 //!
-//! A token bucket of our own: one atomic number for each principal. The crate governor does the same
-//! with 28 crates, and leaves what is open to us.
+//! Implements a token bucket with one atomic number for each principal. The crate governor does the
+//! same with 28 crates, and does not count what is open.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use crate::error::ApiError;
 
-/// The number of principals in memory. Those beyond share one entry.
+/// The maximum number of principals in memory. Further ones share one entry.
 const PRINCIPALS: usize = 100_000;
-/// The time between two looks for principals that are forgotten.
+/// The interval at which idle principals are removed.
 const SWEEP: Duration = Duration::from_secs(60);
-/// The time after which a client may retry that has too much open.
+/// The time after which a client with too many open requests may retry.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The limits of each principal: a user, or a program. All tokens and sign-ins of a principal count
@@ -35,9 +35,9 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PrincipalLimits {
-    /// The number of requests in a second; zero for no limit. Default: 1,000.
+    /// The number of requests per second; zero for no limit. Default: 1,000.
     pub requests_per_second: u32,
-    /// The number of requests that may come at once. Default: 5,000.
+    /// The number of requests in a burst. Default: 5,000.
     pub burst: u32,
     /// The number of requests that are answered at the same time. Default: 500.
     pub concurrent: u32,
@@ -63,7 +63,7 @@ impl Default for PrincipalLimits {
 }
 
 impl PrincipalLimits {
-    /// Returns no limits.
+    /// Returns limits that refuse nothing.
     pub fn none() -> Self {
         let (most, requests_per_second) = (u32::MAX, 0);
         Self {
@@ -76,14 +76,14 @@ impl PrincipalLimits {
         }
     }
 
-    /// Sets the number of requests in a second; zero for no limit.
+    /// Sets the number of requests per second; zero for no limit.
     #[must_use]
     pub fn requests_per_second(mut self, number: u32) -> Self {
         self.requests_per_second = number;
         self
     }
 
-    /// Sets the number of requests that may come at once.
+    /// Sets the number of requests in a burst.
     #[must_use]
     pub fn burst(mut self, number: u32) -> Self {
         self.burst = number;
@@ -128,7 +128,7 @@ impl PrincipalLimits {
     }
 }
 
-/// Something that a principal has open.
+/// A kind of open request, of which a principal may have a limited number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Request,
@@ -138,7 +138,7 @@ enum Open {
 }
 
 impl Open {
-    /// Returns what a request opens in addition to itself.
+    /// Returns the kind by which a request counts in addition to `Request`.
     fn by(method: &Method, path: &str) -> Option<Self> {
         let is_post = method == Method::POST;
         if !is_post && path.ends_with("/stream") {
@@ -177,7 +177,7 @@ impl Used {
     }
 }
 
-/// Something open that is counted until this is dropped.
+/// An open request, which counts until this is dropped.
 #[derive(Debug)]
 struct Permit {
     used: Arc<Used>,
@@ -198,7 +198,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Counts a stream until its last byte was sent, and everything else until now.
+    /// Counts a stream until its last byte is sent, and everything else until now.
     pub(crate) fn until_sent(self, response: Response) -> Response {
         let is_stream = self.more.as_ref().is_some_and(|permit| permit.what == Open::Stream);
         let Some(permit) = self.more.filter(|_| is_stream) else { return response };
@@ -233,7 +233,7 @@ impl Principals {
     /// Admits a request of a principal.
     ///
     /// # Errors
-    /// The answer to one that is too many.
+    /// The answer to a request beyond a limit.
     pub(crate) fn admit(
         &self,
         id: &Arc<str>,
@@ -269,7 +269,7 @@ impl Principals {
         table.by_id.entry(id).or_default().clone()
     }
 
-    /// Takes a request out of the bucket.
+    /// Takes one request from the bucket.
     fn take(&self, used: &Used, now: Duration) -> Result<(), ApiError> {
         let PrincipalLimits { requests_per_second, burst, .. } = self.limits;
         let Some(interval) = 1_000_000_000_u64.checked_div(requests_per_second.into()) else {

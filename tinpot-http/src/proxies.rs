@@ -1,7 +1,7 @@
-//! The proxies in front, and what they may say about requests.
+//! The proxies in front of the server, and the headers that they add to requests.
 //!
-//! Any client can send the headers in which proxies name the client, the scheme and the host. Those of
-//! others than proxies are removed here, before anything reads them.
+//! Any client can send the headers in which proxies name the client, the scheme and the host.
+//! Headers that do not come from a proxy are removed here, before anything reads them.
 
 use std::net::IpAddr;
 
@@ -15,11 +15,11 @@ use crate::public_url::PublicUrl;
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The proxies in front of one another.
+/// The maximum number of proxies in a chain.
 const HOPS: usize = 16;
 
-/// The mark of a request that came by HTTPS, as a server adds it to the extensions of requests. It
-/// counts more than the header `X-Forwarded-Proto`.
+/// A mark that a server adds to the extensions of a request that came over HTTPS. It takes
+/// precedence over the header `X-Forwarded-Proto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverTls;
 
@@ -39,7 +39,7 @@ impl Proxies {
         Self { ranges, public }
     }
 
-    /// Returns true if the peer may say from where requests come. On this machine, every program
+    /// Returns true if the peer may state where requests come from. Every program on this machine
     /// may.
     fn trusts(&self, peer: IpAddr) -> bool {
         peer.is_loopback() || self.is_proxy(peer)
@@ -49,7 +49,7 @@ impl Proxies {
         self.ranges.iter().any(|range| range.contains(address))
     }
 
-    /// Leaves in a request only what may be believed.
+    /// Removes the headers of a request that cannot be trusted.
     pub(crate) fn settle(&self, request: &mut Request) {
         let peer = request.extensions().get().map(|PeerAddress(peer)| peer.ip().to_canonical());
         let is_over_tls = request.extensions().get::<OverTls>().is_some();
@@ -83,8 +83,8 @@ impl Proxies {
         }
     }
 
-    /// Returns the last address that a proxy has seen and that is not a proxy itself: what stands in
-    /// front of it is a claim of the client.
+    /// Returns the last address that a proxy has seen and that is not a proxy itself: addresses
+    /// before it are unverified claims of the client.
     fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let lists = headers.get_all(FOR).iter().rev();
         let named = lists.flat_map(|list| list.to_str().unwrap_or("?").rsplit(',').map(str::trim));

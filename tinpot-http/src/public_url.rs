@@ -10,8 +10,8 @@ use tinpot_core::{Error, ErrorKind};
 use crate::hosts::AllowedHost;
 use crate::root_path::RootPath;
 
-/// The URL by which people reach a server, such as `https://tinpot.example.org`, with the path below
-/// which a proxy shows it.
+/// The URL by which people reach a server, such as `https://tinpot.example.org`, with the path
+/// below which a proxy serves it.
 ///
 /// ```
 /// use tinpot_http::PublicUrl;
@@ -31,7 +31,7 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Returns true if it is one of HTTPS.
+    /// Returns true if its scheme is HTTPS.
     pub fn is_secure(&self) -> bool {
         self.is_secure
     }
@@ -56,7 +56,7 @@ impl PublicUrl {
         self.host.clone()
     }
 
-    /// Returns true if a request that names this host is one to this URL.
+    /// Returns true if a request that names this host is a request to this URL.
     pub(crate) fn is_host(&self, host: &str) -> bool {
         let default = if self.is_secure { ":443" } else { ":80" };
         let bare = |text: &str| text.strip_suffix(default).unwrap_or(text).to_ascii_lowercase();

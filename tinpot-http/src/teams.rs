@@ -1,4 +1,4 @@
-//! The header, or the cookie of pages, by which a person of several teams chooses one.
+//! The header, or the cookie of the web UI, with which a person in several teams chooses one.
 
 use axum::http::{HeaderMap, HeaderName};
 
@@ -6,14 +6,14 @@ use crate::cookies;
 
 /// The header: the name of a team, or its id.
 const TEAM: HeaderName = HeaderName::from_static("tinpot-team");
-/// The longest name in bytes.
+/// The maximum length of a name, in bytes.
 const NAME_BYTES: usize = 64;
 
 /// Returns the team that a request names, or that the cookie of a browser names; `None` if none is
 /// named.
 ///
 /// # Errors
-/// The reason for which it cannot be read.
+/// The reason why it cannot be read.
 pub(crate) fn wanted(headers: &HeaderMap, by_cookie: bool) -> Result<Option<&str>, String> {
     let mut all = headers.get_all(TEAM).iter();
     let Some(value) = all.next() else {

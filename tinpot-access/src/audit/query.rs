@@ -36,7 +36,7 @@ pub struct AuditQuery {
     pub target: Option<String>,
     /// The team of the principal or of the target.
     pub team: Option<String>,
-    /// The team of the target, or that of the principal where the target has none.
+    /// The team of the target, or of the principal if the target has none.
     pub within: Option<String>,
     limit: Option<usize>,
 }

@@ -23,7 +23,7 @@ impl Directory {
         Ok(Secret::new(tag))
     }
 
-    /// Returns the proof that a process of this server has made the text of a cookie.
+    /// Returns the proof that a process of this server created the text of a cookie.
     ///
     /// # Errors
     /// Those of [`Records`](tinpot_core::access::Records).

@@ -1,7 +1,7 @@
-//! Users who are known to another system: an identity provider, or a proxy that signs people in.
+//! Users from another system: an identity provider, or a proxy that signs people in.
 //!
-//! Such a user is found by the name of that system and the subject there, and by nothing else: a
-//! stranger with the name or the address of a user becomes another user.
+//! Such a user is identified only by the name of that system and the subject there. Another person
+//! with the same name or e-mail address becomes a separate user.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::documents::{External, User};
 use crate::secret::{Digest, new_id};
 use crate::stored::{Stored, write};
 
-/// The most groups of a user in another system. Further ones give nothing.
+/// The maximum number of groups of a user in another system. Further groups are ignored.
 const GROUPS: usize = 200;
-/// The longest name of a group, an issuer or a subject, in bytes.
+/// The maximum length of the name of a group, an issuer or a subject, in bytes.
 const BYTES: usize = 256;
-/// The names that are tried for a new user before a random one is taken.
+/// The number of names to try for a new user before a random one is used.
 const NAMES: usize = 100;
-/// Tries of one entrance while others change the same user.
+/// The number of tries of one sign-in while other requests change the same user.
 const TRIES: usize = 4;
-/// Groups that an entry of the audit names.
+/// The maximum number of groups that an audit entry names.
 const NAMED: usize = 10;
 
-/// A person as another system names them.
+/// A person, as described by another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExternalIdentity {
@@ -40,8 +40,8 @@ pub struct ExternalIdentity {
 }
 
 impl ExternalIdentity {
-    /// Describes the person whom a system of a kind (`oidc` or `proxy`) and of this name knows as
-    /// `subject`, which is never another person there.
+    /// Describes the person whom the system with this kind (`oidc` or `proxy`) and name identifies
+    /// as `subject`. The system must never give that subject to another person.
     ///
     /// # Errors
     /// `InvalidInput` if the subject is empty, or one of them is longer than 256 bytes.
@@ -65,14 +65,14 @@ impl ExternalIdentity {
     }
 
     /// Sets the name that a new user gets, if it is free; the subject by default. Characters that
-    /// names do not have are replaced.
+    /// names cannot have are replaced.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets the address, which that system has verified.
+    /// Sets the e-mail address, which that system has verified.
     #[must_use]
     pub fn email(mut self, email: Option<&str>) -> Self {
         self.external.email = email.filter(|email| email.len() <= BYTES).map(Into::into);
@@ -88,8 +88,8 @@ impl ExternalIdentity {
         self
     }
 
-    /// Makes the members of a group admins of the server and of the default team. They are admins for
-    /// as long as the other system says that they are members.
+    /// Makes the members of a group admins of the server and of the default team. They remain
+    /// admins for as long as the other system names them as members.
     #[must_use]
     pub fn admin_group(mut self, group: Option<&str>) -> Self {
         self.external.is_admin = group.is_some_and(|group| self.external.groups.contains(group));
@@ -121,7 +121,7 @@ impl ExternalIdentity {
     }
 }
 
-/// Returns the id of the document that leads from a person to the user.
+/// Returns the id of the document that maps a person to a user.
 pub(super) fn key_of(external: &External) -> String {
     // An issuer has no zero bytes.
     let text = format!("{}\0{}", external.issuer, external.subject);
@@ -129,10 +129,10 @@ pub(super) fn key_of(external: &External) -> String {
 }
 
 impl Directory {
-    /// Returns the user of a person whom another system has authenticated. A person who is new becomes
-    /// a user, without rights of their own; the groups of others are kept up to date.
+    /// Returns the user of a person whom another system has authenticated. Creates a user without
+    /// rights of its own for a new person, and updates the groups of a known one.
     ///
-    /// Takes no I/O if nothing has changed.
+    /// Performs no I/O if nothing has changed.
     ///
     /// # Errors
     /// Those of [`Records`](tinpot_core::access::Records) and of the audit. The inner error is
@@ -160,7 +160,7 @@ impl Directory {
                 Ok(user) => return Ok(Ok(user)),
             }
         }
-        let message = "the user is being changed by others: try again";
+        let message = "other requests are changing the user: try again";
         Err(Error::new(ErrorKind::Unavailable, message))
     }
 
@@ -169,7 +169,7 @@ impl Directory {
         let other_name = clean_name(&new_id()?);
         self.change(&identity.who(), "user.add", |state, now| {
             if state.external(key).is_some() {
-                return Err(Error::new(ErrorKind::Conflict, "the person is a user already"));
+                return Err(Error::new(ErrorKind::Conflict, "the person already has a user"));
             }
             check_room("users", state.users.len())?;
             let name = free_name(state, &identity.name).unwrap_or_else(|| other_name.clone());
@@ -227,7 +227,7 @@ impl Directory {
     }
 }
 
-/// Returns a name like this one that no user has.
+/// Returns a similar name that no user has.
 fn free_name(state: &State, wanted: &str) -> Option<String> {
     let base = clean_name(wanted);
     let names = (1..=NAMES).map(|number| match number {
@@ -238,7 +238,7 @@ fn free_name(state: &State, wanted: &str) -> Option<String> {
 }
 
 impl State {
-    /// Returns the user of a person, by the id of the document that leads there.
+    /// Returns the user of a person, by the id of the document that maps the person to it.
     fn external(&self, key: &str) -> Option<&User> {
         let id = self.identities.get(key)?;
         self.users.get(&id.value).map(|user| &user.value)
@@ -277,8 +277,8 @@ impl User {
         self.password.is_some()
     }
 
-    /// Returns the system that knows the user, and the groups that it names; `None` for users of the
-    /// directory alone.
+    /// Returns the system that the user comes from, and the groups that it names; `None` for users
+    /// who exist only in the directory.
     pub fn external(&self) -> Option<(&str, Vec<&str>)> {
         let external = self.external.as_ref()?;
         Some((&external.issuer, external.groups.iter().map(|group| &**group).collect()))

@@ -169,8 +169,8 @@ pub(super) fn detail_of(grant: &Grant, to: &str) -> String {
     format!("{:?} to {to}", grant.role).to_lowercase()
 }
 
-/// The subject of a change that takes away: a grant, the members of a group that are not among
-/// these, or a user.
+/// The subject of a change that takes rights away: a grant, the members of a group that are not
+/// among these, or a user.
 #[derive(Debug, Default)]
 pub(super) struct Without<'a> {
     pub(super) grant: Option<&'a str>,
@@ -186,7 +186,8 @@ pub(super) fn check_admins(state: &State, without: &Without<'_>) -> Result<()> {
         let team = &*grant.team;
         if has_admin(state, team, &Without::default()) && !has_admin(state, team, without) {
             let name = state.team_name(team);
-            let message = format!("the team {name:?} needs an admin: make another user one first");
+            let message =
+                format!("the team {name:?} needs an admin: make another user an admin first");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
     }

@@ -1,7 +1,8 @@
-//! Programs that wait for a person to let them in: the device flow of `tinpot login`.
+//! Programs that wait for a person to approve their sign-in: the device flow of `tinpot login`.
 //!
-//! The program has a secret, and shows a short code. The person types the code into a page where
-//! they are signed in, sees who asks, and agrees. Then the secret is good for one token of theirs.
+//! The program has a secret and shows a short code. A person who is signed in enters the code on a
+//! page, sees which program asks, and agrees. The program can then exchange the secret for one
+//! token of that person.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +21,16 @@ use crate::stored::{Stored, read, write};
 
 /// The time within which a person must agree.
 const LIFE: Duration = Duration::from_secs(600);
-/// The most requests that wait.
+/// The maximum number of waiting requests.
 const MOST: usize = 1_000;
 /// The letters of codes: no vowels, so no words, and none that look alike.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-/// The letters of a code: 34 bits, too many for 20 tries a minute in 10 minutes.
+/// The number of letters of a code: 34 bits, too many to guess with 20 tries a minute in 10
+/// minutes.
 const CODE: usize = 8;
-/// The longest name of a client in characters.
+/// The maximum length of the name of a client, in characters.
 const CLIENT_CHARS: usize = 64;
-/// The longest life of the token, in days.
+/// The maximum lifetime of the token, in days.
 const DAYS: u64 = 366;
 
 /// A request of a program to act as a person.
@@ -37,7 +39,7 @@ const DAYS: u64 = 366;
 pub struct LoginRequest {
     /// The code that the program shows.
     pub code: Arc<str>,
-    /// The name of the machine, in the words of the program: letters, digits, dots, hyphens and
+    /// The name of the machine, as the program states it: letters, digits, dots, hyphens and
     /// underscores.
     pub client: String,
     /// The address from which it asks.
@@ -55,19 +57,20 @@ pub struct LoginRequest {
     team: Option<Arc<str>>,
 }
 
-/// The answer to a program that asks again.
+/// The answer to a program that polls.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoginAnswer {
     /// No person has agreed yet.
     Pending,
-    /// A person has agreed: the secret of a token of theirs.
+    /// A person has agreed: the secret of a new token of that person.
     Agreed(Secret, Token),
-    /// A person has refused, the time is over, or there is no such request.
+    /// A person has refused, the request has expired, or there is no such request.
     Gone,
 }
 
-/// Returns the text of a code as it is stored: people type small letters and forget the hyphen.
+/// Returns a code in the form in which it is stored: people type lower-case letters and omit the
+/// hyphen.
 fn normal(code: &str) -> Option<String> {
     let letters = code.chars().filter(|c| !matches!(c, '-' | ' ')).take(CODE + 1);
     let letters: String = letters.map(|c| c.to_ascii_uppercase()).collect();
@@ -89,11 +92,11 @@ fn new_code() -> Result<String> {
 }
 
 impl Directory {
-    /// Creates a request of a program for a token of the person who agrees, and returns the secret with which
-    /// the program asks for the answer.
+    /// Creates a request for a token of the person who will agree. Returns the request, and the
+    /// secret with which the program polls for the answer.
     ///
     /// # Errors
-    /// `InvalidInput` for a life of the token of more than 366 days; `Overloaded` if too many programs
+    /// `InvalidInput` for a token lifetime of more than 366 days; `Overloaded` if too many programs
     /// wait; those of [`Records`](tinpot_core::access::Records).
     pub async fn request_login(
         &self,
@@ -162,11 +165,11 @@ impl Directory {
         Ok(found.filter(|request| request.agreed.is_none()))
     }
 
-    /// Lets the program with this code in as a user, or refuses it. The caller of this method has
-    /// checked that it is the user who decides.
+    /// Signs in the program with this code as a user, or refuses it. The caller of this method must
+    /// have checked that this user made the decision.
     ///
     /// # Errors
-    /// `NotFound` if there is no such request, or it is decided; those of
+    /// `NotFound` if there is no such request, or it is already decided; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn decide_login(
         &self,
@@ -205,7 +208,7 @@ impl Directory {
         }
     }
 
-    /// Answers a program that asks with its secret. A token is given once.
+    /// Answers a program that polls with its secret. Returns the token only once.
     ///
     /// # Errors
     /// Those of [`create_token`](Self::create_token).

@@ -38,7 +38,8 @@ const UNSEEN: [(char, char); 25] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// The longest name that is made of another text, in bytes: there is room for a number behind it.
+/// The maximum length of a name derived from another text, in bytes. It leaves room for a number at
+/// the end.
 const CLEAN_BYTES: usize = 56;
 
 fn is_odd(c: char) -> bool {
@@ -48,7 +49,7 @@ fn is_odd(c: char) -> bool {
         || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// Returns a name like this text.
+/// Returns a name derived from this text.
 pub(super) fn clean_name(text: &str) -> String {
     let mut name = String::new();
     for c in text.trim().chars().map(|c| if is_odd(c) { '-' } else { c }) {

@@ -67,8 +67,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Checks the power over the account of a principal: its password and tokens. Of accounts that
-    /// are also in other teams, only the admins of the server have it.
+    /// Checks that the caller may change the account of a principal: its password and tokens. Only
+    /// admins of the server may change accounts that are also in other teams.
     pub(super) fn check_account(&self, state: &State, principal: &str) -> Result<()> {
         self.check_power(state, [principal])?;
         let is_foreign = |user: &User| user.teams.iter().any(|team| *team != self.team);

@@ -18,8 +18,8 @@ pub(super) const SIGN_IN: &str = "sign-in";
 const LIFE: Duration = Duration::from_secs(3_600);
 
 impl Directory {
-    /// Returns true if there is a user, other than people without power whom another system has
-    /// signed in. Without one, a ticket creates the first.
+    /// Returns true if there is a user, not counting people without power whom another system has
+    /// signed in. If there is none, a ticket can create the first user.
     pub fn has_users(&self) -> bool {
         has_users(&self.state())
     }

@@ -15,7 +15,7 @@ use crate::stored::{Stored, read};
 pub(super) const USER: &str = "user";
 /// Names of users in lower case, each with the id of its user: so a name is unique.
 pub(super) const USER_NAME: &str = "user_name";
-/// Digests of what other systems call users, each with the id of its user.
+/// Digests of the identities of users in other systems, each with the id of its user.
 pub(super) const IDENTITY: &str = "user_identity";
 pub(super) const TEAM: &str = "team";
 /// Names of teams in lower case, each with the id of its team.
@@ -80,7 +80,7 @@ pub(crate) struct State {
     pub(crate) users: HashMap<Arc<str>, Stored<User>>,
     pub(super) names: HashMap<Arc<str>, Stored<Arc<str>>>,
     pub(super) identities: HashMap<Arc<str>, Stored<Arc<str>>>,
-    /// The teams that have a document: all but the default team, as long as that is as it was.
+    /// The teams that have a document: all teams, but the default team only once it was changed.
     pub(crate) teams: BTreeMap<Arc<str>, Stored<Team>>,
     pub(super) team_names: HashMap<Arc<str>, Stored<Arc<str>>>,
     pub(crate) programs: BTreeMap<Arc<str>, Stored<Program>>,

@@ -16,13 +16,13 @@ use crate::rules::VIA_TOKEN;
 use crate::secret::new_id;
 use crate::stored::{Stored, write};
 
-/// The most teams.
+/// The maximum number of teams.
 const MOST: usize = 1_000;
-/// The most teams of one user.
+/// The maximum number of teams of one user.
 const OF_USER: usize = 100;
 /// The team of callers who are in none. Nothing belongs to it.
 const NO_TEAM: &str = "-";
-/// The longest description in bytes.
+/// The maximum length of a description, in bytes.
 const DESCRIPTION_BYTES: usize = 1_000;
 
 /// A team to create.
@@ -47,7 +47,7 @@ impl NewTeam {
     }
 }
 
-/// The changes of a team: what is not set stays.
+/// Changes to a team. Values that are not set stay the same.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TeamUpdate {
@@ -57,21 +57,21 @@ pub struct TeamUpdate {
 }
 
 impl TeamUpdate {
-    /// Sets another name.
+    /// Sets a new name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets another description.
+    /// Sets a new description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// Disables the team, which takes all rights in it away; or enables it again.
+    /// Disables the team, so that no principal has rights in it, or enables it again.
     #[must_use]
     pub fn disabled(mut self, is_disabled: bool) -> Self {
         self.is_disabled = Some(is_disabled);
@@ -148,12 +148,13 @@ impl Directory {
         teams
     }
 
-    /// Returns a caller who has been authenticated as it acts in the team that it asks for, by name
-    /// or id. Without one, it acts in the default team if it is in that, else in the first of its
+    /// Returns an authenticated caller, acting in the team that it asks for by name or id. If it
+    /// asks for none, it acts in the default team if it is a member, otherwise in the first of its
     /// teams by name. A token acts in its own team.
     ///
     /// # Errors
-    /// `NotFound` if the caller is not in that team, in the same words whether or not there is one.
+    /// `NotFound` if the caller is not in that team, with the same message whether or not the team
+    /// exists.
     pub fn enter_team(&self, caller: Caller, wanted: Option<&str>) -> Result<Caller> {
         if !self.inner.has_teams {
             return Ok(caller);
@@ -184,7 +185,7 @@ impl Directory {
     /// Creates a team.
     ///
     /// # Errors
-    /// `Conflict` if the name is taken, ignoring case; `InvalidInput` for a wrong name or
+    /// `Conflict` if the name is taken, ignoring case; `InvalidInput` for an invalid name or
     /// description; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn create_team(&self, by: &AuditWho, new: NewTeam) -> Result<Team> {
         let NewTeam { name, description } = new;
@@ -209,11 +210,11 @@ impl Directory {
         .await
     }
 
-    /// Changes a team, by its id: all of it, or nothing. Returns the changed team.
+    /// Changes a team, by its id. Applies all changes or none. Returns the changed team.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` if the name is taken, and for the default team, which cannot be
-    /// disabled; `InvalidInput` for a wrong name or description; those of
+    /// disabled; `InvalidInput` for an invalid name or description; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn update_team(&self, by: &AuditWho, id: &str, update: TeamUpdate) -> Result<Team> {
         let names = update.names();
@@ -245,7 +246,7 @@ impl Directory {
             }
             if let Some(is_disabled) = update.is_disabled {
                 if is_disabled && *id == *DEFAULT_TEAM {
-                    let message = "the default team cannot be disabled: it has what names no team";
+                    let message = "the default team cannot be disabled: it owns everything that names no team";
                     return Err(Error::new(ErrorKind::Conflict, message));
                 }
                 team.is_disabled = is_disabled;
@@ -268,7 +269,7 @@ impl Directory {
     pub async fn remove_team(&self, by: &AuditWho, id: &str) -> Result<()> {
         self.change(by, "team.remove", |state, _| {
             if *id == *DEFAULT_TEAM {
-                let message = "the default team cannot be removed: it has what names no team";
+                let message = "the default team cannot be removed: it owns everything that names no team";
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
             let found = state.teams.get(id).ok_or_else(|| not_found("team", id))?;
@@ -390,7 +391,7 @@ impl Directory {
         .await
     }
 
-    /// Returns true if a user or program is in a team. Without several teams, all are.
+    /// Returns true if a user or program is in a team. With only one team, all of them are.
     pub(super) fn is_member(&self, state: &State, team: &str, principal: &str) -> bool {
         match (state.users.get(principal), state.programs.get(principal)) {
             (None, None) => false,
@@ -400,15 +401,15 @@ impl Directory {
         }
     }
 
-    /// Returns the team of an audit entry about a user; nothing without several teams.
+    /// Returns the team of an audit entry about a user; an empty text with only one team.
     pub(super) fn team_of_target(&self) -> Arc<str> {
         if self.inner.has_teams { self.team.clone() } else { "".into() }
     }
 
-    /// Returns the change that makes sure that a team is still there.
+    /// Returns a change that fails if the team has changed or was removed meanwhile.
     ///
     /// # Errors
-    /// `NotFound` if it is not.
+    /// `NotFound` if it does not exist.
     pub(super) fn keep_team(&self, state: &State, team: &str) -> Result<Option<Change>> {
         if !self.inner.has_teams || *team == *DEFAULT_TEAM {
             return Ok(None);
@@ -417,7 +418,7 @@ impl Directory {
         write(TEAM, team, found.version, &found.value).map(Some)
     }
 
-    /// Returns the change that makes sure that a user stays in its teams meanwhile.
+    /// Returns a change that fails if the user, and so its teams, has changed meanwhile.
     pub(super) fn keep_member(&self, state: &State, principal: &str) -> Result<Option<Change>> {
         let user = state.users.get(principal).filter(|_| self.inner.has_teams);
         user.map(|user| write(USER, principal, user.version, &user.value)).transpose()

@@ -46,7 +46,7 @@ const HINT: usize = 4;
 /// let week = Duration::from_secs(7 * 86_400);
 /// let new = NewToken::new("nightly", ci.id).scopes(&["run:deploy-*"]).lifetime(week);
 /// let (secret, token) = directory.create_token(&by, new).await?;
-/// // The only place that shows it: the directory keeps its digest.
+/// // The secret is available only here: the directory stores its digest.
 /// assert!(secret.expose().starts_with("tpt_"));
 /// assert_eq!(token.scopes, ["run:deploy-*"]);
 /// # Ok(())

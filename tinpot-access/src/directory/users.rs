@@ -497,7 +497,7 @@ fn check_others(state: &State, id: &str) -> Result<()> {
     if state.admins.value.users.iter().any(|other| **other != *id && is_enabled(other)) {
         return Ok(());
     }
-    let message = "the server needs an admin: make another user one first";
+    let message = "the server needs an admin: make another user an admin first";
     Err(Error::new(ErrorKind::Conflict, message))
 }
 

@@ -37,8 +37,8 @@ impl Login {
         Ok(Err(LoginRefused::Ticket(Rejection::Disabled)))
     }
 
-    /// Allows an attempt to sign in from this address in another way than with a password; otherwise
-    /// returns the time to wait.
+    /// Allows an attempt to sign in from this address other than with a password, or returns the
+    /// time to wait.
     ///
     /// # Errors
     /// The time after which another attempt is allowed.
@@ -46,7 +46,7 @@ impl Login {
         self.throttle.attempt_from(self.directory.now(), address)
     }
 
-    /// Records that a sign-in was refused for this reason, as [others](Self) are.
+    /// Records that a sign-in was refused for this reason.
     ///
     /// # Errors
     /// Those of the audit.

@@ -1,4 +1,4 @@
-//! The state that a browser keeps in a cookie while its person is at the identity provider.
+//! The state that a browser keeps in a cookie while a person signs in at the identity provider.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,17 +33,17 @@ impl BrowserState {
         encoded(digest(&SHA256, text.as_bytes()))
     }
 
-    /// Returns the state, which ties the answer to this browser.
+    /// Returns the state, which binds the response to this browser.
     pub(super) fn state(&self) -> String {
         self.derived("state")
     }
 
-    /// Returns the nonce, which ties the ID token to this sign-in.
+    /// Returns the nonce, which binds the ID token to this sign-in.
     pub(super) fn nonce(&self) -> String {
         self.derived("nonce")
     }
 
-    /// Returns the verifier of PKCE, which ties the code to this sign-in.
+    /// Returns the PKCE verifier, which binds the code to this sign-in.
     pub(super) fn verifier(&self) -> String {
         self.derived("verifier")
     }
@@ -57,7 +57,7 @@ impl BrowserState {
         &self.return_to
     }
 
-    /// Returns the value of the cookie. Its last part proves that this server has made it.
+    /// Returns the value of the cookie. Its last part proves that this server created it.
     pub(super) async fn to_cookie(&self, directory: &Directory) -> Result<Secret> {
         let Self { secret, begun, return_to } = self;
         let text = format!("{}.{}.{}", secret.expose(), begun.0, encoded(return_to));
@@ -68,7 +68,7 @@ impl BrowserState {
     pub(super) async fn from_cookie(directory: &Directory, cookie: Option<&str>) -> Result<Self> {
         let Some(cookie) = cookie else {
             return Err(refused(
-                "this browser has no sign-in under way: it began in another one, or more than 10 minutes ago, or cookies are off",
+                "this browser has no sign-in under way: it began in another browser or more than 10 minutes ago, or cookies are disabled",
             ));
         };
         let broken = || refused("the cookie of the sign-in is not one of this server: begin again");
@@ -92,7 +92,8 @@ impl BrowserState {
     }
 }
 
-/// Returns true for the path of a page of this server: never one of another host.
+/// Returns true for the path of a page on this server. Returns false for any text that leads to
+/// another host.
 fn is_own_path(path: &str) -> bool {
     let fits = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     path.starts_with('/') && !path.starts_with("//") && path.len() <= PATH_BYTES && fits

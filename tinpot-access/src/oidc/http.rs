@@ -1,4 +1,5 @@
-//! HTTP to the identity provider: blocking, on threads for that, and bounded in every way.
+//! HTTP requests to the identity provider. They block, so they run on threads for blocking work.
+//! Their time, size and number are bounded.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -11,13 +12,13 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::secret::Secret;
 
-/// The time limit of one request, with its answer.
+/// The time limit for one request, including its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The time limit of the wait for a turn.
+/// The time limit for waiting until a request may start.
 const TURN: Duration = Duration::from_secs(5);
-/// The requests at once.
+/// The maximum number of concurrent requests.
 const AT_ONCE: usize = 4;
-/// The largest answer in bytes: ID tokens and keys take some kilobytes.
+/// The maximum size of an answer, in bytes. ID tokens and keys take a few kilobytes.
 const ANSWER_BYTES: u64 = 1024 * 1024;
 
 /// An answer: its status and its body.
@@ -27,12 +28,12 @@ pub(super) type Answer = (u16, Vec<u8>);
 #[derive(Debug)]
 pub(super) struct Http {
     issuer: Arc<str>,
-    /// Made with the first request: it reads the certificates of this system.
+    /// Created with the first request, because this reads the certificates of the system.
     agent: Arc<OnceLock<Agent>>,
     turns: Semaphore,
 }
 
-/// Returns true for URLs of HTTPS, and for those of this machine.
+/// Returns true for HTTPS URLs, and for URLs on this machine.
 pub(super) fn is_private(url: &str) -> bool {
     match url.strip_prefix("http://") {
         Some(rest) => is_here(rest),
@@ -62,7 +63,7 @@ impl Http {
     /// Requests a document.
     ///
     /// # Errors
-    /// `Unavailable` without an answer.
+    /// `Unavailable` if there is no answer.
     pub(super) async fn get(&self, url: String, bearer: Option<Secret>) -> Result<Answer> {
         self.run(move |agent| {
             let mut request = agent.get(&url).header("accept", "application/json");
@@ -77,7 +78,7 @@ impl Http {
     /// Sends a form.
     ///
     /// # Errors
-    /// `Unavailable` without an answer.
+    /// `Unavailable` if there is no answer.
     pub(super) async fn post(
         &self,
         url: String,
@@ -102,7 +103,7 @@ impl Http {
         + 'static,
     ) -> Result<Answer> {
         let turn = tokio::time::timeout(TURN, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(self.away("too many people sign in")) };
+        let Ok(Ok(_turn)) = turn else { return Err(self.away("too many people are signing in")) };
         let (agent, issuer) = (self.agent.clone(), self.issuer.clone());
         let task = tokio::task::spawn_blocking(move || {
             let mut answer = send(agent.get_or_init(|| new_agent(&issuer)))?;
@@ -114,7 +115,7 @@ impl Http {
         answer.map_err(|error| self.away(&words(&error)))
     }
 
-    /// Returns the error of a provider that does not answer as one.
+    /// Returns the error for a provider that gives no valid answer.
     pub(super) fn away(&self, why: &str) -> Error {
         let message = format!("the identity provider {} does not answer: {why}", self.issuer);
         Error::new(ErrorKind::Unavailable, message)

@@ -1,4 +1,4 @@
-//! ID tokens, and everything that must be true of one.
+//! ID tokens, and their validation.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use super::encoded;
 use super::keys::{Algorithm, Keys};
 use crate::secret::Secret;
 
-/// The longest token in bytes.
+/// The maximum length of a token, in bytes.
 const BYTES: usize = 64 * 1024;
 /// The seconds by which the clocks of the provider and this server may differ.
 const LEEWAY: u64 = 60;
-/// The age in seconds beyond which a token is not one of this sign-in.
+/// The age in seconds beyond which a token cannot belong to this sign-in.
 const OLDEST: u64 = 600;
 
 /// The values that a token must have.
@@ -23,16 +23,16 @@ pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
     pub(super) nonce: &'a str,
-    /// The token that came with it.
+    /// The access token that came with the ID token.
     pub(super) access_token: Option<&'a str>,
-    /// The seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub(super) now: u64,
 }
 
-/// The reason for which a token is not accepted. None repeats a part of the token that is secret.
+/// The reason why a token is refused. No message repeats a secret part of the token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The provider's keys have none for it.
+    /// The provider has no key for it.
     UnknownKey,
     Malformed(&'static str),
     Algorithm(String),
@@ -47,7 +47,7 @@ impl fmt::Display for Fault {
             Self::Malformed(why) => f.write_str(why),
             Self::Algorithm(name) => write!(
                 f,
-                "it must be signed with RS256, ES256, EdDSA or a relative of these (got {name:?})"
+                "it must be signed with RS256, ES256, EdDSA or a variant of these (got {name:?})"
             ),
             Self::Signature => f.write_str("its signature is wrong"),
             Self::Claim(name, why) => write!(f, "{name} {why}"),
@@ -59,7 +59,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-/// Returns the claims of a token, if all of them are as they must be.
+/// Returns the claims of a token, if all of them are valid.
 pub(super) fn verify(
     token: &str,
     keys: &Keys,
@@ -79,7 +79,7 @@ pub(super) fn verify(
     let algorithm = Algorithm::named(name);
     let algorithm = algorithm.ok_or_else(|| Fault::Algorithm(name.chars().take(20).collect()))?;
     if header.contains_key("crit") {
-        return Err(Fault::Malformed("it has critical extensions, of which none is known"));
+        return Err(Fault::Malformed("it has critical extensions, and none is supported"));
     }
     let id = match header.get("kid") {
         None => None,
@@ -121,7 +121,7 @@ fn check(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Fau
     }
     match claims.get("azp") {
         None if audience.len() > 1 => {
-            return Err(claim("azp", "must say for which of several servers the token is"));
+            return Err(claim("azp", "must name the server for which the token is"));
         }
         Some(azp) if azp.as_str() != Some(client_id) => {
             return Err(claim("azp", "names another server"));

@@ -1,4 +1,4 @@
-//! The public keys of the identity provider, and signatures by them.
+//! The public keys of the identity provider, and checks of signatures by them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub(super) struct Keys {
     keys: Vec<serde_json::Value>,
 }
 
-/// The fields of a key that the algorithms have.
+/// The fields of a key that the algorithms use.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Key {
@@ -30,8 +30,8 @@ pub(super) struct Key {
     y: Option<String>,
 }
 
-/// An algorithm of signatures: all that there are. A text that names none of them, such as `none` or
-/// one of shared secrets, is refused.
+/// A supported signature algorithm. All others are refused, such as `none` and those with shared
+/// secrets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Algorithm {
     name: &'static str,
@@ -105,10 +105,10 @@ impl Algorithm {
 }
 
 impl Keys {
-    /// Returns the keys that may have made a signature: those of the algorithm, and of the id if the
-    /// signature names one. Without an id, there must be no choice.
+    /// Returns the key that may have made a signature: one for the algorithm and, if the signature
+    /// names an id, with that id. Returns `None` unless exactly one key matches.
     pub(super) fn find(&self, algorithm: &Algorithm, id: Option<&str>) -> Option<Key> {
-        // Keys of kinds that are not known are none.
+        // Skip keys of unknown kinds.
         let parsed = self.keys.iter().filter_map(|key| Key::deserialize(key).ok());
         let mut found = parsed.filter(|key| {
             key.kty == algorithm.kty
@@ -127,7 +127,7 @@ fn bytes(text: Option<&String>) -> Option<Vec<u8>> {
 }
 
 impl Key {
-    /// Returns true if this key has made the signature of the message.
+    /// Returns true if this key made the signature of the message.
     pub(super) fn has_signed(
         &self,
         algorithm: &Algorithm,

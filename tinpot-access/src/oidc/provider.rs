@@ -1,4 +1,4 @@
-//! The endpoints and the keys of the identity provider, as far as they are known.
+//! The cached endpoints and keys of the identity provider.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,12 @@ use tokio::sync::Mutex;
 use super::http::{Http, is_private};
 use super::keys::Keys;
 
-/// The time for which the endpoints and keys are kept.
+/// The time for which the endpoints and keys are cached.
 const FRESH: Duration = Duration::from_secs(3_600);
-/// The time after which the provider is asked again for what it could not answer, or for a key that
-/// it did not have.
+/// The time after which a failed request, or a request for a missing key, is sent again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// The part of the provider's description that the flow needs.
+/// The part of the provider's metadata that the flow needs.
 #[derive(Debug, Deserialize)]
 pub(super) struct Metadata {
     issuer: String,
@@ -31,16 +30,17 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Returns true if the secret of the client may be sent in a header, as it may by default.
+    /// Returns true if the client secret may be sent in a header, which is the default.
     pub(super) fn takes_basic(&self) -> bool {
         let methods = self.token_endpoint_auth_methods_supported.as_ref();
         methods.is_none_or(|methods| methods.iter().any(|method| method == "client_secret_basic"))
     }
 
-    /// Checks that the description is that of this issuer, and all secrets stay private on their way.
+    /// Checks that the metadata is that of this issuer, and that all endpoints keep secrets
+    /// private.
     fn check(&self, issuer: &str) -> Result<(), String> {
         if self.issuer != *issuer {
-            return Err(format!("it names itself {:?}: --oidc-issuer must be that", self.issuer));
+            return Err(format!("its issuer is {:?}: set --oidc-issuer to that", self.issuer));
         }
         let Self { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint, .. } = self;
         let mut all =
@@ -48,7 +48,7 @@ impl Metadata {
         let is_here = issuer.starts_with("http://");
         // A provider elsewhere does not send requests to this machine.
         match all.find(|url| !is_private(url) || (!is_here && url.starts_with("http://"))) {
-            Some(url) => Err(format!("its endpoint {url:?} is not one of HTTPS")),
+            Some(url) => Err(format!("its endpoint {url:?} must use HTTPS")),
             None => Ok(()),
         }
     }
@@ -59,7 +59,7 @@ impl Metadata {
 pub(super) struct Provider {
     issuer: String,
     http: Http,
-    /// Locked while the provider is asked, so that it is asked once.
+    /// Locked during a request to the provider, so that concurrent callers share one.
     metadata: Mutex<Known<Metadata>>,
     keys: Mutex<Known<Keys>>,
 }
@@ -68,7 +68,7 @@ pub(super) struct Provider {
 #[derive(Debug)]
 struct Known<T> {
     value: Option<(Arc<T>, Instant)>,
-    /// The last time at which it could not be had, and why.
+    /// The error and the time of the last failed request.
     failed: Option<(tinpot_core::Error, Instant)>,
 }
 
@@ -79,8 +79,8 @@ impl<T> Default for Known<T> {
 }
 
 impl<T: DeserializeOwned> Known<T> {
-    /// Returns the document, no older than this. If the provider does not answer, an older one will
-    /// do.
+    /// Returns the document, no older than this. If the provider does not answer, returns an older
+    /// one.
     async fn get(
         &mut self,
         http: &Http,
@@ -110,7 +110,7 @@ impl<T: DeserializeOwned> Known<T> {
             Err(error) => {
                 tracing::warn!("{error}");
                 let kept = self.value.as_ref().map(|(value, _)| value.clone());
-                let again = tinpot_core::Error::new(error.kind(), "as it did a moment ago");
+                let again = tinpot_core::Error::new(error.kind(), "it failed a moment ago");
                 self.failed = Some((again, Instant::now()));
                 kept.ok_or(error)
             }
@@ -146,7 +146,7 @@ impl Provider {
     /// Returns the endpoints.
     ///
     /// # Errors
-    /// `Unavailable` if they are not known.
+    /// `Unavailable` if they are neither cached nor available from the provider.
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>> {
         let base = self.issuer.trim_end_matches('/');
         let url = format!("{base}/.well-known/openid-configuration");
@@ -154,10 +154,10 @@ impl Provider {
         self.metadata.lock().await.get(&self.http, url, FRESH, check).await
     }
 
-    /// Returns the keys; asks for them again if one is missing.
+    /// Returns the keys. Requests them again if one is missing.
     ///
     /// # Errors
-    /// `Unavailable` if they are not known.
+    /// `Unavailable` if they are neither cached nor available from the provider.
     pub(super) async fn keys(&self, is_missing: bool) -> Result<Arc<Keys>> {
         let url = self.metadata().await?.jwks_uri.clone();
         let age = if is_missing { AGAIN } else { FRESH };

@@ -22,7 +22,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 const USES: u32 = 10_000;
 /// The most tokens.
 const MOST: usize = 1_000;
-/// The most teams of a worker: the catalogue has each of its actions once for every team.
+/// The maximum number of teams of a worker. The catalogue has each of its actions once for every
+/// team.
 const TEAMS: usize = 16;
 /// The longest pattern of names, in bytes.
 const NAMES_BYTES: usize = 64;

@@ -13,9 +13,9 @@ const HEADER_BYTES: usize = 16 * 1024;
 /// The scheme of tokens, in RFC 6750.
 const SCHEME: &str = "bearer";
 
-/// The authenticator of a [`Directory`]: takes API tokens, as `Authorization: Bearer tpt_…`, and the
-/// cookies of sign-ins. Of a request with both, the token counts. Of several teams, the header
-/// `Tinpot-Team` names the one in which a person acts.
+/// The authenticator of a [`Directory`]: takes API tokens, as `Authorization: Bearer tpt_…`, and
+/// the cookies of sign-ins. If a request has both, the token counts. The header `Tinpot-Team`
+/// selects the team in which a person acts who is in several.
 ///
 /// It asks the directory in memory, and whether another process has changed it. The host calls [`Directory::refresh`] and
 /// [`Directory::maintain`], and gives [`Directory::rules`] to the coordinator.

@@ -17,18 +17,19 @@ use crate::teams;
 const SECRET: HeaderName = HeaderName::from_static("tinpot-proxy-secret");
 /// The header with the user, by default.
 const USER: HeaderName = HeaderName::from_static("remote-user");
-/// The longest header of the proxy in bytes.
+/// The maximum length of a header of the proxy, in bytes.
 const HEADER_BYTES: usize = 8 * 1024;
-/// The fewest bytes of the secret.
+/// The minimum length of the secret, in bytes.
 const SECRET_BYTES: usize = 16;
 /// The issuer of all people whom proxies sign in.
 const ISSUER: &str = "proxy";
 
 /// The reverse proxies that sign people in, and the headers in which they name them.
 ///
-/// A request names its user if it comes from one of the addresses *and* has the secret of the proxy
-/// in the header `Tinpot-Proxy-Secret`. Any other request with one of these headers is refused. The
-/// proxy must set or remove all of them in each request that it passes on.
+/// The user that a request names is accepted if the request comes from one of the addresses *and*
+/// has the secret of the proxy in the header `Tinpot-Proxy-Secret`. Any other request with one of
+/// these headers is refused. The proxy must set or remove all of them in each request that it
+/// forwards.
 #[derive(Clone)]
 pub struct ProxyUsers {
     from: Arc<[AddressRange]>,
@@ -51,11 +52,11 @@ impl fmt::Debug for ProxyUsers {
 }
 
 impl ProxyUsers {
-    /// Believes the proxies at these addresses that know this secret.
+    /// Trusts the proxies at these addresses that send this secret.
     ///
     /// # Errors
-    /// `InvalidInput` without an address, and for a secret of fewer than 16 bytes or one that no
-    /// header can have.
+    /// `InvalidInput` if there is no address, or if the secret has fewer than 16 bytes or cannot be
+    /// sent in a header.
     pub fn new(from: Vec<AddressRange>, secret: Secret) -> Result<Self> {
         let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
         if from.is_empty() {
@@ -76,14 +77,14 @@ impl ProxyUsers {
     /// Sets the header with the user; `Remote-User` by default.
     ///
     /// # Errors
-    /// `InvalidInput` if no header has that name, or it is one of HTTP itself.
+    /// `InvalidInput` if it is not a valid name of a header, or is that of a header of HTTP itself.
     pub fn user_header(mut self, name: &str) -> Result<Self> {
         self.user = header_name(name)?;
         Ok(self)
     }
 
-    /// Sets the header with the groups of the user, separated by commas. Without it, proxies name no
-    /// groups: a proxy that does not set the header passes on what the client sends.
+    /// Sets the header with the groups of the user, separated by commas. Without it, groups are
+    /// ignored: a proxy that does not set the header forwards what the client sends.
     ///
     /// # Errors
     /// As [`user_header`](Self::user_header).
@@ -103,7 +104,8 @@ impl ProxyUsers {
         &self.from
     }
 
-    /// Returns the person whom a request names, or the reason to refuse it. No reason repeats a header.
+    /// Returns the person whom a request names, or the reason to refuse it. No reason repeats the
+    /// value of a header.
     fn person(&self, request: &Presented<'_>) -> Result<Option<ExternalIdentity>, String> {
         let Self { from, secret, user, groups, .. } = self;
         let headers = request.headers;
@@ -139,7 +141,7 @@ impl ProxyUsers {
     }
 }
 
-/// Returns the value of a header that is there once; `None` if it is not there.
+/// Returns the value of a header that must occur at most once; `None` if it is absent.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, String> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -165,9 +167,9 @@ fn header_name(name: &str) -> Result<HeaderName> {
 
 /// The authenticator of people whom a proxy signs in, and of the tokens and sign-ins of a directory.
 ///
-/// Of a request with several, a token counts before the headers of the proxy, and those before the
-/// cookie. The identity of the proxy is one that the browser sends by itself: the rules for cookies
-/// hold.
+/// If a request has several, a token takes precedence over the headers of the proxy, and those over
+/// the cookie. A browser sends what identifies it to the proxy automatically, so the rules for
+/// cookies apply.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyAuthenticator {
     users: ProxyUsers,

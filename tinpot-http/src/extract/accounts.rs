@@ -73,7 +73,8 @@ fn no_users() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "this server has no users of its own")
 }
 
-/// Returns the address of the client. All clients of an embedding that does not say share one limit.
+/// Returns the address of the client. If the embedding program does not state it, all clients share
+/// one limit.
 fn address(parts: &Parts) -> IpAddr {
     let known = parts.extensions.get().map(|ClientAddress(address)| *address);
     known.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
@@ -113,7 +114,7 @@ impl Asked {
         }
     }
 
-    /// Returns true if what belongs to this team is of the caller's team.
+    /// Returns true if this is the caller's team, or if there is only one team.
     pub(crate) fn is_here(&self, team: &str) -> bool {
         !self.accounts.directory().has_teams() || *team == *self.team()
     }
@@ -130,7 +131,7 @@ impl Asked {
         users
     }
 
-    /// Returns the answer to a path that there is not, or that needs this right.
+    /// Returns the answer for a path that does not exist or needs this right.
     pub(crate) fn no_path(&self, right: Right) -> ApiError {
         let path = self.uri.path();
         let detail = format!("path {path:?} not found, or the right {right} is missing");

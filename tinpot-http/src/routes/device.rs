@@ -1,4 +1,4 @@
-//! `/api/auth/device`: programs that wait for a person to let them in.
+//! `/api/auth/device`: programs that wait for a person to approve their sign-in.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn month() -> u64 {
 /// The code that the program shows, and the secret that it keeps.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeviceCodes<'a> {
-    /// The code that the person types in at `/device`.
+    /// The code that the person enters at `/device`.
     code: &'a str,
     /// The secret with which the program asks for its token.
     device: &'a str,
@@ -67,11 +67,11 @@ pub(crate) struct DeviceToken<'a> {
     user: &'a str,
 }
 
-/// A program that waits for the person who types its code.
+/// A program that waits for the person who enters its code.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeviceView {
     code: String,
-    /// The machine, in the words of the program.
+    /// The machine, as the program states it.
     client: String,
     /// The address from which the program asks.
     address: String,
@@ -83,11 +83,11 @@ pub(crate) struct DeviceView {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeviceDecision {
-    /// True to let the program in as the person.
+    /// If true, the program is signed in as the person; otherwise, it is refused.
     agree: bool,
 }
 
-/// Creates a code that a person types in, to let a program in.
+/// Creates a code with which a person signs a program in.
 #[utoipa::path(
     post,
     path = "/api/auth/device",
@@ -117,7 +117,7 @@ pub(crate) async fn create(
     Ok(json_response(StatusCode::CREATED, &codes))
 }
 
-/// Returns the token for a program, once, after a person has let it in.
+/// Returns the token for a program, once, after a person has agreed.
 #[utoipa::path(
     post,
     path = "/api/auth/device/token",
@@ -126,7 +126,7 @@ pub(crate) async fn create(
     responses(
         (status = 200, description = "the token", body = DeviceToken),
         (status = 202, description = "The person has not decided yet: ask again."),
-        (status = 410, description = "A person has refused, or the time is over."),
+        (status = 410, description = "A person has refused, or the code has expired."),
         (status = 429, description = "Too many attempts: wait for the seconds in `Retry-After`."),
     ),
 )]
@@ -175,7 +175,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathCode {
 }
 
 fn missing() -> ApiError {
-    let detail = "code not found: no program waits with it; codes are good for 10 minutes";
+    let detail = "code not found: no program waits with it; codes are valid for 10 minutes";
     ApiError::new(StatusCode::NOT_FOUND, detail)
 }
 
@@ -197,7 +197,7 @@ fn check(asked: &Asked) -> Result<(), ApiError> {
     params(("code" = String, Path, description = "the code that the program shows")),
     responses(
         (status = 200, description = "the program", body = DeviceView),
-        (status = 403, description = "The request has a token, and no sign-in."),
+        (status = 403, description = "The request has a token instead of a sign-in."),
         (status = 404, description = "Code not found."),
         (status = 429, description = "Too many attempts: wait for the seconds in `Retry-After`."),
     ),
@@ -211,7 +211,7 @@ pub(crate) async fn show(asked: Asked, PathCode(code): PathCode) -> Result<Respo
     Ok(json_response(StatusCode::OK, &view))
 }
 
-/// Lets the program with a code in as the caller, or refuses it.
+/// Signs in the program with a code as the caller, or refuses it.
 #[utoipa::path(
     post,
     path = "/api/auth/device/{code}",
@@ -220,8 +220,8 @@ pub(crate) async fn show(asked: Asked, PathCode(code): PathCode) -> Result<Respo
     params(("code" = String, Path, description = "the code that the program shows")),
     request_body = DeviceDecision,
     responses(
-        (status = 204, description = "It is decided."),
-        (status = 403, description = "The request has a token, and no sign-in."),
+        (status = 204, description = "The decision is recorded."),
+        (status = 403, description = "The request has a token instead of a sign-in."),
         (status = 404, description = "Code not found."),
         (status = 429, description = "Too many attempts: wait for the seconds in `Retry-After`."),
     ),

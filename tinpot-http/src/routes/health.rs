@@ -91,7 +91,8 @@ fn audit_away(why: String) -> String {
     format!("the audit cannot be written: {why}")
 }
 
-/// Returns the reason why a worker offers less than it has. Names and reasons of teams are theirs.
+/// Returns the reason why a worker offers less than it has. With several teams, names and reasons
+/// are hidden from other teams.
 fn blocked(worker: &WorkerInfo, hides_names: bool) -> Option<String> {
     let error = worker.load_errors.iter().find(|error| error.blocking)?;
     if hides_names {

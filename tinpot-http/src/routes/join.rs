@@ -13,7 +13,7 @@ use crate::router::App;
 /// The largest request. The payload has at most 4 KiB.
 const BYTES: usize = 8 * 1024;
 
-/// Answers a worker that joins, with the same bytes as by messages.
+/// Answers a worker that joins, with the same bytes as through the broker.
 #[utoipa::path(
     post,
     path = "/api/workers/join",

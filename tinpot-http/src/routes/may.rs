@@ -16,11 +16,11 @@ use crate::params::Params;
 pub(crate) struct UserRights {
     /// The names of the rights, as `x-rights` names them.
     rights: Vec<String>,
-    /// The rights that the user has in addition, on executions that the user has submitted.
+    /// The additional rights that the user has on executions that the user submitted.
     own: Vec<String>,
 }
 
-/// Returns what a user may do: anywhere in the team, or with an action in a queue.
+/// Returns the rights of a user: anywhere in the team, or with an action in a queue.
 #[utoipa::path(
     get,
     path = "/api/users/{id}/may",

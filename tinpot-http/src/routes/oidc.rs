@@ -38,7 +38,7 @@ pub(crate) async fn begin(
     flow::begin(&app, &visit, &base, query.as_deref().unwrap_or_default()).await
 }
 
-/// Signs a person in whom the identity provider has sent back, and sets a cookie.
+/// Signs in a person whom the identity provider has sent back, and sets a cookie.
 #[utoipa::path(
     get,
     path = "/auth/oidc/callback",
@@ -46,9 +46,9 @@ pub(crate) async fn begin(
     operation_id = "oidc_callback",
     params(
         ("state" = String, Query, description = "the state of the sign-in"),
-        ("code" = Option<String>, Query, description = "the code for the tokens"),
+        ("code" = Option<String>, Query, description = "the authorization code"),
         ("iss" = Option<String>, Query, description = "the identity provider"),
-        ("error" = Option<String>, Query, description = "the reason of a refusal"),
+        ("error" = Option<String>, Query, description = "the error code of a refusal"),
     ),
     responses(
         (status = 303, description = "The person is signed in."),

@@ -15,8 +15,8 @@ use crate::router::App;
 /// The ways to sign in.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct AuthOptions {
-    /// The ways that need no ticket: `password`; `oidc`, with which a browser begins at `/auth/oidc`;
-    /// `proxy`, which signs people in before they come here.
+    /// The ways to sign in without a ticket: `password`; `oidc`, for which a browser starts at
+    /// `/auth/oidc`; `proxy`, which signs people in before their requests arrive.
     methods: Vec<&'static str>,
     /// True if a ticket signs in.
     ticket: bool,
@@ -26,7 +26,7 @@ pub(crate) struct AuthOptions {
     anonymous: bool,
     /// True if pages should warn that every client of the server may do everything.
     insecure: bool,
-    /// True if programs get a token with a code that a person types in at `/device`.
+    /// If true, programs can get a token with a code that a person enters at `/device`.
     device: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct AuthOptions {
 pub(crate) enum Via {
     /// A sign-in.
     SignIn,
-    /// A proxy in front, which has signed the caller in.
+    /// A proxy in front of the server, which has signed the caller in.
     Proxy,
     /// An API token.
     Token,
@@ -61,7 +61,7 @@ pub(crate) struct Me {
     id: String,
     name: String,
     team: String,
-    /// The teams of the caller. Only if the server has several.
+    /// The teams of the caller; absent if the server has one team.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<TeamName>, required = false)]
     teams: Option<Vec<TeamName>>,
@@ -70,7 +70,7 @@ pub(crate) struct Me {
     server_admin: bool,
     /// The rights that the caller has on anything of the team, or over the server.
     rights: Vec<&'static str>,
-    /// True if the caller is a user with a password.
+    /// If true, the caller is a user with a password.
     has_password: bool,
     /// The time at which the caller has to sign in again, or the token ends.
     valid_until: Option<Time>,

@@ -31,7 +31,7 @@ pub(crate) struct TeamNew {
     description: String,
 }
 
-/// The changes of a team. What is absent stays.
+/// Changes to a team. Absent values stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TeamChange {
@@ -47,11 +47,11 @@ pub(crate) struct TeamChange {
     disabled: Option<bool>,
 }
 
-/// A user to make a member.
+/// A user to add as a member.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberNew {
-    /// The name of a user, or the id.
+    /// The name or the id of a user.
     user: String,
     /// The role in the whole team; without one, the user sees nothing of it.
     #[serde(default)]
@@ -243,7 +243,7 @@ pub(crate) async fn remove(asked: Asked, names: PathNames) -> Result<StatusCode,
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lists the members of a team, for who manages it and acts in it, and for admins of the server.
+/// Lists the members of a team, for its admins who act in it and for admins of the server.
 #[utoipa::path(
     get,
     path = "/api/teams/{team}/members",

@@ -20,7 +20,7 @@ use crate::model::{Time, json_response};
 use crate::router::App;
 use crate::submission::json_body;
 
-/// The seconds for which a join token is valid, by default.
+/// The default time for which a join token is valid, in seconds.
 const LIFETIME: u64 = 3_600;
 
 /// The limits of workers.
@@ -48,7 +48,7 @@ pub(crate) struct KeyJson {
     /// The id of the join token that enrolled it.
     join_token: String,
     created_at: Time,
-    /// The time at which its worker was heard, at most 5 minutes before the last frame.
+    /// The time at which its worker was last heard, at most 5 minutes too early.
     last_heard_at: Option<Time>,
     revoked_at: Option<Time>,
     /// If true, it is removed a day after it was last heard.
@@ -120,7 +120,7 @@ pub(crate) struct JoinTokens {
     tokens: Vec<JoinTokenJson>,
 }
 
-/// A join token with its secret, which is shown this time only.
+/// A join token with its secret, which is shown only once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct JoinTokenSecret<'a> {
     token: JoinTokenJson,
@@ -163,7 +163,7 @@ impl JoinTokenJson {
     }
 }
 
-/// Lists the keys of workers, with those that were revoked.
+/// Lists the keys of workers, including revoked ones.
 #[utoipa::path(
     get,
     path = "/api/worker-keys",
@@ -176,7 +176,7 @@ pub(crate) async fn keys(asked: Asked) -> Result<Response, ApiError> {
     Ok(json_response(StatusCode::OK, &WorkerKeys { keys }))
 }
 
-/// Revokes the key of a worker, which is not heard any more.
+/// Revokes the key of a worker, which the coordinator ignores from then on.
 #[utoipa::path(
     delete,
     path = "/api/worker-keys/{id}",
@@ -210,7 +210,7 @@ pub(crate) async fn tokens(asked: Asked) -> Result<Response, ApiError> {
     Ok(json_response(StatusCode::OK, &JoinTokens { tokens }))
 }
 
-/// Creates a join token. The answer has its secret, which is shown this time only.
+/// Creates a join token. The answer has its secret, which is shown only once.
 #[utoipa::path(
     post,
     path = "/api/join-tokens",

@@ -1,4 +1,4 @@
-//! The way of a browser to the identity provider and back.
+//! The path of a browser to the identity provider and back.
 
 use axum::extract::Query;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -11,10 +11,10 @@ use tinpot_core::{Error, ErrorKind};
 use super::{ApiError, App, BasePath, Visit};
 use crate::cookies;
 
-/// The pages about problems load nothing.
+/// Error pages load no other resources.
 const POLICY: &str =
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-/// The longest query in bytes: codes of some providers are tokens.
+/// The maximum length of a query, in bytes. The codes of some providers are long tokens.
 const QUERY_BYTES: usize = 16 * 1024;
 
 #[derive(Default, Deserialize)]
@@ -30,7 +30,7 @@ fn provider(visit: &Visit) -> Result<&Oidc, ApiError> {
     visit.accounts.identity_provider().ok_or_else(missing)
 }
 
-/// Returns the parameters of a query; `None` if one is there twice.
+/// Returns the parameters of a query; `None` if one occurs twice.
 fn parsed<T: DeserializeOwned>(query: &str) -> Option<T> {
     if query.len() > QUERY_BYTES {
         return None;
