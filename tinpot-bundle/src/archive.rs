@@ -1,8 +1,9 @@
-//! Reading an archive: a `tar.gz` that keeps all limits and has nothing that could do harm.
+//! Reading an archive: a `tar.gz` that is within all limits and contains nothing harmful.
 //!
-//! The same code inspects an upload, unpacks on a worker and checks what was packed, so they never
-//! disagree. Blocks and extensions are read here, and not by the library: it lets sizes of
-//! extensions override others, skips what it does not know, and takes a cut archive for its end.
+//! The same code inspects an upload, unpacks on a worker and checks a new archive, so all three
+//! accept the same archives. This module reads blocks and extended headers itself, because the
+//! library lets sizes in extended headers override others, skips unknown entries, and accepts a
+//! truncated archive.
 
 mod entries;
 mod header;
@@ -23,7 +24,7 @@ use crate::towerfile::{TOWERFILE, Towerfile};
 /// The size of the pieces in which content is read.
 const PIECE: usize = 64 * 1024;
 
-/// The content of an archive that keeps all rules.
+/// The content of a valid archive.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -88,11 +89,11 @@ impl Receiver for Nowhere {
     }
 }
 
-/// Reads an archive to its end, and returns what it has. Blocks the thread.
+/// Reads an archive to its end, and returns its content. Blocks the thread.
 ///
 /// # Errors
-/// `InvalidInput` for an archive that breaks a rule or a limit, and for bytes that are none;
-/// `Unavailable` if the reader fails.
+/// `InvalidInput` for an archive that breaks a rule or a limit, and for data that is not an
+/// archive; `Unavailable` if the reader fails.
 pub fn inspect(reader: impl Read, limits: &Limits) -> Result<Inspection> {
     read(reader, limits, &mut Nowhere)
 }

@@ -1,4 +1,4 @@
-//! Content that is found by its digest.
+//! Content that is addressed by its digest.
 
 mod file;
 mod memory;
@@ -22,7 +22,7 @@ pub type Body = BoxStream<'static, Result<Bytes>>;
 
 /// The largest number of blobs that one call of [`BlobStore::list`] returns.
 pub const MAX_LIST: usize = 1_000;
-/// The bound of a blob without another: that of a packed bundle.
+/// The default maximum size of a blob, in bytes: that of a packed bundle.
 const MAX_BYTES: u64 = 100 * 1024 * 1024;
 /// The size of the pieces in which the stores of this crate return content.
 const PIECE: usize = 256 * 1024;
@@ -46,9 +46,9 @@ impl BlobInfo {
     }
 }
 
-/// A blob, or the range of it that was asked for.
+/// A blob, or the requested range of it.
 pub struct Blob {
-    /// The whole blob, whatever the range.
+    /// The description of the whole blob, whatever the range.
     pub info: BlobInfo,
     /// The content within the range.
     pub body: Body,
@@ -116,7 +116,8 @@ impl PutOptions {
 pub struct ByteRange {
     /// The first byte.
     pub start: u64,
-    /// The byte after the last one; without it, or beyond the end of the blob, its end.
+    /// The position after the last byte. If it is `None` or beyond the end of the blob, the range
+    /// ends with the blob.
     pub end: Option<u64>,
 }
 
@@ -151,10 +152,10 @@ impl From<Range<u64>> for ByteRange {
     }
 }
 
-/// A store of content that is found by its digest.
+/// A store of content that is addressed by its digest.
 ///
 /// # Contract
-/// - A blob is visible once all of its content is there, is checked and is durable. What fails
+/// - A blob becomes visible once its content is complete, checked and durable. A failed `put`
 ///   leaves nothing.
 /// - Calls hold a bounded part of the content in memory, whatever its size.
 /// - Calls may run at the same time. All `put`s of the same content succeed.
@@ -162,18 +163,18 @@ impl From<Range<u64>> for ByteRange {
 pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// Stores content, and returns its description.
     ///
-    /// - Content that is there already is read and checked all the same, and `used_at` renewed.
+    /// - Content that is already stored is still read and checked, and its `used_at` is renewed.
     /// - A future that is dropped before the end of the body stores nothing.
     ///
     /// # Errors
-    /// That of the body; `Malformed` for another digest than the expected one; `InvalidInput` for
-    /// more than `max_bytes`; `StorageFull` if there is no space; `Unavailable` if the store cannot
-    /// be written.
+    /// That of the body; `Malformed` if the digest is not the expected one; `InvalidInput` for more
+    /// than `max_bytes`; `StorageFull` if there is no space; `Unavailable` if the store cannot be
+    /// written.
     async fn put(&self, body: Body, options: PutOptions) -> Result<BlobInfo>;
 
     /// Returns a blob with the content in this range, or `None` if there is no such blob.
     ///
-    /// A body whose blob is deleted meanwhile is read to its end.
+    /// A body can be read to its end even if its blob is deleted meanwhile.
     ///
     /// # Errors
     /// `InvalidInput` for a range that starts after the end; `Unavailable` if the store cannot be
@@ -236,7 +237,7 @@ pub fn body(bytes: impl Into<Bytes>) -> Body {
     stream::iter(pieces.into_iter().map(Ok)).boxed()
 }
 
-/// Hashes content and holds it against the options of a `put`.
+/// Hashes content and checks it against the options of a `put`.
 #[derive(Debug)]
 struct Check {
     hasher: Hasher,

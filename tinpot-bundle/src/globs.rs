@@ -6,9 +6,9 @@ use tinpot_core::Result;
 use crate::limits::refused;
 use crate::towerfile::clean;
 
-/// The longest glob.
+/// The maximum length of a glob, in bytes.
 const MAX_GLOB_BYTES: usize = 1_024;
-/// The most globs.
+/// The maximum number of globs.
 const MAX_GLOBS: usize = 1_000;
 
 /// Compiles a glob. Messages show it as the user wrote it.
@@ -46,7 +46,7 @@ fn has_hidden_segment(path: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Source {
     all: GlobSet,
-    /// The globs that name a segment with a dot at its start, and so match such paths.
+    /// The globs that have a segment starting with a dot. Only they match hidden paths.
     hidden: GlobSet,
 }
 
@@ -79,8 +79,8 @@ pub(crate) struct Excluded {
 }
 
 impl Excluded {
-    /// Takes globs. One with a slash at its end matches folders only; one with another slash starts
-    /// at the root; any other one matches a name at any depth.
+    /// Adds globs. A glob that ends with a slash matches folders only. A glob with another slash
+    /// starts at the root. Any other glob matches a name at any depth.
     pub(crate) fn new(patterns: &[(String, String)]) -> Result<Self> {
         let mut paths = Vec::new();
         let mut folders = Vec::new();
@@ -101,7 +101,7 @@ impl Excluded {
         Ok(Self { paths: set(paths)?, folders: set(folders)? })
     }
 
-    /// Returns true if the path is left out, and with it everything below a folder.
+    /// Returns true if the path is left out. Everything below a folder is left out with it.
     pub(crate) fn matches(&self, path: &str, is_folder: bool) -> bool {
         self.paths.is_match(path) || is_folder && self.folders.is_match(path)
     }

@@ -11,7 +11,7 @@ const MIB: u64 = 1024 * KIB;
 pub struct Limits {
     /// The largest archive: 100 MiB.
     pub packed_bytes: u64,
-    /// The largest content of an archive, with the headers of its entries: 1 GiB.
+    /// The largest content of an archive, including the headers of its entries: 1 GiB.
     pub unpacked_bytes: u64,
     /// The largest ratio of content to archive, for content beyond `ratio_from_bytes`: 200.
     pub ratio: u64,
@@ -94,8 +94,8 @@ impl Limits {
 
     /// Returns the target of a symbolic link, which must stay in the bundle.
     ///
-    /// `..` may stand at its start only. There it leaves folders that are no links, since no entry
-    /// is below a link. After a name it could leave the target of another link, and so the bundle.
+    /// `..` may stand at its start only. There it leaves real folders, because no entry is below a
+    /// link. After a name, it could leave the target of another link, and so the bundle.
     ///
     /// # Errors
     /// `InvalidInput` for any other target.

@@ -1,4 +1,4 @@
-//! The manifest: what a bundle has, and its identity.
+//! The manifest: the content of a bundle, and its identity.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use tinpot_core::{Error, ErrorKind, Result};
 use crate::digest::{Digest, Hasher};
 use crate::towerfile::{Runtime, Towerfile};
 
-/// The first bytes of what is hashed, so that no other format has the same digests.
+/// The first bytes of the hashed data, so that no other format has the same digests.
 const CONTENT_FORMAT: &[u8] = b"tinpot bundle 1\n";
 /// The largest manifest: 20,000 files with the longest paths stay below it.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
@@ -70,7 +70,7 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
-/// The description of a bundle, by whose digest it is known.
+/// The description of a bundle. Its digest identifies the bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -42,7 +42,7 @@ pub struct Packed {
     pub towerfile: Towerfile,
     /// The description of the bundle.
     pub manifest: Manifest,
-    /// The archive, at its start: a temporary file without a name.
+    /// The archive, in a temporary file without a name, positioned at its start.
     pub archive: File,
 }
 
@@ -68,12 +68,12 @@ pub fn read_towerfile(folder: &Path) -> Result<Towerfile> {
 /// Packs a folder with a Towerfile. Blocks the thread.
 ///
 /// The archive starts with the Towerfile. Times, owners, the umask and the order of the folder on
-/// the disk do not matter. The archive is then inspected as the server does.
+/// the disk do not matter. The new archive is then inspected in the same way as on the server.
 ///
 /// # Errors
-/// `NotFound` without a folder or Towerfile; `InvalidInput` if the Towerfile, a file or the whole
-/// breaks a rule or a limit; `StorageFull` without space for the archive; `Unavailable` if a file
-/// cannot be read.
+/// `NotFound` if there is no folder or Towerfile; `InvalidInput` if the Towerfile, a file or the
+/// whole bundle breaks a rule or a limit; `StorageFull` if there is no space for the archive;
+/// `Unavailable` if a file cannot be read.
 pub fn pack(folder: &Path, options: &PackOptions) -> Result<Packed> {
     let towerfile = read_towerfile(folder)?;
     let entries = list(folder, &towerfile, options)?;

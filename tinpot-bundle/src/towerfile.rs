@@ -1,4 +1,4 @@
-//! The Towerfile: what a folder is, how it runs, and the inputs that it takes.
+//! The Towerfile: the description of an app, with how it runs and which inputs it takes.
 
 mod extras;
 mod parameters;
@@ -24,10 +24,10 @@ const SLUG_BYTES: std::ops::RangeInclusive<usize> = 3..=32;
 const RESERVED: [&str; 5] = ["api", "admin", "system", "internal", "default"];
 const DEFAULT_SOURCE: &str = "./**";
 
-/// A Towerfile that keeps all rules.
+/// A valid Towerfile.
 ///
-/// It serializes to its normal form: defaults are filled in, and comments, order and case of the
-/// keys are gone.
+/// It serializes to its normal form: defaults are filled in, and comments, the order of keys and
+/// their case are dropped.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Towerfile {
@@ -54,14 +54,14 @@ pub struct Towerfile {
     pub parameters: Vec<TowerfileParameter>,
     /// The table `[tinpot]`, which MiniTower ignores.
     pub tinpot: Extras,
-    /// The keys that have no effect, since no version knows them.
+    /// The warnings about unknown keys, which have no effect.
     #[serde(skip)]
     pub warnings: Vec<String>,
     #[serde(skip)]
     schema: Option<Json>,
 }
 
-/// The ability that a worker needs to run a bundle.
+/// The ability that a worker must have to run a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

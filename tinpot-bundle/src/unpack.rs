@@ -1,4 +1,4 @@
-//! Unpacking an archive into a folder, without a way out of it.
+//! Unpacking an archive into a folder, without writing outside it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -40,8 +40,8 @@ pub fn unpack(reader: impl Read, folder: &Path, limits: &Limits) -> Result<Inspe
     unpacked
 }
 
-/// A folder, by descriptors: no name is looked up through a link, even if another process of the
-/// same user puts one there meanwhile.
+/// A folder, accessed by descriptors: no name is looked up through a link, even if another process
+/// of the same user creates one meanwhile.
 struct Tree {
     root: OwnedFd,
     /// The folder of the last entry, and its path.

@@ -336,8 +336,8 @@ impl Coordinator {
         self.ask(Command::Queues).await
     }
 
-    /// Returns what a queued execution waits for, in words for people. `None` if it does not wait
-    /// for a worker, or if others of its queue are far ahead of it.
+    /// Returns the reason why a queued execution waits, for people. `None` if it does not wait for
+    /// a worker, or if it is far from the head of its queue.
     ///
     /// # Errors
     /// `Closed` after the shutdown.
@@ -345,13 +345,13 @@ impl Coordinator {
         self.ask(|reply| Command::WaitsFor { id, reply }).await
     }
 
-    /// Answers a worker's request to join that came by another way than the transport. The bytes are
+    /// Answers a worker's request to join that did not come through the transport. The bytes are
     /// those of a [`JoinRequest`](crate::seal::JoinRequest) and of its answer.
     ///
     /// # Errors
-    /// `NotFound` if workers do not join here; `InvalidInput` if the request cannot be read, is for
-    /// another coordinator, or is forged; `Overloaded` if there are too many; `Unavailable` if the
-    /// keys cannot be read or written now.
+    /// `NotFound` if this coordinator lets no workers join; `InvalidInput` if the request cannot be
+    /// read, is for another coordinator, or is forged; `Overloaded` if there are too many requests;
+    /// `Unavailable` if the keys cannot be read or written now.
     pub async fn answer_join(&self, request: &[u8]) -> Result<Vec<u8>> {
         let Some(joins) = &self.shared.joins else {
             let message = "workers do not join here: frames are plain";

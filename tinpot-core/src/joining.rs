@@ -1,4 +1,4 @@
-//! Joining through a transport or by other ways: the desk of a coordinator, and the request of a
+//! Joining through a transport or in other ways: the answers of a coordinator, and the request of a
 //! worker.
 
 use std::fmt;
@@ -98,7 +98,7 @@ impl Enroller for Arc<EnrolledKeys> {
     }
 }
 
-/// The answers to joins, from whatever way they come.
+/// The part of a coordinator that answers requests to join, however they arrive.
 #[derive(Debug)]
 pub(crate) struct Joins {
     /// Not held while anything is waited for.
@@ -121,8 +121,8 @@ impl Joins {
     /// Answers the join in a frame.
     ///
     /// # Errors
-    /// `InvalidInput` for a frame that is no join, or not one for this coordinator; `Overloaded` if
-    /// there are too many; those of the enroller.
+    /// `InvalidInput` for a frame that is not a request to join this coordinator; `Overloaded` if
+    /// there are too many requests; those of the enroller.
     pub(crate) async fn answer_one(&self, refusals: &Refusals, frame: &[u8]) -> Result<Vec<u8>> {
         match self.answer(refusals, frame).await {
             Ok((_, answer)) => Ok(answer),

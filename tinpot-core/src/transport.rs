@@ -138,10 +138,10 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// transport cannot express.
     async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>>;
 
-    /// Returns the participant that receivers take for the sender of this transport's frames;
-    /// [`Channel::Unknown`], which is the default, if they cannot tell.
+    /// Returns the participant that receivers see as the sender of this transport's frames, or
+    /// [`Channel::Unknown`], the default, if they cannot tell.
     ///
-    /// A worker that is not this participant would never be heard, so that it does not start.
+    /// A worker that is not this participant would never be heard, so it does not start.
     fn speaks_for(&self) -> Channel {
         Channel::Unknown
     }

@@ -1,5 +1,5 @@
-//! The time in which many workers with keys are back after a restart of their coordinator, over a
-//! mosquitto: handshakes, introductions, and the first beat of each.
+//! Measures the time in which many workers with keys come back after a restart of their
+//! coordinator, through mosquitto: handshakes, introductions, and the first heartbeat of each.
 //!
 //! ```sh
 //! rejoin --workers 1000

@@ -1,8 +1,8 @@
-//! The price of sealed frames: the same system over one mosquitto, once with plain frames and once
-//! with sealed ones, in turn.
+//! Measures the cost of sealed frames: the same system over one mosquitto, alternately with plain
+//! and with sealed frames.
 //!
-//! Coordinator, worker and API of both are in this process, so that the processor time of every
-//! frame counts on both of its ends. Prints medians, and how sealed compares with plain.
+//! Coordinator, worker and API of both are in this process, so that the processor time counts at
+//! both ends of every frame. Prints medians, and how sealed compares with plain.
 //!
 //! ```sh
 //! sealed --rounds 7

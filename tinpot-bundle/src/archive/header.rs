@@ -99,7 +99,7 @@ impl Header {
         Ok(Self { kind, path, link, bytes, executable })
     }
 
-    /// Refuses content of what has none.
+    /// Refuses content in an entry that must have none.
     pub(super) fn check_empty(&self, path: &str) -> Result<()> {
         match self.bytes {
             0 => Ok(()),
@@ -110,7 +110,7 @@ impl Header {
     }
 }
 
-/// The statements of extended headers about the next entry.
+/// The values that extended headers set for the next entry.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     path: Option<Vec<u8>>,
@@ -120,7 +120,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Takes the content of an extended header.
+    /// Reads the content of an extended header.
     pub(super) fn take(&mut self, header: &Header, content: &[u8], limits: &Limits) -> Result<()> {
         match header.kind {
             Kind::LongPath => {

@@ -21,8 +21,8 @@ struct Packed<R> {
 }
 
 impl<R: Read> Read for Packed<R> {
-    /// Fills the whole buffer, so that the ratio is checked at the same places, however the bytes
-    /// arrive.
+    /// Fills the whole buffer, so that the ratio is checked at the same positions, however the
+    /// bytes arrive.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -172,7 +172,7 @@ impl<'a, R: Read> Tar<'a, R> {
     }
 }
 
-/// Returns the failure below the decoder, which it hides.
+/// Returns the failure of the reader below the decoder, which hides it.
 fn failure<R>(packed: &Packed<R>, limits: &Limits) -> Option<Error> {
     if packed.is_too_large {
         let max = limits.packed_bytes;

@@ -19,9 +19,9 @@ use tokio::task::spawn_blocking;
 use super::{Blob, BlobInfo, BlobStore, Body, ByteRange, Check, MAX_LIST, PIECE, PutOptions};
 use crate::digest::Digest;
 
-/// The folder of content that is not complete.
+/// The folder of incomplete content.
 const DRAFTS: &str = "tmp";
-/// The file that is locked while files get and lose their names.
+/// The file that is locked while blobs are published or deleted.
 const LOCK: &str = ".lock";
 /// The pieces of one `put` that may wait for the disk. With the pieces of up to 1 MiB that bodies
 /// come in, they stay below 4 MiB.
@@ -80,7 +80,7 @@ impl FileBlobStore {
         Ok(file)
     }
 
-    /// Creates a file for content, locked as long as it is written.
+    /// Creates a file for content, which is locked while it is written.
     fn draft(&self) -> io::Result<NamedTempFile> {
         // With the lock, so that no opening finds the draft before it is locked itself.
         let _lock = self.lock()?;

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 
 /// A [`BlobStore`] in memory, for tests and for a deployment in one process.
 ///
-/// It holds all content in memory, so its contract of bounded memory is about the rest.
+/// It holds all content in memory, so the bound of the contract applies only to additional memory.
 #[derive(Debug, Default)]
 pub struct MemoryBlobStore {
     blobs: Mutex<BTreeMap<Digest, (Bytes, Timestamp)>>,

@@ -49,7 +49,7 @@ impl PackEntry {
 
 /// Returns what [`pack`](super::pack) packs, in the order of the archive. Blocks the thread.
 ///
-/// Links are packed as links. The files below a link to a folder are packed at their own place only.
+/// Links are packed as links. Files below a link to a folder are packed at their real path only.
 ///
 /// # Errors
 /// As [`pack`](super::pack).

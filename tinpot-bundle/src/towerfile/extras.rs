@@ -1,4 +1,4 @@
-//! The table `[tinpot]`: what MiniTower does not know, and ignores.
+//! The table `[tinpot]`, which MiniTower does not know and ignores.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,9 +30,9 @@ const KEYS: &[&str] = &[
 ];
 /// Keys of later versions.
 const RESERVED: [&str; 2] = ["schedule", "concurrency"];
-/// The longest name of a group or queue.
+/// The maximum length of the name of a group or queue, in bytes.
 const NAME_BYTES: usize = 128;
-/// The most retries.
+/// The maximum number of retries.
 const MAX_RETRIES: i64 = 1_000;
 
 /// The kind of a folder.
@@ -65,7 +65,7 @@ pub enum RetryOn {
 pub struct RunRetry {
     /// The number of attempts after the first.
     pub retries: u32,
-    /// The outcomes after which there is another.
+    /// The outcomes after which there is another attempt.
     pub on: RetryOn,
 }
 
@@ -124,7 +124,7 @@ pub struct Extras {
     pub setup_timeout: Option<Duration>,
     /// If true, inputs that no parameter declares are refused.
     pub strict: bool,
-    /// The versions of Python that will do, such as `>=3.12`.
+    /// The accepted versions of Python, such as `>=3.12`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
     /// The file of the packages to install: a `.txt` file or `uv.lock`.

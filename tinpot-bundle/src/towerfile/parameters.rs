@@ -80,7 +80,7 @@ pub struct TowerfileParameter {
     /// The type.
     #[serde(rename = "type")]
     pub kind: ParameterType,
-    /// A text for people.
+    /// The description, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The value that a form proposes. It is never merged into the input.
@@ -89,13 +89,13 @@ pub struct TowerfileParameter {
     /// If true, every input must have it.
     #[serde(skip_serializing_if = "is_false")]
     pub required: bool,
-    /// The only values, if there are any.
+    /// The allowed values, if they are restricted.
     #[serde(rename = "enum", skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<JsonValue>,
-    /// The least number.
+    /// The smallest allowed number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum: Option<JsonValue>,
-    /// The greatest number.
+    /// The largest allowed number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maximum: Option<JsonValue>,
     /// A regular expression that text must contain.

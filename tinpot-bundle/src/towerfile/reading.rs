@@ -7,7 +7,7 @@ pub(super) fn invalid(message: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("Towerfile: {message}"))
 }
 
-/// Returns the end of a message about an unknown name: the known one that is near, or all of them.
+/// Returns the end of a message about an unknown name: the most similar known name, or all of them.
 pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
     let lower = name.to_lowercase();
     let scored = known.iter().map(|other| (strsim::jaro_winkler(&lower, other), other));
@@ -34,7 +34,8 @@ impl<'a> Table<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// Returns the value of a key: that of the same case, else of any case.
+    /// Returns the value of a key. A key in the same case takes precedence over one in any other
+    /// case.
     pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
         self.table.get(name).or_else(|| {
             let mut others = self.table.iter();

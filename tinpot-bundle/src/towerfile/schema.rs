@@ -7,7 +7,8 @@ use tinpot_core::{Json, Result};
 use super::reading::invalid;
 use super::{Towerfile, TowerfileParameter};
 
-/// Returns the schema that MiniTower makes of the same parameters, plus what only Tinpot knows.
+/// Returns the schema that MiniTower generates from the same parameters, plus what only Tinpot
+/// knows.
 pub(super) fn of(towerfile: &Towerfile) -> Result<Option<Json>> {
     let is_strict = towerfile.tinpot.strict;
     if towerfile.parameters.is_empty() && !is_strict {

@@ -35,7 +35,7 @@ pub enum Decision {
 /// - **Announced**: before an answer changes, the number of the revision has grown.
 ///
 /// # Example
-/// A coordinator takes a policy by
+/// Pass a policy to a coordinator with
 /// [`CoordinatorBuilder::policy`](crate::CoordinatorBuilder::policy).
 ///
 /// ```

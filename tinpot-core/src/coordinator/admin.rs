@@ -36,7 +36,7 @@ impl Coordinator {
         self.ask(|reply| Command::Drain { worker: worker.clone(), reply }).await?
     }
 
-    /// Pauses or resumes `team/queue`, the part of a queue that is of one team.
+    /// Pauses or resumes `team/queue`, the part of a queue that belongs to one team.
     pub(super) async fn set_part_paused(&self, part: &str, paused: bool) -> Result<()> {
         let command = |reply| Command::SetPaused { queue: part.to_owned(), paused, reply };
         self.ask(command).await?

@@ -104,8 +104,8 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Sets the times and bounds of the protocol. The coordinator tells its workers the heartbeat
-    /// and the leases.
+    /// Sets the times and bounds of the protocol. The coordinator sends the heartbeat and the
+    /// leases to its workers.
     #[must_use]
     pub fn config(mut self, config: ProtocolConfig) -> Self {
         self.config = config;
@@ -127,9 +127,9 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Sets whether there are several teams. Callers see nothing of other teams than
-    /// [their own](crate::Caller::team). Without, everything belongs to the default team, and its
-    /// lists are faster.
+    /// Sets whether there are several teams. Callers see nothing of teams other than [their
+    /// own](crate::Caller::team). Otherwise, everything belongs to the default team, and lists are
+    /// faster.
     #[must_use]
     pub fn teams(mut self, has_teams: bool) -> Self {
         self.has_teams = has_teams;
@@ -173,8 +173,8 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// If true, secrets are sent in plain frames, too, also those in parameters: to workers of this
-    /// process, or through a transport that no other program reads.
+    /// If true, secrets and secret parameters are also sent in plain frames. Use it for workers of
+    /// this process, or with a transport that no other program can read.
     #[must_use]
     pub fn plain_secrets(mut self, accepted: bool) -> Self {
         self.plain_secrets = accepted;

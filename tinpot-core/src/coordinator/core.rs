@@ -144,8 +144,8 @@ impl Core {
         self.outputs.push(Output::Reply(ticket, response));
     }
 
-    /// Takes one message of lane Control from a worker. If `plain` is true, others can read what is
-    /// sent to the worker.
+    /// Handles one message of lane Control from a worker. If `plain` is true, others can read what
+    /// is sent to the worker.
     pub(crate) fn receive(&mut self, now: Tick, from: &WorkerId, plain: bool, message: Message) {
         match plain {
             true => self.machine.receive_plain(now, from, message, &mut self.effects),

@@ -131,9 +131,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets the times and bounds of the protocol. The heartbeat and the leases are those that the
-    /// coordinator tells the worker. Those of `config` are for coordinators of earlier versions,
-    /// which do not tell them.
+    /// Sets the times and bounds of the protocol. The worker uses the heartbeat and the leases that
+    /// the coordinator sends. Those of `config` apply only to coordinators of earlier versions,
+    /// which do not send them.
     #[must_use]
     pub fn config(mut self, config: ProtocolConfig) -> Self {
         self.config = config;

@@ -10,7 +10,7 @@ use super::source::{Held, counted, piece};
 use super::{Subject, put, read, refused};
 use crate::{ByteRange, Digest, Hasher, PutOptions};
 
-/// The most of a body that a store may hold.
+/// The maximum part of a body that a store may hold, in bytes.
 const MEMORY: usize = 4 << 20;
 const PIECE: usize = 256 << 10;
 /// Six times that.

@@ -74,7 +74,7 @@ impl Scoped {
         Ok(())
     }
 
-    /// Pauses or resumes the part of a queue that is of the caller's team.
+    /// Pauses or resumes the part of a queue that belongs to the caller's team.
     async fn set_part_paused(&self, queue: &str, paused: bool) -> Result<QueueInfo> {
         let find = async || {
             let mut queues = self.queues().await?.into_iter();
@@ -123,8 +123,8 @@ impl Scoped {
         Target::team(&self.caller.team).queue(name)
     }
 
-    /// Pauses a queue, as [`Coordinator::pause_queue`](crate::Coordinator::pause_queue) does. Of
-    /// several teams, each pauses what is its own.
+    /// Pauses a queue, as [`Coordinator::pause_queue`](crate::Coordinator::pause_queue) does. With
+    /// several teams, each pauses only its own part.
     ///
     /// # Errors
     /// `NotFound` if the queue is unknown or hidden; `Forbidden` if the caller may not pause it;

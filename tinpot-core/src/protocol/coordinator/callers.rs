@@ -15,7 +15,7 @@ struct Held {
 }
 
 /// The unfinished executions of each caller who is known. Those that an earlier epoch accepted are
-/// not counted: to read all of them at the start would take long.
+/// not counted, because reading all of them at the start would take too long.
 #[derive(Debug, Default)]
 pub(super) struct HeldByCallers {
     since: Timestamp,
@@ -70,7 +70,7 @@ impl HeldByCallers {
         Ok(())
     }
 
-    /// Forgets an execution that has ended.
+    /// Stops counting an execution that has ended.
     pub(super) fn remove(&mut self, execution: &Execution) {
         if !self.counts(execution) {
             return;

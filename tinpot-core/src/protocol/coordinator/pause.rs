@@ -12,7 +12,7 @@ use crate::protocol::tick::Tick;
 
 impl CoordinatorMachine {
     /// Pauses a queue: nothing of it is granted until it is resumed. Pausing a paused queue changes
-    /// nothing. `team/queue` is the part of the queue that is of one team.
+    /// nothing. `team/queue` is the part of the queue that belongs to one team.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue.

@@ -45,7 +45,8 @@ impl CoordinatorMachine {
     }
 
     /// Grants a waiting execution if it is the first of its action in its queue and a worker has
-    /// room. A worker whose frames are plain gets no secret parameters, and what waits behind them.
+    /// room. A worker whose frames are plain gets executions without secret parameters, including
+    /// those that wait behind ones with secrets.
     pub(super) fn place(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let Some(active) = self.active.get(&id) else { return };
         let execution = &active.execution;

@@ -23,8 +23,8 @@ impl PlainWorkers {
         Some(Random::new(self.seed? ^ what.wrapping_mul(0x9e37_79b9_7f4a_7c15)).number())
     }
 
-    /// Returns true if the frames of this start of a worker are plain. Those of the first worker are
-    /// not, so that everything comes to an end.
+    /// Returns true if the frames of this start of a worker are plain. Those of the first worker
+    /// are not, so that every execution can end.
     pub(super) fn has(self, worker: &WorkerId) -> bool {
         let start = worker
             .as_str()
