@@ -59,7 +59,7 @@ fn nginx_signs_people_in_as_documented() {
     assert_eq!(stranger, Value::Null, "the page of the sign-in is no JSON");
     let (_, eve) = me(&page, &[("cookie", "sso=eve")]);
     assert_eq!((&eve["name"], &eve["rights"]), (&"eve".into(), &serde_json::json!([])));
-    // Attack 4: what people send of these headers never arrives.
+    // Attack 4: the proxy removes these headers from requests of people.
     let forged = [
         ("cookie", "sso=eve"),
         ("remote-user", "ada"),

@@ -183,7 +183,7 @@ impl DirectoryBuilder {
         self
     }
 
-    /// Sets whether there are several teams. Otherwise, all users are in the default team.
+    /// Sets whether there are several teams. With one team, all users are in the default team.
     pub fn teams(mut self, has_teams: bool) -> Self {
         self.has_teams = has_teams;
         self

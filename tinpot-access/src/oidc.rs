@@ -200,7 +200,7 @@ impl Oidc {
             }
         }
         if config.client_id.is_empty() {
-            let message = "OpenID Connect needs the id of this server at the provider";
+            let message = "OpenID Connect needs the client id of this server at the provider";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let provider = Provider::new(&config.issuer, Http::new(&config.issuer));
@@ -228,7 +228,7 @@ impl Oidc {
         };
         let endpoint = &metadata.authorization_endpoint;
         let url = {
-            // An endpoint may have a query of its own.
+            // The URL of an endpoint may already have a query.
             let joint = if endpoint.contains('?') { '&' } else { '?' };
             let start = format!("{endpoint}{joint}");
             let mut query = form_urlencoded::Serializer::for_suffix(start.clone(), start.len());
@@ -380,7 +380,7 @@ impl Oidc {
         };
         let keys = provider.keys(false).await?;
         let verified = match id_token::verify(id_token, &keys, &expected) {
-            // The provider may have other keys since.
+            // The provider may have replaced its keys.
             Err(Fault::UnknownKey) => {
                 id_token::verify(id_token, &*provider.keys(true).await?, &expected)
             }
@@ -429,7 +429,7 @@ impl Oidc {
             |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let subject = text("sub").ok_or_else(|| refused("the ID token names no person"))?;
         let is_verified = claims.get("email_verified").is_some_and(|verified| {
-            // Some providers write it as a text.
+            // Some providers send it as a string.
             *verified == Value::Bool(true) || verified.as_str() == Some("true")
         });
         let email = text("email").filter(|_| is_verified);

@@ -98,7 +98,7 @@ impl Receiver for Tree {
         let (parent, name) = self.place(path)?;
         let mode = Mode::from_raw_mode(if executable { 0o755 } else { 0o644 });
         let file = openat(parent, name, NEW_FILE, mode)?;
-        // Whatever the umask is.
+        // Regardless of the umask.
         fchmod(&file, mode)?;
         Ok(Box::new(File::from(file)))
     }

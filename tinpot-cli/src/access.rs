@@ -1,5 +1,5 @@
-//! The commands about users, tokens, secrets and the audit. They work through a server, or on the file
-//! of a store: a server that has the file open sees the changes within a second.
+//! The commands about users, tokens, secrets and the audit. They work through a server or on the
+//! file of a store. A server that has the file open sees the changes within a second.
 
 mod audit;
 mod broker;

@@ -65,7 +65,7 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) token_file: Option<PathBuf>,
-    /// The team to act in, on a server with several; by default that of the profile
+    /// The team to act in, on a server with several; by default, the team of the profile
     #[arg(
         long,
         global = true,
@@ -494,7 +494,7 @@ pub(crate) enum Workers {
         after_help = "On the worker: tinpot worker join --join-token-file FILE --name web-1 --broker URL"
     )]
     #[command(
-        after_help = "With --team, the actions of the workers belong to that team, or to several: --team red,blue"
+        after_help = "With --team, the actions of the workers belong to that team, or to several teams: --team red,blue"
     )]
     JoinToken {
         /// Names of the workers, as a pattern with `*`; each worker gets the one name that it joins
@@ -533,7 +533,7 @@ pub(crate) enum Workers {
         #[command(flatten)]
         store: AnyStore,
     },
-    /// Revoke the key of a worker: it is not heard any more, and what it runs ends with its lease
+    /// Revoke the key of a worker: the coordinator ignores it, and what it runs ends with its lease
     Revoke {
         /// Id of the key, or the name of its worker if no other key has it; or the id of a join token
         key: String,

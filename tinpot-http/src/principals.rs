@@ -261,7 +261,7 @@ impl Principals {
         if now.saturating_sub(table.swept) >= SWEEP {
             table.swept = now;
             let now = nanos(now);
-            // One that a request holds just now has something open soon.
+            // A principal that a request refers to will soon have something open.
             table.by_id.retain(|_, used| Arc::strong_count(used) > 1 || !used.is_idle(now));
         }
         let is_full = table.by_id.len() >= PRINCIPALS;

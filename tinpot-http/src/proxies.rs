@@ -71,7 +71,7 @@ impl Proxies {
             if named.into_iter().any(|host| public.is_host(host)) {
                 headers.insert(PROTOCOL, HeaderValue::from_static(public.scheme()));
             }
-            // As a proxy does that passes the header Host on.
+            // Like a proxy that forwards the header Host.
             if !headers.contains_key(HOST)
                 && let Ok(authority) = HeaderValue::from_str(public.authority())
             {

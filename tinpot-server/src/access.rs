@@ -44,9 +44,9 @@ const AUDIT_DAYS: u64 = 1;
 pub(crate) struct Access {
     accounts: Accounts,
     audit: ChainAudit,
-    /// True if people can sign in with passwords.
+    /// If true, people can sign in with passwords.
     has_passwords: bool,
-    /// True if members of a group elsewhere are admins.
+    /// If true, members of a group of another system are admins.
     has_admin_group: bool,
     upkeep: JoinHandle<()>,
 }
@@ -63,8 +63,8 @@ impl Access {
     /// Opens the directory in the file of that store. The key of the suite signs the audit.
     ///
     /// # Errors
-    /// `InvalidInput` for a store in memory, and for one with several teams that is opened without;
-    /// those of the records.
+    /// `InvalidInput` for a store in memory, and for one with several teams that is opened without
+    /// `--teams`; those of the records.
     pub(crate) async fn open(
         store: &StoreSettings,
         default: &str,
@@ -122,7 +122,7 @@ impl Access {
         Ok(Self { accounts, audit, has_passwords: true, has_admin_group: false, upkeep })
     }
 
-    /// Takes these ways to sign in.
+    /// Sets the ways to sign in.
     ///
     /// # Errors
     /// `InvalidInput` if settings are missing or wrong.

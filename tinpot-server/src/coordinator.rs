@@ -40,7 +40,7 @@ pub struct CoordinatorSettings {
     /// The API, the web UI, and pages of other sites that use them.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub pages: PageSettings,
-    /// The proxy in front, and people who are signed in elsewhere.
+    /// The proxy in front of the server, and people whom other systems sign in.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub sign_in: SignInSettings,
     /// The broker.
@@ -76,8 +76,8 @@ pub struct CoordinatorSettings {
     /// The file with that user as NAME:PASSWORD, in one line. On the command line it is refused.
     #[cfg_attr(feature = "clap", arg(long, env = "BROKER_USER_FILE", value_name = "FILE"))]
     pub broker_user_file: Option<PathBuf>,
-    /// Send secrets, also those in parameters, to workers whose frames are not sealed: everyone who
-    /// can read the broker's messages can read them.
+    /// Send secrets, including secret parameters, to workers whose frames are not sealed: everyone
+    /// who can read the broker's messages can read them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_PLAIN_SECRETS"))]
     pub insecure_plain_secrets: bool,
 }

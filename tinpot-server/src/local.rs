@@ -196,7 +196,7 @@ impl LocalServerBuilder {
             builder = builder.secrets(secrets);
         }
         if let Some(access) = &access {
-            // The only user may fill the own disk.
+            // The only user may fill their own disk.
             let config = ProtocolConfig::new()
                 .max_unfinished_of_caller(usize::MAX)
                 .max_unfinished_bytes_of_caller(u64::MAX);

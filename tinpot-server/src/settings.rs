@@ -75,8 +75,8 @@ pub struct HttpSettings {
     pub port: u16,
     /// The callers that the API admits: `users` admits the users in the store, who sign in with a
     /// password, `oidc` the people whom an identity provider signs in, `proxy` those whom a reverse
-    /// proxy in front has signed in, and `none` everyone who reaches the port. Several are separated
-    /// by commas, like users,oidc. All but `none` admit API tokens, too.
+    /// proxy in front has signed in, and `none` everyone who can reach the port. Separate several
+    /// with commas, like users,oidc. All except `none` also admit API tokens.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -87,7 +87,7 @@ pub struct HttpSettings {
         )
     )]
     pub auth: Auth,
-    /// Let the users be in several teams, which see nothing of each other. Needs --auth users.
+    /// Allow several teams, which see nothing of each other. Needs --auth users.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_TEAMS"))]
     pub teams: bool,
     /// Serve an address that other machines reach without authentication.
@@ -305,8 +305,8 @@ impl PageSettings {
         }
     }
 
-    /// Returns the URL by which people reach the server, unless it is none; a command line refuses
-    /// that.
+    /// Returns the URL by which people reach the server; `None` if it is not set, or invalid, which
+    /// the command line refuses.
     pub fn public_url(&self) -> Option<PublicUrl> {
         self.public_url.as_deref()?.trim().parse().ok()
     }

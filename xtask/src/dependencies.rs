@@ -144,7 +144,7 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
-    // Shared: the crates above the plugged-in ones and those themselves may know it.
+    // Shared: both the plugged-in crates and the crates above them may know it.
     Rule {
         krate: "tinpot-bundle",
         forbidden: &[

@@ -38,7 +38,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<(), AnyError> {
     let arguments = Arguments::parse();
-    // Each worker has a connection, and so has its other end.
+    // Each worker has a connection, and the broker has its other end.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let port = free_port()?;

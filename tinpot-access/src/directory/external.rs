@@ -184,7 +184,7 @@ impl Directory {
                 created: now,
                 external: Some(identity.external.clone()),
             };
-            // It may be left over from a user who was removed.
+            // It may remain from a user who was removed.
             let version = state.identities.get(key).map_or(0, |known| known.version);
             let mut changes = vec![
                 write(USER, &id, 0, &user)?,
@@ -218,7 +218,7 @@ impl Directory {
                 changes.extend(tokens_of(state, id));
             }
             changes.push(write(USER, id, *version, &user)?);
-            // The document that changes of an admin of the team are checked against.
+            // The document against which changes by an admin of the team are checked.
             changes.push(write_admins(&state.admins)?);
             let detail = identity.detail(&user.name);
             Ok(Plan::new(changes, AuditTarget::new("user", id), user).detail(detail))

@@ -111,7 +111,7 @@ impl State {
         let key = name.to_lowercase();
         let by_name = self.team_names.get(key.as_str()).and_then(|id| self.team(&id.value));
         by_name.or_else(|| self.team(name)).or_else(|| {
-            // As long as the default team has its first name, that is not among the names.
+            // The first name of the default team is not among the names.
             self.team(&key).filter(|team| *team.id == *DEFAULT_TEAM)
         })
     }
@@ -233,7 +233,7 @@ impl Directory {
                 if let Some(stored) = stored.filter(|_| old != new) {
                     changes.push(Change::remove(TEAM_NAME, old.clone(), stored.version));
                 }
-                // The id of the default team is a name that no other team takes.
+                // No other team may take the id of the default team as its name.
                 let is_known = state.team_names.contains_key(new.as_str());
                 if !is_known && *new != *DEFAULT_TEAM {
                     changes.push(write(TEAM_NAME, &new, 0, &team.id)?);

@@ -124,7 +124,7 @@ impl Directory {
             if user.value.is_disabled {
                 return Err(Rejection::Disabled);
             }
-            // One that signs in chooses the team afterwards.
+            // A person who is signing in chooses the team afterwards.
             let is_in = user.value.is_in(&ticket.team) && !state.is_disabled(&ticket.team);
             if self.inner.has_teams && ticket.path != SIGN_IN && !is_in {
                 return Err(Rejection::NoTeam);

@@ -134,7 +134,7 @@ fn check(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Fau
     if text("sub").is_none_or(str::is_empty) {
         return Err(claim("sub", "names no person"));
     }
-    // A number of seconds, with a fraction at some providers.
+    // A number of seconds. Some providers send a fraction.
     let seconds = |name: &'static str| match claims.get(name).and_then(Value::as_f64) {
         Some(seconds) if (0.0..1e12).contains(&seconds) => Ok(Some(seconds as u64)),
         Some(_) => Err(claim(name, "must be a time")),

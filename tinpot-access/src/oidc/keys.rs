@@ -141,7 +141,7 @@ impl Key {
         match algorithm.kind {
             Kind::Rsa(parameters) => {
                 let (n, e) = (bytes(self.n.as_ref())?, bytes(self.e.as_ref())?);
-                // Some providers write zeros in front.
+                // Some providers send leading zeros.
                 let bare = |number: &[u8]| number.iter().position(|byte| *byte != 0);
                 let (n, e) = (n.get(bare(&n)?..)?, e.get(bare(&e)?..)?);
                 RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).ok()

@@ -46,7 +46,7 @@ impl Metadata {
         let mut all =
             [authorization_endpoint, token_endpoint, jwks_uri].into_iter().chain(userinfo_endpoint);
         let is_here = issuer.starts_with("http://");
-        // A provider elsewhere does not send requests to this machine.
+        // A provider on another machine must not direct requests to this machine.
         match all.find(|url| !is_private(url) || (!is_here && url.starts_with("http://"))) {
             Some(url) => Err(format!("its endpoint {url:?} must use HTTPS")),
             None => Ok(()),

@@ -31,13 +31,14 @@ async fn a_person_is_one_user_and_no_stranger_becomes_it_by_name() {
     assert_eq!(&*ada.name, "Ada-2");
     assert!(!ada.has_password() && !may(directory, &ada, Right::SeeAction));
     assert_eq!(enter(directory, &person(IDP, "1").name("Ada")).await.id, ada.id);
-    // Another name of the same person changes nothing; the same subject elsewhere is another person.
+    // A new name of the same person changes nothing; the same subject at another issuer is another
+    // person.
     assert_eq!(enter(directory, &person(IDP, "1").name("Eve")).await.id, ada.id);
     let other = enter(directory, &person("https://evil.example", "1").name("Ada")).await;
     assert_eq!((&*other.name, other.id == ada.id), ("Ada-3", false));
     let odd = enter(directory, &person(IDP, "2").name(" a b:c/\u{202e}\n\"")).await;
     assert_eq!(&*odd.name, "a-b-c----");
-    // All processes know the same.
+    // All processes see the same.
     let elsewhere = world.other().await;
     assert_eq!(enter(&elsewhere, &person(IDP, "1")).await.id, ada.id);
     let both = (person(IDP, "3"), person(IDP, "3"));

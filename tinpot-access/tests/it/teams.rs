@@ -94,7 +94,7 @@ async fn only_an_empty_team_is_removed_and_never_the_default_one() {
     let disabled = TeamUpdate::default().disabled(true);
     let disabled = directory.update_team(&by(), DEFAULT_TEAM, disabled).await;
     refused(disabled, ErrorKind::Conflict, "default team");
-    // Nothing is added to a team that has gone.
+    // Nothing is added to a team that was removed.
     let gone = directory.of_team(red.id.clone());
     refused(gone.add_user(&by(), NewUser::new("eve")).await, ErrorKind::NotFound, "no team");
     let program = directory.add_program(&by(), &red.id, "ci").await;
@@ -124,13 +124,13 @@ async fn a_person_of_several_teams_has_in_each_only_the_rights_there() {
     let in_default = caller(directory, &ada, None);
     assert_eq!(&*in_default.team, DEFAULT_TEAM);
     assert!(!may(directory, &in_default, Right::Read), "a member without a role sees nothing");
-    // The same words for a foreign team and one that never was.
+    // The same message for a team of others and one that never existed.
     let enter = |team: &str| {
         let caller = Caller::new(bob.id.clone()).via("sign-in:2");
         directory.enter_team(caller, Some(team)).expect_err("no team").to_string()
     };
     assert_eq!(enter("red"), enter("green").replace("green", "red"));
-    // One of no team acts in none.
+    // A user in no team acts in none.
     let root = world.admin("root").await;
     directory.remove_member(&by(), DEFAULT_TEAM, &root.id).await.expect("a removal");
     let alone = caller(directory, &root, None);
@@ -208,7 +208,7 @@ async fn an_admin_of_a_team_has_no_power_over_accounts_of_other_teams() {
         refused(token, ErrorKind::NotFound, "no user or program");
     }
     of_red.set_disabled(&by(), &own.id, true).await.expect("their own");
-    // The last admin of a team goes only by the hand of an admin of the server.
+    // Only an admin of the server can remove the last admin of a team.
     let says = "the team \"red\" needs an admin";
     refused(of_red.set_disabled(&by(), &ada.id, true).await, ErrorKind::Conflict, says);
     refused(of_red.remove_user(&by(), &ada.id).await, ErrorKind::Conflict, says);
@@ -245,7 +245,7 @@ async fn documents_of_a_server_without_teams_are_of_the_default_team() {
     let (secret, _) =
         directory.create_token(&by(), NewToken::new("x", ada.id.clone())).await.expect("a token");
     directory.set_group(&by(), "ops", std::slice::from_ref(&ada.id)).await.expect("a group");
-    // They have no word of teams, as those of earlier versions.
+    // They do not mention teams, like those of earlier versions.
     for kind in ["user", "token", "group"] {
         for record in world.records.list(kind, "", 10).await.expect("records") {
             let text = String::from_utf8(record.document.to_vec()).expect("UTF-8");

@@ -88,7 +88,7 @@ impl Header {
         let bytes = header.entry_size().map_err(|_| number("size"))?;
         let path = header.path_bytes().into_owned();
         let mut kind = Kind::of(header.entry_type());
-        // As tar wrote folders before it had a type for them.
+        // tar wrote folders like this before it had a type for them.
         if kind == Kind::File && path.ends_with(b"/") {
             kind = Kind::Folder;
         }

@@ -85,7 +85,7 @@ impl<'a, R: Read> Tar<'a, R> {
         bytes: u64,
         mut take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        // Before anything is read: the size may be a lie.
+        // Before anything is read, because the size may be wrong.
         if bytes > self.limits.unpacked_bytes.saturating_sub(self.unpacked) {
             return Err(self.too_much());
         }
@@ -155,7 +155,7 @@ impl<'a, R: Read> Tar<'a, R> {
         if self.unpacked > self.limits.unpacked_bytes {
             return Err(self.too_much());
         }
-        // With what the reader holds in advance: one piece more than was inflated, at most.
+        // Includes what the reader holds in advance: at most one piece more than was inflated.
         check_ratio(self.unpacked, self.gzip.get_ref().get_ref().hasher.bytes(), self.limits)?;
         Ok(read)
     }

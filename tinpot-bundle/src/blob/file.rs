@@ -182,7 +182,7 @@ impl BlobStore for FileBlobStore {
         let store = self.clone();
         let writing = spawn_blocking(move || store.write(pieces, options));
         while let Some(piece) = body.next().await {
-            // The writer stops early only with an error, which is the answer.
+            // The writer stops early only with an error, which is then returned.
             if sender.send(Piece::Content(piece?)).await.is_err() {
                 break;
             }

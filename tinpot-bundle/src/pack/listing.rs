@@ -181,7 +181,7 @@ impl Walk<'_> {
             let executable = metadata.permissions().mode() & 0o100 != 0;
             PackEntry::File { path, bytes: metadata.len(), executable }
         } else {
-            // Sockets, FIFOs and devices are no content.
+            // Sockets, FIFOs and devices are not content.
             return Ok(());
         };
         if self.found.len() == self.limits.entries {

@@ -40,7 +40,7 @@ fn append<W: Write>(folder: &Path, entry: &PackEntry, tar: &mut Tar<W>) -> Resul
     let mut header = Header::new_ustar();
     if header.set_path(path).is_err() {
         long.push(("path", path.as_bytes()));
-        // A new one, since the former may have a part of the path.
+        // A new one, because the former may hold a part of the path.
         header = Header::new_ustar();
         header.set_path("long-path").map_err(write_failed)?;
     }

@@ -111,7 +111,7 @@ fn links_out_of_the_tree_are_refused() {
         Tarball::app().pax(b'x', "linkpath", "/etc").link("link", "ok"),
         "must stay in the bundle",
     );
-    // Each is inside by its text, but the second leaves through the first.
+    // The text of each stays inside, but the second leaves through the first.
     let chain = Tarball::app().link("a/b/up", "../..").link("out", "a/b/up/../x");
     refused(chain, "must have .. only at the start");
     refused(Tarball::app().link("link", ""), "must have a target of 1 to");
@@ -256,9 +256,9 @@ fn data_after_the_end_is_refused() {
 #[test]
 fn bombs_are_refused() {
     refused(Tarball::app().file("zeros", &vec![0; 4 << 20]), "at most 200 times the size");
-    // Below 1 MiB any ratio will do.
+    // Below 1 MiB, any ratio is accepted.
     unpacked(Tarball::app().file("zeros", &vec![0; 900 << 10]));
-    // The size in a header is a lie: nothing is allocated for it.
+    // The size in a header is false: nothing is allocated for it.
     let mut lie = Tarball::app();
     lie.header(b'0', b"x", b"", 8_000_000_000, 0o644);
     refused(lie, "the content must have at most 1073741824 bytes");

@@ -192,7 +192,7 @@ fn row(
         (true, false) => why.to_owned(),
         (false, false) => format!("{detail}: {why}"),
     };
-    // Texts of others: they must not steer the terminal.
+    // Texts from other people: they must not control the terminal.
     let texts = [who, what, decision, target, &detail];
     let cells = texts.map(|text| clean(&text.replace(['\n', '\r', '\t'], " "), false));
     [vec![global.clock().short(time)], cells.to_vec()].concat()

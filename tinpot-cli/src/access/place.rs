@@ -32,8 +32,8 @@ struct UserList {
 }
 
 impl Place {
-    /// Returns the store that a command names. Without one, it is the server that the options name,
-    /// or to which the user has signed in; and otherwise the store in this directory.
+    /// Returns the place that a command works on: the store that it names, else the server that the
+    /// options name or that the user has signed in to, else the store in this directory.
     ///
     /// # Errors
     /// `NotAuthorised` if the options name a server, and there is no token for it.
@@ -42,7 +42,7 @@ impl Place {
             return Ok(Self::Store(store.file()));
         }
         let server = profile::server(global)?;
-        // The token of `tinpot dev` is there without a sign-in, also for those who do not think of it.
+        // The token of `tinpot dev` works without a sign-in, even if a user does not think of it.
         let is_signed_in = server.token_source().is_some_and(|source| source != OF_DEV);
         if is_signed_in || server.is_named() {
             if server.token_source().is_none() {
@@ -93,7 +93,7 @@ impl Server {
     }
 }
 
-/// Returns the error of an answer that has another form.
+/// Returns the error for an answer that has an unexpected form.
 pub(super) fn unreadable(error: serde_json::Error) -> CliError {
     CliError::new(Code::Unreachable, format!("the answer of the server cannot be read: {error}"))
 }

@@ -346,9 +346,9 @@ impl Found<'_> {
     fn was_revoked(&self, global: &Global) -> Done {
         let (id, what, effect) = match self {
             Self::Key(id) => {
-                (id, "key", "its worker is not heard any more; what it runs ends with its lease")
+                (id, "key", "its worker is ignored from now on; what it runs ends with its lease")
             }
-            Self::Token(id) => (id, "join token", "no worker joins with it any more"),
+            Self::Token(id) => (id, "join token", "no worker joins with it from now on"),
         };
         if global.json {
             output::println(&json!({ "id": id }).to_string())?;

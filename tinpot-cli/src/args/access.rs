@@ -17,8 +17,8 @@ pub(crate) struct StoreFile {
 /// The file of a store, or none for the server.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AnyStore {
-    /// File of a store to work on without a server; by default, the server that you have signed in
-    /// to, or tinpot.db in this directory
+    /// File of a store to work on without a server; by default, the command works on the server
+    /// that you have signed in to, or on tinpot.db in this directory
     #[arg(long, env = "TINPOT_STORE", value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) store: Option<PathBuf>,
 }
@@ -35,13 +35,13 @@ pub(crate) struct LoginArgs {
     /// URL of the server
     #[arg(value_name = "SERVER")]
     pub(crate) server: Option<String>,
-    /// Ask for name and password here, instead of showing a code to enter in a browser
+    /// Ask for a name and a password instead of showing a code to enter in a browser
     #[arg(long)]
     pub(crate) password: bool,
-    /// Name of the user, to sign in with a password; the name on this machine by default
+    /// Name of the user, to sign in with a password; by default, your user name on this machine
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// File with the password, to sign in with it; asked for on a terminal by default
+    /// File with the password to sign in with; by default, the command asks on the terminal
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) password_file: Option<PathBuf>,
     /// Number of days for which the token is valid
@@ -130,16 +130,16 @@ pub(crate) enum Teams {
         #[command(flatten)]
         store: StoreFile,
     },
-    /// Give a team another name; everything of it stays its own
+    /// Rename a team; it keeps everything that belongs to it
     Rename {
         /// Name of the team
         name: String,
-        /// Other name
+        /// New name of the team
         other: String,
         #[command(flatten)]
         store: StoreFile,
     },
-    /// Disable a team: take all rights in it away, and refuse its tokens
+    /// Disable a team: its members lose all rights in it, and its tokens are refused
     Disable {
         /// Name of the team
         name: String,
@@ -198,7 +198,7 @@ pub(crate) enum Tokens {
     Create {
         /// Name of the token, for people
         name: String,
-        /// Name of the user whose rights the token has; at a server, you by default
+        /// Name of the user whose rights the token has; through a server, you by default
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
         /// Scope that limits the token, such as read or run:deploy-*; all rights of the user by
@@ -278,8 +278,8 @@ pub(crate) enum Secrets {
         #[command(flatten)]
         store: SecretFile,
     },
-    /// Give the store another key, under which the next start of the coordinator seals all secrets;
-    /// works on the file of a store only
+    /// Give the store a new key, under which the next start of the coordinator seals all secrets;
+    /// works only on the file of a store
     RotateKey {
         #[command(flatten)]
         store: SecretFile,

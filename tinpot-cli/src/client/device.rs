@@ -1,4 +1,4 @@
-//! Sign-in by a code that a person types into a page of the server.
+//! Sign-in with a code that a person enters on a page of the server.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -37,7 +37,7 @@ enum Asked {
 pub(crate) enum Answer {
     Agreed(Agreed),
     Pending,
-    /// A person has refused, or the time is over.
+    /// A person has refused, or the code has expired.
     Gone,
 }
 

@@ -1,4 +1,4 @@
-//! `tinpot login` with a browser: shows a code, and waits for the person to type it in there.
+//! `tinpot login` with a browser: shows a code, and waits for the person to enter it there.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use crate::output::{self, clean};
 
 /// The time within which a person must agree.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// The longest wait between two questions.
+/// The longest wait between two polls.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Shows a code, and returns the token of the person who types it in.
+/// Shows a code, and returns the token of the person who enters it.
 ///
 /// # Errors
-/// Fails if the person refuses, or does not come.
+/// Fails if the person refuses, or does not enter the code in time.
 pub(super) fn login(client: &Client, host: &str, days: u64) -> Result<Credential, CliError> {
     let device = client.begin_login(host, days)?;
     let code = clean(&device.code, false);
@@ -25,7 +25,7 @@ pub(super) fn login(client: &Client, host: &str, days: u64) -> Result<Credential
         "Open {}/device in a browser, sign in, and enter the code {code}",
         client.base()
     ));
-    output::say("Waiting for 10 minutes at most; press Ctrl-C to give up");
+    output::say("Waiting for at most 10 minutes; press Ctrl-C to stop");
     let end = Instant::now() + PATIENCE;
     let mut wait = Duration::from_secs(device.interval_s.clamp(1, LONGEST.as_secs()));
     while Instant::now() < end {

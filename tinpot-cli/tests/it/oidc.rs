@@ -218,7 +218,7 @@ fn people_sign_in_with_a_certified_provider_and_stay_signed_in_without_it() {
     lin.sign_in(&place, Some("lin"));
     let stranger = lin.me(&place).expect("lin");
     assert_eq!((&stranger["name"], &stranger["rights"]), (&"lin-2".into(), &serde_json::json!([])));
-    // A person who says no gets the words of the provider, as text.
+    // A person who refuses gets the message of the provider, as text.
     let refuser = place.visitor();
     let refused = refuser.sign_in(&place, None);
     assert_eq!(refused.status, 403, "{refused:?}");
@@ -302,7 +302,7 @@ fn an_answer_is_good_once_and_in_one_browser() {
     let victim = place.visitor();
     let back = victim.follow(&start, None, "/auth/oidc/callback").url;
     let cookies = victim.cookies.borrow().clone();
-    // Another browser has the link, as a page that signs its visitors in as its owner would have it.
+    // Another browser has the link, as on a page that tries to sign its visitors in as its owner.
     let other = place.visitor();
     let (refused, _) = other.step(&back, None);
     assert!(refused.status == 403 && refused.body.contains("no sign-in under way"), "{refused:?}");
@@ -317,7 +317,7 @@ fn an_answer_is_good_once_and_in_one_browser() {
     *thief.cookies.borrow_mut() = cookies.clone();
     let (refused, _) = thief.step(&back, None);
     assert!(refused.status == 403 && refused.body.contains("used already"), "{refused:?}");
-    // A cookie that was changed, as to come back to another site, is none.
+    // A cookie that was changed, for example to return to another site, is refused.
     let changed: BTreeMap<_, _> =
         cookies.iter().map(|(key, value)| (key.clone(), format!("A{value}"))).collect();
     *thief.cookies.borrow_mut() = changed;
@@ -327,7 +327,7 @@ fn an_answer_is_good_once_and_in_one_browser() {
         "{refused:?}"
     );
     assert_eq!(thief.me(&place), Err(401));
-    // The path to come back to is never one elsewhere.
+    // The path to return to is never one on another host.
     for to in ["//evil.example", "https://evil.example/", "/%5Cevil.example", "evil"] {
         let visitor = place.visitor();
         let answer = visitor.follow(&format!("{start}?to={to}"), None, "");

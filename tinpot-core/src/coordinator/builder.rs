@@ -128,8 +128,8 @@ impl CoordinatorBuilder {
     }
 
     /// Sets whether there are several teams. Callers see nothing of teams other than [their
-    /// own](crate::Caller::team). Otherwise, everything belongs to the default team, and lists are
-    /// faster.
+    /// own](crate::Caller::team). With one team, everything belongs to the default team, and lists
+    /// are faster.
     #[must_use]
     pub fn teams(mut self, has_teams: bool) -> Self {
         self.has_teams = has_teams;

@@ -187,7 +187,7 @@ pub(super) fn find_action<'a>(
     team: &str,
     action: &str,
 ) -> Option<(Arc<str>, &'a CatalogueEntry)> {
-    // A key is no name: what follows its slash is of another team.
+    // A key is not a name: what follows its slash belongs to another team.
     if action.contains('/') {
         return None;
     }

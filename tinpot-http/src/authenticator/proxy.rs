@@ -130,7 +130,7 @@ impl ProxyUsers {
         };
         let Some(person) = person.filter(|person| !person.is_empty()) else {
             return match of_groups.filter(|groups| !groups.is_empty()) {
-                Some(_) => Err(format!("header {user} must be there, as the groups are")),
+                Some(_) => Err(format!("header {user} must be there if the groups are")),
                 None => Ok(None),
             };
         };

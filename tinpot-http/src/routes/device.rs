@@ -148,7 +148,7 @@ pub(crate) async fn token(
             Ok(json_response(StatusCode::ACCEPTED, &serde_json::json!({ "status": "pending" })))
         }
         _ => {
-            // Who asks with what is none may be guessing.
+            // A caller with an unknown secret may be guessing.
             visit.admit()?;
             let detail = "code has been used, refused or has expired";
             Err(ApiError::new(StatusCode::GONE, detail))
@@ -183,7 +183,7 @@ fn missing() -> ApiError {
 fn check(asked: &Asked) -> Result<(), ApiError> {
     asked.admit()?;
     if asked.has_token() {
-        let detail = "token cannot let programs in: sign in with a browser";
+        let detail = "token cannot sign programs in: use a browser that is signed in";
         return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
     }
     Ok(())

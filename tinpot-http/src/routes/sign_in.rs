@@ -185,7 +185,7 @@ async fn signed_in(
     })?;
     let wanted = crate::teams::wanted(&visit.headers, true).ok().flatten();
     let caller = directory.enter_team(known.caller.clone(), wanted);
-    // Who has just signed in is in one of the own teams.
+    // A caller who has just signed in acts in one of their teams.
     let caller = caller.or_else(|_| directory.enter_team(known.caller, None))?;
     let entered = app.gate.entered(caller, known.valid_until);
     let body = json_response(StatusCode::OK, &Me::of(app, &entered));

@@ -97,7 +97,7 @@ async fn a_person_behind_the_proxy_is_a_user_with_the_grants_of_their_groups() {
     let token = format!("Bearer {}", made["secret"].as_str().unwrap());
     request.headers_mut().insert("authorization", token.parse().unwrap());
     assert_eq!(people.browser().send(request).await.json()["name"], "ada@example.org");
-    // What a proxy passes on of its own sign-in is not for this server.
+    // Headers of the proxy's own sign-in are not for this server.
     let mut basic = ada.request("GET", "/api/auth/me", &Value::Null);
     basic.headers_mut().insert("authorization", "Basic YWRhOng=".parse().unwrap());
     assert_eq!(ada.browser.send(basic).await.json()["via"], "proxy");

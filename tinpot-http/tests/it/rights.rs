@@ -381,7 +381,7 @@ async fn no_answer_has_anything_of_what_is_hidden() {
         if !path.contains('{') && !path.ends_with("cancel") && !path.ends_with("rerun") {
             continue;
         }
-        // What is hidden has the answers of what never was.
+        // What is hidden is answered like what never existed.
         let name = if path.starts_with("/api/queues") { "canary-queue" } else { "canary-action" };
         for hidden in setting.hidden.map(|id| id.to_string()) {
             let hides = setting.ask("ada", method, &fill(&hidden, name), &body(&hidden)).await;

@@ -50,7 +50,7 @@ async fn a_password_opens_a_session_in_a_cookie_and_signing_out_ends_it() {
 async fn the_cookie_of_https_is_bound_to_its_host() {
     let people = People::some().await;
     let mut browser = people.browser();
-    // Of others than proxies, the header is a claim.
+    // From clients other than proxies, the header is an unverified claim.
     browser.peer = ([127, 0, 0, 1], 80).into();
     let secure = |mut request: axum::http::Request<axum::body::Body>| {
         request.headers_mut().insert("x-forwarded-proto", "https".parse().unwrap());

@@ -204,7 +204,7 @@ async fn a_team_sees_nothing_of_another() {
             // A filter is not repeated in the answer.
             assert!(!text.contains(id), "{path}: {text}");
         }
-        // So that the search would find something.
+        // So that the search could find something.
         let filters = ["q=", "action=", "queue=", "requested_by=", "parent=", "groups"];
         assert!(text.len() > 20 || filters.iter().any(|one| path.contains(one)), "{path}: {text}");
     }
@@ -217,7 +217,7 @@ async fn a_team_sees_nothing_of_another() {
     let found = bob.get("/api/executions?q=canary").await.json();
     assert!(found["executions"].as_array().unwrap().len() >= 2, "{found}");
 
-    // What is hidden has the answers of what never was.
+    // What is hidden is answered like what never existed.
     let never = "0190a0c0-0000-7000-8000-000000000000";
     let of_executions =
         ["", "/status", "/logs", "/logs/search?q=x", "/spans", "/summary", "/artifacts", "/stream"];
@@ -311,7 +311,7 @@ async fn an_action_of_a_team_runs_on_the_workers_of_that_team() {
     let children = bob.get("/api/executions?action=deploy&limit=100").await.json();
     assert_eq!(children["executions"].as_array().unwrap().len(), 16, "{children}");
 
-    // A team pauses what is its own of a queue that two teams use.
+    // A team pauses only its own part of a queue that two teams use.
     let paused = ada.expect(200, "POST", "/api/queues/default/pause", NONE).await;
     assert_eq!(paused["paused"], true, "{paused}");
     let waits = ada.expect(200, "POST", "/api/actions/deploy/execute", json!({})).await;
@@ -390,7 +390,7 @@ async fn an_admin_of_the_server_manages_teams_and_one_of_a_team_its_members() {
     in_red.expect(204, "DELETE", &nina, NONE).await;
     in_red.expect(404, "DELETE", &nina, NONE).await;
 
-    // A token is of the team in which it was made.
+    // A token belongs to the team in which it was created.
     let made = in_red.expect(201, "POST", "/api/tokens", json!({ "name": "ci" })).await;
     let token = format!("Bearer {}", made["secret"].as_str().unwrap());
     let with = async |team: Option<&str>| {
@@ -409,7 +409,7 @@ async fn an_admin_of_the_server_manages_teams_and_one_of_a_team_its_members() {
     twice.headers_mut().append("tinpot-team", "red".parse().unwrap());
     assert!(in_red.send(twice).await.detail(400).contains("got several"));
 
-    // A team that is disabled is as one that never was; it can be removed once it is empty.
+    // A disabled team is answered like one that never existed; it can be removed once it is empty.
     root.expect(200, "PATCH", "/api/teams/red", json!({ "disabled": true })).await;
     assert_eq!((with(None).await.status.as_u16(), in_red.status().await), (401, 404));
     root.expect(409, "DELETE", "/api/teams/olive", NONE).await;

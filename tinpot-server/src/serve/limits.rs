@@ -37,8 +37,8 @@ pub struct ConnectionLimits {
     /// The number of connections from one address; those from this machine are not limited. Default:
     /// 256.
     pub per_address: usize,
-    /// The addresses of proxies, whose connections are those of many clients and are not limited.
-    /// Default: none.
+    /// The addresses of proxies, whose connections serve many clients and are not limited. Default:
+    /// none.
     pub proxies: Vec<AddressRange>,
     /// The number of open files that are kept for everything else. Default: 256.
     pub reserved_files: usize,

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The means by which the API knows its callers. API tokens are one in all cases but the first.
+/// The ways in which the API identifies its callers. All except [`NONE`](Self::NONE) also admit API
+/// tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     users: bool,
@@ -12,7 +13,7 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// None: every client that reaches the port may do everything.
+    /// No authentication: every client that can reach the port may do everything.
     pub const NONE: Self = Self { users: false, proxy: false, oidc: false };
     /// The users in the file of the store, with their passwords.
     pub const USERS: Self = Self { users: true, ..Self::NONE };
@@ -21,11 +22,11 @@ impl Auth {
     /// The people whom an identity provider signs in with OpenID Connect.
     pub const OIDC: Self = Self { oidc: true, ..Self::NONE };
 
-    /// The names of all means, as they are given.
+    /// The names of all ways, as in the setting.
     const NAMES: [(&str, Self); 3] =
         [("users", Self::USERS), ("proxy", Self::PROXY), ("oidc", Self::OIDC)];
 
-    /// Returns both of two.
+    /// Returns the ways of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -40,7 +41,7 @@ impl Auth {
         self.and(others) == self
     }
 
-    /// Returns true if callers are not known.
+    /// Returns true if callers are not identified.
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }

@@ -90,13 +90,13 @@ pub fn limits() -> Vec<Limit> {
             "WorkerBuilder::max_result_bytes",
         ),
         limit(
-            "requests of each user or program in a second",
+            "requests of each user or program per second",
             Some("limit_rate"),
             number(principal.requests_per_second.into()),
             "PrincipalLimits::requests_per_second",
         ),
         limit(
-            "requests of each user or program that may come at once",
+            "requests of each user or program in a burst",
             Some("limit_burst"),
             number(principal.burst.into()),
             "PrincipalLimits::burst",
@@ -139,13 +139,13 @@ pub fn limits() -> Vec<Limit> {
             "ProtocolConfig::max_unfinished",
         ),
         limit(
-            "executions of each user or program that have not ended",
+            "unfinished executions of each user or program",
             Some("limit_unfinished"),
             number(config.max_unfinished_of_caller as u64),
             "ProtocolConfig::max_unfinished_of_caller",
         ),
         limit(
-            "parameters of the executions of each user or program that have not ended",
+            "parameters of the unfinished executions of each user or program",
             Some("limit_unfinished_size"),
             size(config.max_unfinished_bytes_of_caller),
             "ProtocolConfig::max_unfinished_bytes_of_caller",

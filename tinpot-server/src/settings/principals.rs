@@ -3,13 +3,13 @@
 use tinpot_core::ProtocolConfig;
 use tinpot_http::PrincipalLimits;
 
-/// The limits of each user and program. None applies to the only user of `tinpot dev`, and to clients
-/// of a server that asks for no names.
+/// The limits of each user and program. They apply neither to the only user of `tinpot dev` nor to
+/// clients of a server without authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct PrincipalSettings {
-    /// The requests of each user or program in a second; 0 for no limit.
+    /// The maximum number of requests of each user or program per second; 0 for no limit.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -20,7 +20,7 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_rate: u32,
-    /// The requests of each user or program that may come at once.
+    /// The maximum number of requests of each user or program in a burst.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -32,7 +32,7 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_burst: u32,
-    /// The requests of each user or program that are answered at the same time.
+    /// The maximum number of concurrent requests of each user or program.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -44,7 +44,7 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_concurrent: u32,
-    /// The open streams of each user or program.
+    /// The maximum number of open streams of each user or program.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -56,7 +56,7 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_streams: u32,
-    /// The searches of logs of each user or program at the same time.
+    /// The maximum number of concurrent log searches of each user or program.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -68,7 +68,8 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_searches: u32,
-    /// The requests of each user or program that wait for the end of an execution.
+    /// The maximum number of requests of each user or program that wait for the end of an
+    /// execution.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -80,7 +81,7 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_waiting: u32,
-    /// The unfinished executions of each user or program.
+    /// The maximum number of unfinished executions of each user or program.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -91,8 +92,8 @@ pub struct PrincipalSettings {
         )
     )]
     pub limit_unfinished: u64,
-    /// The size of the parameters of the unfinished executions of each user or program, in bytes or
-    /// like 1G.
+    /// The maximum total size of the parameters of the unfinished executions of each user or
+    /// program, in bytes or like 1G.
     #[cfg_attr(
         feature = "clap",
         arg(

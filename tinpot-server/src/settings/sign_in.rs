@@ -1,4 +1,4 @@
-//! People who are signed in elsewhere.
+//! People whom other systems sign in.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,14 @@ use tinpot_http::{AddressRange, ProxyUsers, PublicUrl};
 
 use super::{Auth, read_password};
 
-/// The proxy in front, and the identity of people who are signed in elsewhere.
+/// The proxy in front of the server, and the identity of people whom other systems sign in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct SignInSettings {
-    /// The addresses of reverse proxies in front, separated by commas, like 10.0.0.5 or 10.1.0.0/16:
-    /// what they say by X-Forwarded-For, -Host and -Proto is believed, and with --auth proxy the user.
-    /// Programs on this machine may always say the former.
+    /// The addresses of reverse proxies in front of the server, separated by commas, like 10.0.0.5
+    /// or 10.1.0.0/16. Their headers X-Forwarded-For, -Host and -Proto are trusted, as are those of
+    /// programs on this machine. With --auth proxy, they also name the user.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -35,32 +35,33 @@ pub struct SignInSettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PROXY_USER_HEADER", value_name = "NAME"))]
     pub proxy_user_header: Option<String>,
     /// The header in which the proxy names the groups of the user, separated by commas, like
-    /// Remote-Groups. Without it, the proxy names none: it must set or remove this header in every
-    /// request.
+    /// Remote-Groups. The proxy must set or remove this header in every request. Without this
+    /// setting, groups are ignored.
     #[cfg_attr(
         feature = "clap",
         arg(long, env = "TINPOT_PROXY_GROUPS_HEADER", value_name = "NAME")
     )]
     pub proxy_groups_header: Option<String>,
-    /// The URL of the identity provider that signs people in, for --auth oidc, as it names itself.
+    /// The issuer URL of the identity provider that signs people in, exactly as the provider states
+    /// it, for --auth oidc.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_ISSUER", value_name = "URL"))]
     pub oidc_issuer: Option<String>,
-    /// The id of this server at the identity provider.
+    /// The client id of this server at the identity provider.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_CLIENT_ID", value_name = "ID"))]
     pub oidc_client_id: Option<String>,
-    /// The file with the secret of this server at the identity provider; without one, it is a public
-    /// client.
+    /// The file with the client secret of this server at the identity provider; without one, the
+    /// server is a public client.
     #[cfg_attr(
         feature = "clap",
         arg(long, env = "TINPOT_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")
     )]
     pub oidc_client_secret_file: Option<PathBuf>,
     /// The scopes to ask the identity provider for, separated by blanks; `openid profile email` by
-    /// default. Some have the groups behind one more.
+    /// default. Some providers need another scope for groups.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_SCOPES", value_name = "SCOPES"))]
     pub oidc_scopes: Option<String>,
-    /// The claim of the identity provider with the groups of the user; `groups` by default. Dots lead
-    /// into objects, as in realm_access.roles.
+    /// The claim of the identity provider with the groups of the user; `groups` by default. Dots
+    /// select nested fields, as in realm_access.roles.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_GROUPS_CLAIM", value_name = "NAME"))]
     pub oidc_groups_claim: Option<String>,
     /// The group of the proxy or the identity provider whose members are admins of the server.
@@ -138,7 +139,7 @@ impl SignInSettings {
     /// Returns the addresses of the proxies.
     ///
     /// # Errors
-    /// `InvalidInput` for one that is none.
+    /// `InvalidInput` for a text that is not an address.
     pub fn ranges(&self) -> Result<Vec<AddressRange>> {
         let all = super::trimmed(&self.proxy_from);
         let parsed = all.iter().map(|range| range.parse());

@@ -138,7 +138,7 @@ fn only_a_signature_by_a_key_of_the_provider_counts() {
         let bare = token.rsplit_once('.').expect("parts").0;
         assert_eq!(refused(&format!("{bare}.")), algorithm(name));
     }
-    // A key is good for its own algorithm, use and id alone.
+    // A key is valid only for its own algorithm, use and id.
     for header in [
         json!({"alg": "RS256", "kid": "1"}),
         json!({"alg": "ES256", "kid": "2"}),

@@ -64,7 +64,7 @@ pub async fn a_dropped_put_leaves_nothing(subject: &dyn Subject) {
     let put = store.put(unfinished, PutOptions::default());
     assert!(put.now_or_never().is_none());
     assert!(!is_there(&*store, &Digest::of(TEXT)).await);
-    // Nor does it stand in the way of another try.
+    // It does not prevent another try either.
     super::put(&*store, TEXT).await;
 }
 

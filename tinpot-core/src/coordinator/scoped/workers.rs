@@ -33,7 +33,7 @@ impl Scoped {
                 .retain(|group| catalogue.values().any(|entry| *entry.action.group == **group));
             worker.queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(queue)));
             worker.actions = self.names_of(&worker.actions, &catalogue);
-            // The others are not for this caller to know.
+            // This caller may not know the others.
             worker.teams = vec![self.caller.team.clone()];
             // They quote the code of actions.
             if !is_own {

@@ -62,7 +62,7 @@ impl CoordinatorMachine {
         }
         let is_secret = active.is_secret();
         let able = self.workers.iter().filter(|(_, worker)| {
-            // What waits behind secrets is for the workers that get none.
+            // Executions that wait behind ones with secrets can go to workers that get none.
             let is_next = if worker.plain { !is_secret } else { is_first };
             is_next
                 && worker.serves(&execution.queue)

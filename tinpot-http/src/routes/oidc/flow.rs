@@ -105,7 +105,7 @@ pub(super) async fn callback(
 
 fn redirect(url: &str, cookie: Option<HeaderValue>) -> Result<Response, ApiError> {
     let location = HeaderValue::from_str(url).map_err(|_| {
-        let message = "the identity provider has a URL that no header can have";
+        let message = "the URL of the identity provider cannot be sent in a header";
         ApiError::new(StatusCode::BAD_GATEWAY, message)
     })?;
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();

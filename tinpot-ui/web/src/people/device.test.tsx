@@ -46,12 +46,12 @@ function enter(code: string): void {
   fireEvent.submit(screen.getByLabelText("Code").closest("form") as HTMLFormElement);
 }
 
-test("a person sees who asks before letting a program in", async () => {
+test("a person sees who asks before signing a program in", async () => {
   render(<DevicePage />);
   enter("wrong");
   expect(await screen.findByText(/code not found/i)).toBeDefined();
   enter(" bcdfghjk ");
-  const agree = await screen.findByRole("button", { name: "Let it in" });
+  const agree = await screen.findByRole("button", { name: "Sign it in" });
   for (const text of ["laptop", "192.0.2.1", "BCDF-GHJK"])
     expect(screen.getByText(text)).toBeDefined();
   expect(screen.getByText(/If another person gave you the code, refuse/)).toBeDefined();

@@ -1,4 +1,4 @@
-// The page on which a person lets a program in that shows a code: `tinpot login`.
+// The page on which a person signs in a program that shows a code, such as `tinpot login`.
 import { useState } from "preact/hooks";
 import { useTitle } from "../app/use-title";
 import { Entry } from "../identity/entry";
@@ -8,7 +8,7 @@ import { type DeviceView, people } from "./api";
 import { useRequest } from "./ask";
 
 export function DevicePage() {
-  useTitle("Let a program in");
+  useTitle("Sign in a program");
   const [code, setCode] = useState("");
   const [device, setDevice] = useState<DeviceView | null>(null);
   const [done, setDone] = useState<string | null>(null);
@@ -32,7 +32,7 @@ export function DevicePage() {
   };
   return (
     <>
-      <PageHead title="Let a program in" sub={`As ${me.name}`} />
+      <PageHead title="Sign in a program" sub={`As ${me.name}`} />
       <p class="done-note" role="status">
         {done}
       </p>
@@ -40,7 +40,7 @@ export function DevicePage() {
         <form class="stack device" onSubmit={find}>
           <Entry
             label="Code"
-            hint="The program shows it, like BCDF-GHJK."
+            hint="The code that the program shows, such as BCDF-GHJK"
             value={code}
             onInput={setCode}
             first
@@ -65,7 +65,7 @@ export function DevicePage() {
               Refuse
             </Button>
             <Button look="primary" busy={busy} onClick={() => decide(true)}>
-              Let it in
+              Sign it in
             </Button>
           </div>
         </div>

@@ -1,4 +1,4 @@
-// What a user may do, as the server decides now.
+// The rights of a user, as the server decides now.
 import { useState } from "preact/hooks";
 import { Entry } from "../identity/entry";
 import { useResource } from "../stream";
@@ -13,7 +13,7 @@ export function Rights({ user, onClose }: { user: User; onClose: () => void }) {
   );
   const { rights, own } = asked.data ?? { rights: [], own: [] };
   return (
-    <Dialog title={`What may ${user.name} do?`} onClose={onClose}>
+    <Dialog title={`Rights of ${user.name}`} onClose={onClose}>
       <form
         class="stack"
         onSubmit={(event) => {
@@ -22,8 +22,8 @@ export function Rights({ user, onClose }: { user: User; onClose: () => void }) {
         }}
       >
         <Entry
-          label="With this action"
-          hint="The name of an action. Empty: anywhere in the team."
+          label="Action"
+          hint="The name of an action; empty for the rights anywhere in the team"
           value={typed}
           onInput={setTyped}
           first
@@ -32,10 +32,10 @@ export function Rights({ user, onClose }: { user: User; onClose: () => void }) {
         {asked.data === null && asked.error === null && <Loading />}
         {asked.data !== null && (
           <>
-            <Tags names={rights} none="Nothing" />
+            <Tags names={rights} none="No rights" />
             {own.length > 0 && (
               <>
-                <p class="dialog-text">And on own executions:</p>
+                <p class="dialog-text">Also, on their own executions:</p>
                 <Tags names={own} none="" />
               </>
             )}

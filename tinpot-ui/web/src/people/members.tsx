@@ -31,7 +31,7 @@ export function MembersPage() {
   const done = (): void => {
     close();
     list.reload();
-    // The change may have been one of the own rights.
+    // The change may have affected the caller's own rights.
     void identity.check();
   };
   if (!identity.manages("manage_team")) return <NotAllowed />;
@@ -115,7 +115,7 @@ export function NotAllowed() {
 function commands(user: User, ask: (kind: Kind) => void): MenuItem[] {
   const item = (label: string, kind: Kind): MenuItem => ({ label, onSelect: () => ask(kind) });
   return [
-    item("What may they do?", "rights"),
+    item("Show rights…", "rights"),
     item("Change role…", "role"),
     item("Reset password…", "password"),
     ...(identity.me.peek()?.server_admin === true

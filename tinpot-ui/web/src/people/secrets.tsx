@@ -1,4 +1,4 @@
-// The secrets of the team, which actions may ask for. No value is ever shown.
+// The secrets of the team, which actions may ask for. Values are never shown.
 import { useState } from "preact/hooks";
 import { useTitle } from "../app/use-title";
 import { Entry } from "../identity/entry";
@@ -79,7 +79,7 @@ export function SecretsPage() {
                       label={`Secret ${one.name}`}
                       items={[
                         {
-                          label: "Set another value…",
+                          label: "Set new value…",
                           onSelect: () => setAsking({ kind: "set", secret: one }),
                         },
                         {
@@ -103,7 +103,7 @@ export function SecretsPage() {
           onDone={done}
           onClose={close}
         >
-          Actions that ask for it fail. Attempts that have it keep it until they end.
+          Actions that ask for it will fail. Attempts that already have it keep it until they end.
         </AskFirst>
       )}
       {(asking?.kind === "new" || asking?.kind === "set") && (

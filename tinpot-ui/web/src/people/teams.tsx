@@ -28,7 +28,7 @@ export function TeamsPage() {
   const done = (): void => {
     close();
     list.reload();
-    // The change may have been one of the own teams.
+    // The change may have affected one of the caller's own teams.
     void identity.check();
   };
   if (!identity.manages("manage_server")) return <NotAllowed />;

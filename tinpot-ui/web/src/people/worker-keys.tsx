@@ -1,4 +1,4 @@
-// The keys of workers, and the join tokens with which workers get them.
+// The keys of workers, and the join tokens with which workers enrol them.
 import { useState } from "preact/hooks";
 import { serverClock } from "../api/clock";
 import { useTitle } from "../app/use-title";
@@ -58,7 +58,7 @@ export function WorkerKeysPage() {
       {all === undefined && error === null && <Loading />}
       {all?.length === 0 && (
         <Empty title="No worker has joined" icon="key">
-          A worker joins with a token, and keeps a key of its own.
+          A worker joins with a token, and gets its own key.
         </Empty>
       )}
       {all !== undefined && all.length > 0 && (
@@ -75,7 +75,7 @@ export function WorkerKeysPage() {
           onDone={done}
           onClose={close}
         >
-          The worker is not heard any more. What it runs is given up when its lease ends.
+          The coordinator ignores the worker from now on. What it runs is lost when its lease ends.
         </AskFirst>
       )}
       {asking?.kind === "token" && (
@@ -86,7 +86,7 @@ export function WorkerKeysPage() {
           onDone={done}
           onClose={close}
         >
-          No worker can join with it any more. Those that have joined stay.
+          No more workers can join with it. Workers that have joined stay enrolled.
         </AskFirst>
       )}
       {asking?.kind === "create" && (
