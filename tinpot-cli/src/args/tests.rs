@@ -6,8 +6,10 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 35] = [
+const VERBS: [&str; 37] = [
     "Add",
+    "Allow",
+    "Ask",
     "Cancel",
     "Check",
     "Create",

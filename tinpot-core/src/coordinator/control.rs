@@ -26,6 +26,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::outbox::Outbox;
+use crate::protocol::seal::keep_secrets;
 use crate::protocol::{Catalogue, Message};
 use crate::refusals::Refusal;
 use crate::transport::{Link, Received};
@@ -199,10 +200,20 @@ impl Control {
                     self.core.refuse_secret(&from, get, &error);
                 }
                 mut message => {
-                    if let (Message::Hello(hello), Some(sender)) = (&mut message, &sender) {
-                        let known = self.core.catalogue();
-                        let known = |name: &str| known.get(name).map(|entry| &*entry.action);
-                        sender.grant.keep_known(hello, known);
+                    let known = |name: &str| self.core.catalogue().get(name);
+                    match (&mut message, &sender) {
+                        (message, Some(sender))
+                            if self.core.is_of_other_teams(&from, message, &sender.grant) =>
+                        {
+                            let why = "its key does not serve the team of the attempt";
+                            refusals.note(Refusal::NotHolder, from.as_str(), &why);
+                            continue;
+                        }
+                        (Message::Hello(hello), Some(sender)) => {
+                            sender.grant.keep_known(hello, |name| Some(&*known(name)?.action));
+                        }
+                        (Message::Hello(hello), None) if plain => keep_secrets(hello, known),
+                        _ => {}
                     }
                     self.core.receive(now, &from, plain, message);
                 }

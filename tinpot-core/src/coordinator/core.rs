@@ -26,6 +26,7 @@ use crate::model::opened::Opened;
 use crate::model::page::QueuePage;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::protocol::seal::WorkerGrant;
 use crate::protocol::{
     CallId, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
     ProtocolConfig, QueueInfo, Read, SecretGet, Tick, WorkerInfo,
@@ -151,6 +152,16 @@ impl Core {
             true => self.machine.receive_plain(now, from, message, &mut self.effects),
             false => self.machine.receive(now, from, message, &mut self.effects),
         }
+    }
+
+    /// Returns true if a message is about attempts of teams that the worker's key does not serve.
+    pub(crate) fn is_of_other_teams(
+        &self,
+        from: &WorkerId,
+        message: &Message,
+        grant: &WorkerGrant,
+    ) -> bool {
+        self.machine.is_of_other_teams(from, message, |team| grant.serves(team))
     }
 
     /// Forgets what a worker may do until its next hello.

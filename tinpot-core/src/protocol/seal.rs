@@ -23,6 +23,7 @@ pub use self::coordinator::{
     Peer, PlainFrames,
 };
 pub use self::enrolled_keys::EnrolledKeys;
+pub(crate) use self::grant::keep_secrets;
 pub use self::grant::{Enrolled, WorkerGrant, WorkerLimits};
 pub use self::handshake::{Accept, Hex, Init, KeyId, Notice, Signed};
 pub use self::header::{FrameKind, HEADER_BYTES, Header, TAG_BYTES, is_plain};

@@ -555,3 +555,30 @@ fn a_team_pauses_its_part_of_a_queue() {
     let unknown = machine.pause_queue(Tick(3), "red/other", &mut effects).expect_err("unknown");
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
 }
+
+#[test]
+fn a_worker_whose_key_serves_other_teams_is_not_heard_on_attempts() {
+    let epoch = Epoch { instance: 1, number: 1 };
+    let mut machine = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    let worker = worker_of(&mut machine, "web-1", &["blue"]);
+    let mut effects = Vec::new();
+    machine.submit(Tick(1), of_team(1, "blue"), &mut effects).expect("accepted");
+    let fence = granted(&effects);
+    let outcome = Outcome::Succeeded(Json::null());
+    let report = ResultReport { fence, outcome, last_log_seq: 0, ran_us: 9, killed: false };
+    let secret = tinpot_core::protocol::SecretGet { fence, name: "PASSWORD".into() };
+    let hello = hello(ActionSet::new([Action::new("noop").expect("a name")]));
+    let messages = [
+        Message::Result(report),
+        Message::SecretGet(secret),
+        Message::Hello(hello),
+        beat(2, vec![]),
+    ];
+    for message in messages {
+        let is_other = |team: &'static str| {
+            machine.is_of_other_teams(&worker, &message, |served| served == team)
+        };
+        assert!(is_other("red"), "{message:?}");
+        assert!(!is_other("blue"), "{message:?}");
+    }
+}

@@ -285,6 +285,39 @@ async fn secret_parameters_wait_for_a_worker_that_has_joined() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_with_plain_frames_cannot_make_secret_parameters_public() {
+    let deployment = Deployment::new();
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Allow).await;
+    let start = |name: &str, executor: FunctionExecutor| {
+        let builder = Worker::builder(deployment.network.transport()).name(name);
+        builder.executor(executor).start()
+    };
+    let legacy = start("legacy", with_secrets()).await.expect("a worker");
+    available(&coordinator, "login").await;
+    let thief = start("thief", echo("login")).await.expect("a worker");
+    let problems = async || {
+        let workers = coordinator.workers().await.expect("workers");
+        let thief = workers.into_iter().find(|worker| worker.name == "thief");
+        thief.map(|worker| worker.load_errors)
+    };
+    let problems = loop {
+        match problems().await {
+            Some(problems) => break problems,
+            None => in_time("a hello", tokio::time::sleep(Duration::from_millis(1))).await,
+        }
+    };
+    assert!(problems[0].message.contains("known with secret parameters"), "{problems:?}");
+    let secret = coordinator.submit("login", json!({ "text": CANARY })).await.expect("accepted");
+    let execution = secret.execution().await.expect("it is there");
+    assert_eq!(execution.secrets, ["/text"]);
+    assert!(coordinator.waits_for(secret.id()).await.expect("an answer").is_some());
+    for worker in [legacy, thief] {
+        worker.shutdown(Duration::ZERO).await;
+    }
+    coordinator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn secret_parameters_go_to_plain_workers_if_the_operator_accepts_that() {
     let deployment = Deployment::new();
     let options = CoordinatorOptions::new("tinpot", deployment.enrolled.clone());

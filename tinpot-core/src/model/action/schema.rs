@@ -52,6 +52,11 @@ impl Schema {
         })
     }
 
+    /// Returns true if parameters can be secret.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.has_secrets
+    }
+
     /// Checks parameters. Returns JSON pointers to the secrets among them.
     ///
     /// # Errors

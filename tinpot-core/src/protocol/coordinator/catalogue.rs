@@ -91,6 +91,11 @@ impl CatalogueEntry {
         self.schema.check(parameters).map(|_| ())
     }
 
+    /// Returns true if parameters of the action can be secret.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.schema.has_secrets()
+    }
+
     /// Checks parameters as [`validate`](Self::validate) does, and returns the JSON pointers of the
     /// secrets among them.
     pub(crate) fn check(&self, parameters: &Json) -> Result<Vec<String>> {

@@ -51,15 +51,7 @@ impl CoordinatorMachine {
         message: Message,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        let fence = match &message {
-            Message::Accept(accept) => Some(accept.fence),
-            Message::Reject(reject) => Some(reject.fence),
-            Message::Result(report) => Some(report.fence),
-            Message::Released(released) => Some(released.fence),
-            Message::Call(call) => Some(call.fence),
-            Message::SecretGet(get) => Some(get.fence),
-            _ => None,
-        };
+        let fence = fence_of(&message);
         // A later epoch granted the attempt, so this one must not judge it.
         if self.claims_later(now, from, fence.map(|fence| fence.epoch), out) {
             return;
@@ -82,6 +74,28 @@ impl CoordinatorMachine {
             Message::SecretGet(get) => self.secret_asked(from, get, out),
             // The others are for workers, for lane Logs, or unknown. The shell has logged them.
             _ => {}
+        }
+    }
+
+    /// Returns true if a message is about an attempt of a team that its sender does not serve, by its
+    /// key. Messages about no single attempt are about all that the sender holds.
+    ///
+    /// The id of a worker is no secret: the holder of another key could use it after a restart.
+    pub fn is_of_other_teams(
+        &self,
+        from: &WorkerId,
+        message: &Message,
+        serves: impl Fn(&str) -> bool,
+    ) -> bool {
+        let is_other = |id: &ExecutionId| {
+            self.active.get(id).is_some_and(|active| !serves(active.execution.team_name()))
+        };
+        match fence_of(message) {
+            Some(fence) => self.granted(fence).is_some_and(|(id, _)| is_other(&id)),
+            None => {
+                let worker = self.workers.get(from);
+                worker.is_some_and(|worker| worker.load.in_flight.values().any(is_other))
+            }
         }
     }
 
@@ -262,5 +276,18 @@ impl CoordinatorMachine {
     ) {
         let ack = ResultAck { epoch: self.epoch, fence, recorded };
         out.push(CoordinatorEffect::Send(Address::Worker(to.clone()), Message::ResultAck(ack)));
+    }
+}
+
+/// Returns the attempt that a message is about.
+fn fence_of(message: &Message) -> Option<Fence> {
+    match message {
+        Message::Accept(accept) => Some(accept.fence),
+        Message::Reject(reject) => Some(reject.fence),
+        Message::Result(report) => Some(report.fence),
+        Message::Released(released) => Some(released.fence),
+        Message::Call(call) => Some(call.fence),
+        Message::SecretGet(get) => Some(get.fence),
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@ use super::handshake::KeyId;
 use super::suite::PublicKey;
 use crate::model::action::{Action, ActionSet, LoadError};
 use crate::model::visible::{DEFAULT_TEAM, action_key};
+use crate::protocol::coordinator::CatalogueEntry;
 use crate::protocol::message::Hello;
 
 /// The names and offers that workers of one enrolled key may have. `None` means no limit.
@@ -122,6 +123,14 @@ impl WorkerGrant {
         }
     }
 
+    /// Returns true if the workers of this key run the actions of a team.
+    pub fn serves(&self, team: &str) -> bool {
+        match &self.teams {
+            None => team == DEFAULT_TEAM,
+            Some(teams) => teams.iter().any(|one| one == team),
+        }
+    }
+
     fn keep_known_in<'a>(
         &self,
         team: &str,
@@ -140,6 +149,23 @@ impl WorkerGrant {
             })
         });
     }
+}
+
+/// Leaves out of a hello in plain frames the actions that are known with secret parameters and
+/// another schema. Otherwise, a client of the broker could make secrets public: those of later
+/// submissions would be sent to it, and shown by the API.
+pub(crate) fn keep_secrets<'a>(
+    hello: &mut Hello,
+    known: impl Fn(&str) -> Option<&'a CatalogueEntry>,
+) {
+    leave_out(&mut hello.offer, |action| {
+        let known = known(&action.name).filter(|known| known.has_secrets())?;
+        (known.action.schema != action.schema).then(|| {
+            "it is known with secret parameters and another schema, which a worker with plain \
+             frames cannot change"
+                .to_owned()
+        })
+    });
 }
 
 /// Returns true if a list is limited and does not have the label.
