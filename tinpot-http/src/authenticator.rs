@@ -35,18 +35,22 @@ pub struct Presented<'a> {
     /// The address of the other end of the connection, if the server has added it to the extensions
     /// of the request as a [`PeerAddress`].
     pub peer: Option<SocketAddr>,
+    /// If true, the request was authenticated before and is checked again, as open streams are. It
+    /// is then older than what other requests have presented since.
+    pub is_repeat: bool,
 }
 
 /// Shows the names of the headers only: their values are credentials.
 impl fmt::Debug for Presented<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, path, headers, peer } = self;
+        let Self { method, path, headers, peer, is_repeat } = self;
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         f.debug_struct("Presented")
             .field("method", method)
             .field("path", path)
             .field("headers", &names)
             .field("peer", peer)
+            .field("is_repeat", is_repeat)
             .finish()
     }
 }
@@ -54,13 +58,20 @@ impl fmt::Debug for Presented<'_> {
 impl<'a> Presented<'a> {
     /// Creates the parts of a request from an unknown address.
     pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
-        Self { method, path, headers, peer: None }
+        Self { method, path, headers, peer: None, is_repeat: false }
     }
 
     /// Sets the address of the other end of the connection.
     #[must_use]
     pub fn peer(mut self, peer: Option<SocketAddr>) -> Self {
         self.peer = peer;
+        self
+    }
+
+    /// Marks the request as one that was authenticated before.
+    #[must_use]
+    pub fn repeat(mut self) -> Self {
+        self.is_repeat = true;
         self
     }
 }
@@ -103,6 +114,8 @@ pub enum Identity {
 ///   `Refused`, and never taken for another. Without a credential, the answer is `Unknown`.
 /// - **Errors** mean that the authenticator cannot tell now. The request is answered with 503.
 /// - **Fast**: it is asked about every request below `/api`.
+/// - **No writes for repeats**: a request that is checked [again](Presented::is_repeat) changes
+///   nothing, as newer requests may have presented something else.
 ///
 /// # Example
 ///

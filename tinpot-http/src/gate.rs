@@ -159,7 +159,8 @@ impl Sender {
     pub(crate) async fn confirm(&self, gate: &Gate) -> std::result::Result<(), ApiError> {
         let Some(entered) = &self.entered else { return Ok(()) };
         let presented = Presented::new(&self.method, self.uri.path(), &self.headers)
-            .peer(self.peer.map(|PeerAddress(peer)| peer));
+            .peer(self.peer.map(|PeerAddress(peer)| peer))
+            .repeat();
         let now = gate.enter(&presented).await?;
         if now.scoped.caller() == entered.scoped.caller() {
             Ok(())
@@ -219,6 +220,7 @@ impl Watch {
     fn presented(&self) -> Presented<'_> {
         Presented::new(&self.method, &self.path, &self.headers)
             .peer(self.peer.map(|PeerAddress(peer)| peer))
+            .repeat()
     }
 
     /// Waits until the identity has ended, or the caller may not read one of the executions any

@@ -164,6 +164,15 @@ impl Directory {
         Err(Error::new(ErrorKind::Unavailable, message))
     }
 
+    /// Returns the user of a person, if the user is not disabled and has the groups and the e-mail
+    /// address of this description. Changes nothing.
+    pub fn current_external_user(&self, identity: &ExternalIdentity) -> Option<User> {
+        let state = self.state();
+        let user = state.external(&identity.key())?;
+        let is_current = user.external.as_ref() == Some(&identity.external);
+        (is_current && !user.is_disabled).then(|| user.clone())
+    }
+
     async fn add_external(&self, identity: &ExternalIdentity, key: &str) -> Result<User> {
         let id: Arc<str> = format!("user:{}", new_id()?).into();
         let other_name = clean_name(&new_id()?);

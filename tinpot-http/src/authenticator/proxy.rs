@@ -23,6 +23,8 @@ const HEADER_BYTES: usize = 8 * 1024;
 const SECRET_BYTES: usize = 16;
 /// The issuer of all people whom proxies sign in.
 const ISSUER: &str = "proxy";
+/// The refusal of a request that is older than the last change of its user.
+const CHANGED: &str = "the user was changed after this request began: send it again";
 
 /// The reverse proxies that sign people in, and the headers in which they name them.
 ///
@@ -201,7 +203,17 @@ impl Authenticator for ProxyAuthenticator {
         };
         let directory = self.login.directory();
         directory.keep_current().await?;
-        match directory.external_user(&person).await? {
+        let found = if request.is_repeat {
+            // The headers are those of the start of a stream or a body. Newer requests may have
+            // named other groups, which must stay.
+            match directory.current_external_user(&person) {
+                Some(user) => Ok(user),
+                None => return Ok(Identity::Refused(CHANGED.to_owned())),
+            }
+        } else {
+            directory.external_user(&person).await?
+        };
+        match found {
             Ok(user) => {
                 let caller = Caller::new(user.id).name(user.name).via("proxy");
                 let wanted = match teams::wanted(request.headers, true) {

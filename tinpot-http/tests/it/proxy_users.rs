@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -10,7 +11,10 @@ use serde_json::{Value, json};
 use tinpot_access::{ExternalIdentity, Grant, Grantee, NewUser, Role, Secret};
 use tinpot_core::Result;
 use tinpot_http::testing::authenticator::Subject;
-use tinpot_http::{Accounts, Authenticator, HttpConfig, Identity, Presented, ProxyUsers};
+use tinpot_http::{
+    Accounts, Authenticator, HttpConfig, Identity, PeerAddress, Presented, ProxyUsers,
+};
+use tower::ServiceExt;
 
 use crate::people::{Browser, HOST, PASSWORD, People, by};
 
@@ -160,6 +164,47 @@ async fn headers_of_the_proxy_from_elsewhere_are_refused_and_recorded() {
     let audit = victim.ask(200, "GET", "/api/audit?what=sign_in", Value::Null).await.to_string();
     assert!(audit.contains("proxy: header") && audit.contains("192.0.2.1"), "{audit}");
     assert!(!audit.contains(&secret()), "{audit}");
+}
+
+/// A stream repeats what its request presented, which must not undo what newer requests present.
+#[tokio::test]
+async fn an_open_stream_does_not_bring_lost_groups_back() {
+    let people = people().await;
+    let admin = Behind::new(&people, "grace", "tinpot-admins");
+    admin.ask(200, "GET", "/api/auth/me", Value::Null).await;
+    let before = Behind::new(&people, "ada", "ops, tinpot-admins");
+    let mut request = before.request("GET", "/api/stream", &Value::Null);
+    request.extensions_mut().insert(PeerAddress(PROXY));
+    let answer = people.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // A request whose body is still to come.
+    let mut slow = before.request("POST", "/api/tokens", &json!({"name": "x"}));
+    let body = std::mem::take(slow.body_mut());
+    let (send, rest) = tokio::sync::oneshot::channel::<()>();
+    let (polled, is_polled) = tokio::sync::oneshot::channel::<()>();
+    let late = futures::stream::once(async move {
+        polled.send(()).unwrap();
+        rest.await.unwrap();
+        axum::body::to_bytes(body, 1024).await
+    });
+    *slow.body_mut() = Body::from_stream(late);
+    let slow = before.browser.send(slow);
+    let now = async {
+        is_polled.await.unwrap();
+        let now = Behind::new(&people, "ada", "");
+        let me = now.ask(200, "GET", "/api/auth/me", Value::Null).await;
+        assert_eq!((&me["rights"], &me["server_admin"]), (&json!([]), &json!(false)));
+        send.send(()).unwrap();
+    };
+    let (slow, ()) = tokio::join!(slow, now);
+    assert!(slow.detail(401).contains("changed after this request began"), "{slow:?}");
+    let end = axum::body::to_bytes(answer.into_body(), 1024 * 1024);
+    tokio::time::timeout(Duration::from_secs(20), end).await.expect("the end").unwrap();
+    let user = people.directory.user("ada").unwrap();
+    assert_eq!(user.external(), Some(("proxy", Vec::new())));
+    assert!(!people.directory.is_server_admin(&user.id));
+    let audit = admin.ask(200, "GET", "/api/audit?what=user.groups", Value::Null).await;
+    assert_eq!(audit.to_string().matches("\"user.groups\"").count(), 1, "{audit}");
 }
 
 /// The proxy knows the browser by something that it sends with every request: as with a cookie, a page
