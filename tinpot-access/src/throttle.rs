@@ -22,6 +22,9 @@ const FORGET: Duration = Duration::from_secs(24 * 3_600);
 const ACCOUNT: Rate = Rate { number: 60, per: Duration::from_secs(3_600) };
 /// The attempts from one network: at once, and within a minute.
 const NETWORK: Rate = Rate { number: 20, per: Duration::from_secs(60) };
+/// The beginnings of sign-ins elsewhere from one network: at once, and within a minute. They reveal
+/// nothing, so this limit only bounds the work.
+const BEGINNINGS: Rate = Rate { number: 120, per: Duration::from_secs(60) };
 /// The entries of each table. Beyond it, the entries that were not used for longest are forgotten.
 const ENTRIES: usize = 50_000;
 
@@ -32,6 +35,9 @@ const ENTRIES: usize = 50_000;
 /// - For one account from all addresses: 60 attempts an hour. Beyond that, only devices that have
 ///   signed in before may try.
 /// - From one network: 20 attempts a minute.
+///
+/// Sign-ins that begin at an identity provider have a limit of their own: 120 a minute from one
+/// network.
 ///
 /// ```
 /// use std::net::Ipv4Addr;
@@ -57,6 +63,7 @@ struct Tables {
     failures: HashMap<(Account, Network), Failures>,
     accounts: HashMap<Account, Bucket>,
     networks: HashMap<Network, Bucket>,
+    beginnings: HashMap<Network, Bucket>,
 }
 
 /// A digest of the name: any text that a client sends has the same size.
@@ -125,7 +132,7 @@ impl Throttle {
     ) -> Result<(), Duration> {
         let (account, network) = (account_of(account), network_of(address));
         let mut tables = self.tables();
-        let Tables { failures, accounts, networks } = &mut *tables;
+        let Tables { failures, accounts, networks, .. } = &mut *tables;
         let known = failures.get(&(account, network));
         let mut wait = known.map_or(Duration::ZERO, |known| between(now, known.until()));
         let of_network = networks.get(&network).copied().unwrap_or(Bucket { full: now });
@@ -158,18 +165,16 @@ impl Throttle {
     /// # Errors
     /// The time after which another attempt is allowed.
     pub fn attempt_from(&self, now: Timestamp, address: IpAddr) -> Result<(), Duration> {
-        let network = network_of(address);
-        let mut tables = self.tables();
-        let networks = &mut tables.networks;
-        let bucket = networks.get(&network).copied().unwrap_or(Bucket { full: now });
-        match bucket.wait(NETWORK, now) {
-            Duration::ZERO => {
-                room(networks, now, |bucket| bucket.full);
-                networks.entry(network).or_insert(bucket).take(NETWORK, now);
-                Ok(())
-            }
-            wait => Err(wait),
-        }
+        take_from(&mut self.tables().networks, NETWORK, now, address)
+    }
+
+    /// Allows a client at this address to begin a sign-in at an identity provider; otherwise returns
+    /// the time to wait. Does not count as an attempt.
+    ///
+    /// # Errors
+    /// The time after which another beginning is allowed.
+    pub fn begin_from(&self, now: Timestamp, address: IpAddr) -> Result<(), Duration> {
+        take_from(&mut self.tables().beginnings, BEGINNINGS, now, address)
     }
 
     /// Removes the failures for an account from a network, after a success.
@@ -183,10 +188,30 @@ impl Throttle {
         tables.failures.retain(|_, failures| between(failures.last, now) < FORGET);
         tables.accounts.retain(|_, bucket| bucket.full > now);
         tables.networks.retain(|_, bucket| bucket.full > now);
+        tables.beginnings.retain(|_, bucket| bucket.full > now);
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes one from the bucket of a network, or returns the time to wait.
+fn take_from(
+    table: &mut HashMap<Network, Bucket>,
+    rate: Rate,
+    now: Timestamp,
+    address: IpAddr,
+) -> Result<(), Duration> {
+    let network = network_of(address);
+    let bucket = table.get(&network).copied().unwrap_or(Bucket { full: now });
+    match bucket.wait(rate, now) {
+        Duration::ZERO => {
+            room(table, now, |bucket| bucket.full);
+            table.entry(network).or_insert(bucket).take(rate, now);
+            Ok(())
+        }
+        wait => Err(wait),
     }
 }
 

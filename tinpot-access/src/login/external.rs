@@ -46,6 +46,15 @@ impl Login {
         self.throttle.attempt_from(self.directory.now(), address)
     }
 
+    /// Allows a client at this address to begin a sign-in at an identity provider; otherwise returns
+    /// the time to wait.
+    ///
+    /// # Errors
+    /// The time after which another beginning is allowed.
+    pub fn begin_from(&self, address: IpAddr) -> std::result::Result<(), Duration> {
+        self.throttle.begin_from(self.directory.now(), address)
+    }
+
     /// Records that a sign-in was refused for this reason.
     ///
     /// # Errors

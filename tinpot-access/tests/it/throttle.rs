@@ -48,6 +48,21 @@ fn waits_double_from_a_second_to_a_quarter_of_an_hour() {
 }
 
 #[test]
+fn sign_ins_at_an_identity_provider_take_no_attempts_from_passwords() {
+    let (throttle, clock, home) = (Throttle::new(), Hand::new(), address("192.0.2.1"));
+    let begun = (0..200).filter(|_| throttle.begin_from(clock.now(), home).is_ok()).count();
+    assert_eq!(begun, 120);
+    throttle.attempt(clock.now(), "ada", home, false).expect("another limit");
+    throttle.begin_from(clock.now(), address("198.51.100.1")).expect("another network");
+    let wait = throttle.begin_from(clock.now(), home).expect_err("too many");
+    clock.pass(wait);
+    throttle.begin_from(clock.now(), home).expect("it is its turn");
+    clock.pass(2 * MINUTE);
+    throttle.sweep(clock.now());
+    throttle.begin_from(clock.now(), home).expect("forgotten");
+}
+
+#[test]
 fn a_success_forgets_failures_and_a_day_does() {
     let (throttle, clock, home) = (Throttle::new(), Hand::new(), address("2001:db8::1"));
     let fail = |times| {

@@ -67,7 +67,7 @@ impl Place {
         self.coordinator = Some(coordinator);
     }
 
-    /// Starts the server again, which allows 20 attempts a minute: each sign-in takes two.
+    /// Starts the server again, which allows 20 failed sign-ins a minute.
     fn restart(&mut self) {
         self.coordinator = None;
         self.start();

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -59,14 +60,22 @@ impl Visit {
     pub(crate) fn admit(&self) -> Result<(), ApiError> {
         admit(&self.accounts, self.address)
     }
+
+    /// Counts a sign-in that begins at the identity provider, and refuses one too many.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn admit_beginning(&self) -> Result<(), ApiError> {
+        self.accounts.login().begin_from(self.address).map_err(too_many)
+    }
 }
 
 fn admit(accounts: &Accounts, address: IpAddr) -> Result<(), ApiError> {
-    accounts.login().attempt_from(address).map_err(|wait| {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let detail = format!("too many attempts to sign in: try again in {seconds} s");
-        ApiError::too_many(detail, wait)
-    })
+    accounts.login().attempt_from(address).map_err(too_many)
+}
+
+fn too_many(wait: Duration) -> ApiError {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let detail = format!("too many attempts to sign in: try again in {seconds} s");
+    ApiError::too_many(detail, wait)
 }
 
 fn no_users() -> ApiError {

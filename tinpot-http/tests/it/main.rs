@@ -25,6 +25,8 @@ mod logs;
 #[cfg(feature = "access")]
 mod manage;
 mod messages;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod openapi;
 mod operations;
 mod parameters;

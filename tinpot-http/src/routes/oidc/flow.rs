@@ -30,6 +30,18 @@ fn provider(visit: &Visit) -> Result<&Oidc, ApiError> {
     visit.accounts.identity_provider().ok_or_else(missing)
 }
 
+/// Checks that the browser goes to the page. A page of any site can embed the URL, for example as an
+/// image, which must not use up the limits of the network.
+fn check_purpose(visit: &Visit) -> Result<(), ApiError> {
+    match visit.headers.get("sec-fetch-dest") {
+        Some(purpose) if purpose != "document" => {
+            let detail = "header Sec-Fetch-Dest must be \"document\": open this page, as it cannot be embedded";
+            Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Returns the parameters of a query; `None` if one occurs twice.
 fn parsed<T: DeserializeOwned>(query: &str) -> Option<T> {
     if query.len() > QUERY_BYTES {
@@ -46,7 +58,8 @@ pub(super) async fn begin(
     query: &str,
 ) -> Result<Response, ApiError> {
     let oidc = provider(visit)?;
-    visit.admit()?;
+    check_purpose(visit)?;
+    visit.admit_beginning()?;
     let Start { to } = parsed(query).unwrap_or_default();
     let directory = visit.accounts.directory();
     match oidc.begin(directory, &to).await {
@@ -65,26 +78,28 @@ pub(super) async fn callback(
     query: &str,
 ) -> Result<Response, ApiError> {
     let oidc = provider(visit)?;
-    visit.admit()?;
+    check_purpose(visit)?;
     let refused = |why: &str| Error::new(ErrorKind::Forbidden, why);
     let Some(answer) = parsed::<OidcReturn>(query) else {
         let error =
             refused("the answer of the identity provider has a parameter twice, or is too long");
-        return problem(visit, base, error).await;
+        return failed(visit, base, error).await;
     };
     let directory = visit.accounts.directory();
     let cookie = cookies::under_way(&visit.headers);
     let finished = match oidc.finish(directory, cookie, &answer).await {
         Ok(finished) => finished,
-        Err(error) => return problem(visit, base, error).await,
+        Err(error) => return failed(visit, base, error).await,
     };
     let login = visit.accounts.login();
     let (secret, sign_in) = match login.sign_in_external(&finished.identity, visit.address).await? {
         Ok(signed_in) => signed_in,
         Err(LoginRefused::Ticket(rejection)) => {
+            visit.admit()?;
             return Ok(page(visit, base, StatusCode::FORBIDDEN, &format!("{rejection}")));
         }
         Err(_) => {
+            visit.admit()?;
             return Ok(page(visit, base, StatusCode::FORBIDDEN, "the account cannot sign in"));
         }
     };
@@ -113,6 +128,12 @@ fn redirect(url: &str, cookie: Option<HeaderValue>) -> Result<Response, ApiError
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
+}
+
+/// Counts a return that has failed as an attempt. One that succeeds is limited by its beginning.
+async fn failed(visit: &Visit, base: &BasePath, error: Error) -> Result<Response, ApiError> {
+    visit.admit()?;
+    problem(visit, base, error).await
 }
 
 /// Returns the page about a sign-in that has failed, and records it.
