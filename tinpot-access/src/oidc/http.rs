@@ -30,7 +30,7 @@ pub(super) struct Http {
     issuer: Arc<str>,
     /// Created with the first request, because this reads the certificates of the system.
     agent: Arc<OnceLock<Agent>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// Returns true for HTTPS URLs, and for URLs on this machine.
@@ -57,7 +57,7 @@ fn is_here(rest: &str) -> bool {
 impl Http {
     pub(super) fn new(issuer: &str) -> Self {
         let agent = Arc::new(OnceLock::new());
-        Self { issuer: issuer.into(), agent, turns: Semaphore::new(AT_ONCE) }
+        Self { issuer: issuer.into(), agent, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Requests a document.
@@ -102,10 +102,13 @@ impl Http {
         + Send
         + 'static,
     ) -> Result<Answer> {
-        let turn = tokio::time::timeout(TURN, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(self.away("too many people are signing in")) };
+        let turn = tokio::time::timeout(TURN, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(self.away("too many people are signing in")) };
         let (agent, issuer) = (self.agent.clone(), self.issuer.clone());
         let task = tokio::task::spawn_blocking(move || {
+            // The request goes on if nobody waits for its answer any more, as after a client has
+            // gone.
+            let _turn = turn;
             let mut answer = send(agent.get_or_init(|| new_agent(&issuer)))?;
             let status = answer.status().as_u16();
             let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec()?;
@@ -160,7 +163,31 @@ fn tls() -> TlsConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::is_private;
+    use std::sync::mpsc;
+
+    use super::{AT_ONCE, Http, is_private};
+
+    #[tokio::test]
+    async fn requests_without_a_client_keep_their_turn() {
+        let http = Http::new("http://127.0.0.1:1");
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        let request = http.run(move |_| {
+            let _ = started.send(());
+            let _ = may_end.recv();
+            Err(ureq::Error::HostNotFound)
+        });
+        tokio::select! {
+            biased;
+            _ = request => panic!("it has not ended"),
+            _ = has_started => {}
+        }
+        // The future of the request is gone.
+        assert_eq!(http.turns.available_permits(), AT_ONCE - 1);
+        drop(end);
+        let all = http.turns.acquire_many(AT_ONCE as u32).await;
+        assert_eq!(all.expect("it is open").num_permits(), AT_ONCE);
+    }
 
     #[test]
     fn plain_http_is_for_this_machine() {
