@@ -4,6 +4,7 @@
 //! Headers that do not come from a proxy are removed here, before anything reads them.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -32,11 +33,13 @@ pub(crate) struct ClientAddress(pub(crate) IpAddr);
 pub(crate) struct Proxies {
     ranges: Vec<AddressRange>,
     public: Option<PublicUrl>,
+    /// True after the warning about headers that were removed: any client can cause it.
+    has_warned: AtomicBool,
 }
 
 impl Proxies {
     pub(crate) fn new(ranges: Vec<AddressRange>, public: Option<PublicUrl>) -> Self {
-        Self { ranges, public }
+        Self { ranges, public, has_warned: AtomicBool::new(false) }
     }
 
     /// Returns true if the peer may state where requests come from. Every program on this machine
@@ -60,7 +63,9 @@ impl Proxies {
                 client = self.client(headers).unwrap_or(peer);
             } else {
                 for name in [FOR, HOST, PROTOCOL] {
-                    headers.remove(name);
+                    if headers.remove(&name).is_some() {
+                        self.warn(peer, &name);
+                    }
                 }
             }
             request.extensions_mut().insert(ClientAddress(client));
@@ -80,6 +85,17 @@ impl Proxies {
         }
         if is_over_tls {
             headers.insert(PROTOCOL, HeaderValue::from_static("https"));
+        }
+    }
+
+    /// Warns once: an operator may have forgotten to name the proxy.
+    fn warn(&self, peer: IpAddr, name: &HeaderName) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                "ignoring {name}, as {peer} is not a known proxy: if it is one, name it with \
+                 --proxy-from, and set --public-url to the URL by which people reach it"
+            );
         }
     }
 
@@ -153,7 +169,12 @@ mod tests {
         let header = |request: &Request, name: HeaderName| {
             text(request.headers(), &name).map(str::to_owned).unwrap_or_default()
         };
+        let has_warned = || proxies.has_warned.load(Ordering::Relaxed);
+        settled(&proxies, "203.0.113.9", &said[..1]);
+        settled(&proxies, "10.0.0.1", &said);
+        assert!(!has_warned());
         let foreign = settled(&proxies, "203.0.113.9", &said);
+        assert!(has_warned(), "a proxy may have been forgotten");
         let of_foreign = (header(&foreign, PROTOCOL), header(&foreign, HOST));
         assert_eq!(of_foreign, (String::new(), "tinpot.example.org".to_owned()));
         let trusted = settled(&proxies, "10.0.0.1", &said);
