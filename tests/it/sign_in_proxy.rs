@@ -70,6 +70,16 @@ fn nginx_signs_people_in_as_documented() {
     assert_eq!((status, &eve["name"], &eve["server_admin"]), (200, &"eve".into(), &false.into()));
     let (status, _) = me(&program, &forged);
     assert_eq!(status, 401);
+    // A program that signs in has no token yet.
+    let (status, options) = program.get_with("/api/auth/options", &[]);
+    assert_eq!((status, &options["device"]), (200, &true.into()));
+    let json = [("content-type", "application/json")];
+    let (status, codes) = program.post_raw("/api/auth/device", &json, b"{}");
+    assert_eq!(status, 201, "{codes}");
+    let ask = serde_json::json!({"device": codes["device"]}).to_string();
+    assert_eq!(program.post_raw("/api/auth/device/token", &json, ask.as_bytes()).0, 202);
+    let code = codes["code"].as_str().expect("a code");
+    assert_eq!(program.get_with(&format!("/api/auth/device/{code}"), &[]).0, 401);
     let (status, _) = me(&direct, &forged);
     assert_eq!(status, 401);
     // Requests that change something come from a page of the proxy's host.
