@@ -9,7 +9,7 @@ use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result};
 use super::grants::{Without, add_grant, check_admins, detail_of, target_of};
 use super::powers::write_admins;
 use super::state::{GRANT, GROUP, State, TEAM, TEAM_NAME, TOKEN, USER};
-use super::users::find;
+use super::users::{find, tokens_of};
 use super::{Directory, Plan, check_name, invalid, not_found};
 use crate::documents::{Grant, Grantee, Group, Role, Team, User};
 use crate::rules::VIA_TOKEN;
@@ -297,10 +297,12 @@ impl Directory {
     }
 
     /// Makes a user a member of a team, by its id, with a role in the whole team. Without a role, the
-    /// user sees nothing of it.
+    /// user sees nothing of it. The user has to sign in again, and has no tokens of before: an admin
+    /// of another team may have them. Admins of the server keep theirs, over which no team has power.
     ///
     /// # Errors
-    /// `NotFound` for an unknown team or user; `Conflict` if the user is a member; those of
+    /// `NotFound` for an unknown team or user; `Conflict` if the user is a member, or has a password
+    /// that was set by an admin of another team; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn add_member(
         &self,
@@ -320,10 +322,24 @@ impl Directory {
             if value.teams.len() >= OF_USER {
                 return Err(invalid(format!("a user is in at most {OF_USER} teams")));
             }
+            if value.is_password_of_team {
+                let message = format!(
+                    "the password of {:?} was set by an admin of another team, who may know it: the user has to change it first, or an admin of the server sets another one",
+                    value.name
+                );
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
             let mut member = value.clone();
             member.teams.push(found.id.clone());
             member.teams.sort_unstable();
-            let mut changes = vec![write(USER, user, *version, &member)?];
+            // The document that new tokens are checked against.
+            let mut changes = vec![write_admins(&state.admins)?];
+            if !state.is_server_admin(user) {
+                // Others may have made the tokens and opened the sign-ins.
+                member.generation += 1;
+                changes.extend(tokens_of(state, user));
+            }
+            changes.push(write(USER, user, *version, &member)?);
             changes.extend(self.keep_team(state, team)?);
             let name = member.name.clone();
             let Some(role) = role else {

@@ -267,3 +267,29 @@ async fn documents_of_a_server_without_teams_are_of_the_default_team() {
     let caller = directory.enter_team(known.caller.clone(), Some("red")).expect("a caller");
     assert_eq!(caller, known.caller);
 }
+
+#[tokio::test]
+async fn what_an_admin_of_a_team_made_for_a_user_opens_no_other_team() {
+    let world = World::with_teams().await;
+    let directory = &world.directory;
+    let (red, blue) = (team(&world, "red").await, team(&world, "blue").await);
+    let of_red = directory.of_team(red.id.clone()).for_team();
+    let new = NewUser::new("bob").password_hash("known to the admin of red");
+    let bob = of_red.add_user(&by(), new).await.expect("a user");
+    let joined = directory.add_member(&by(), &blue.id, &bob.id, Some(Role::Admin)).await;
+    refused(joined, ErrorKind::Conflict, "the user has to change it first");
+
+    directory.set_password_hash(&by(), &bob.id, "of bob").await.expect("a change");
+    let new = NewToken::new("x", bob.id.clone()).scopes(&["all", "tokens"]);
+    let (secret, _) = of_red.create_token(&by(), new).await.expect("a token");
+    let (cookie, _) = of_red.sign_in(&by(), &bob.id).await.expect("a sign-in");
+    directory.add_member(&by(), &blue.id, &bob.id, Some(Role::Admin)).await.expect("a member");
+    assert_eq!(directory.authenticate_token(secret.expose()), Err(Rejection::Unknown));
+    assert_eq!(directory.authenticate_sign_in(cookie.expose()), Err(Rejection::Unknown));
+
+    // No team has power over an admin of the server, who stays signed in.
+    let root = world.admin("root").await;
+    let (cookie, _) = directory.sign_in(&by(), &root.id).await.expect("a sign-in");
+    directory.add_member(&by(), &blue.id, &root.id, None).await.expect("a member");
+    assert!(directory.authenticate_sign_in(cookie.expose()).is_ok());
+}

@@ -368,6 +368,8 @@ async fn an_admin_of_the_server_manages_teams_and_one_of_a_team_its_members() {
     let member = json!({ "user": "red-1-admin", "role": "viewer" });
     root.expect(201, "POST", "/api/teams/olive/members", member.clone()).await;
     root.expect(409, "POST", "/api/teams/olive/members", member.clone()).await;
+    assert_eq!(ada.status().await, 401, "she has to sign in again");
+    let ada = people.browser_of("red-1-admin").await;
     ada.expect(404, "POST", "/api/teams/red/members", member).await;
     let me = ada.get("/api/auth/me").await.json();
     assert_eq!(names(&me, "teams"), ["olive", "red"]);
