@@ -326,6 +326,19 @@ async fn an_action_of_a_team_runs_on_the_workers_of_that_team() {
     teams.ended(waits).await;
     assert_eq!(ada.get(&path).await.json()["status"], "succeeded");
 
+    // A whole queue was paused when there were no teams: the default team resumes it.
+    teams.people.coordinator.pause_queue("red-only").await.unwrap();
+    let still = ada.expect(200, "POST", "/api/queues/red-only/resume", NONE).await;
+    assert_eq!(still["paused"], true, "{still}");
+    let default = teams.people.directory.team("default").unwrap();
+    teams.people.add_to(&default, "of-default", Role::Admin).await;
+    let of_default = teams.people.browser_of("of-default").await;
+    let resumed = of_default.ask("POST", "/api/queues/red-only/resume", NONE).await;
+    assert_eq!(resumed.status.as_u16(), 200, "{resumed:?}");
+    let of_ada = ada.get("/api/queues").await.json();
+    let queue = of_ada["queues"].as_array().unwrap().iter().find(|q| q["name"] == "red-only");
+    assert_eq!(queue.unwrap()["paused"], false, "{of_ada}");
+
     // Each team sees the shared worker, and neither ends it for the other.
     let shared = teams.worker("shared-1").await;
     for browser in [&ada, &bob] {

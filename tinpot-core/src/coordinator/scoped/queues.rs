@@ -7,12 +7,12 @@ use super::checks::forbidden;
 use super::{COUNTED_PAGES, Scoped};
 use crate::access::{Decision, Right};
 use crate::coordinator::trail::{self, Object, Particulars};
-use crate::model::error::Result;
+use crate::model::error::{ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
-use crate::model::visible::Target;
+use crate::model::visible::{DEFAULT_TEAM, Target};
 use crate::protocol::{QueueInfo, unknown_queue};
 
 /// The counts of the executions in a queue that a caller may read.
@@ -67,11 +67,18 @@ impl Scoped {
             let paused = std::mem::take(&mut queue.paused_of_teams);
             let paused = paused.get(&self.caller.team).copied();
             let counted = queue.waiting + queue.granted + queue.delayed;
-            let is_own = named.contains(&*queue.name) || counted > 0 || paused.is_some();
+            let is_paused = paused.is_some() || queue.paused_at.is_some() && self.resumes_whole();
+            let is_own = named.contains(&*queue.name) || counted > 0 || is_paused;
             queue.paused_at = queue.paused_at.or(paused);
             is_own
         });
         Ok(())
+    }
+
+    /// Returns true if the caller may resume whole queues, which were paused when the default team was
+    /// the only one.
+    fn resumes_whole(&self) -> bool {
+        *self.caller.team == *DEFAULT_TEAM || self.has(Right::ManageServer)
     }
 
     /// Pauses or resumes the part of a queue that belongs to the caller's team.
@@ -80,10 +87,19 @@ impl Scoped {
             let mut queues = self.queues().await?.into_iter();
             queues.find(|known| *known.name == *queue).ok_or_else(|| unknown_queue(queue))
         };
-        find().await?;
+        let before = find().await?;
         let part = format!("{}/{queue}", self.caller.team);
         self.coordinator.set_part_paused(&part, paused).await?;
-        find().await
+        if !paused && self.resumes_whole() {
+            self.coordinator.set_part_paused(queue, false).await?;
+        }
+        match find().await {
+            // The caller may have seen it only because it was paused.
+            Err(error) if !paused && error.kind() == ErrorKind::NotFound => {
+                Ok(QueueInfo { paused_at: None, ..before })
+            }
+            found => found,
+        }
     }
 
     /// Replaces the counts of queues by those of what the caller may see.
