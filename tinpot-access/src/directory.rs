@@ -201,7 +201,7 @@ impl DirectoryBuilder {
             audit,
             environments,
             has_teams,
-            state: RwLock::default(),
+            state: RwLock::new(State { has_teams, ..State::default() }),
             refreshing: tokio::sync::Mutex::default(),
             // No revision.
             stamp: AtomicU64::new(u64::MAX),
@@ -370,7 +370,7 @@ impl Directory {
 
     /// Reads everything, as of this revision or later.
     async fn list(&self, revision: u64) -> Result<State> {
-        let mut state = State::default();
+        let mut state = State { has_teams: self.inner.has_teams, ..State::default() };
         for kind in KINDS {
             let mut after = String::new();
             loop {

@@ -90,6 +90,7 @@ struct Part {
 #[derive(Debug)]
 struct TokenRules {
     principal: Arc<str>,
+    team: Arc<str>,
     scopes: Vec<Scope>,
 }
 
@@ -152,7 +153,12 @@ impl Compiled {
                     None => (&[], &[]),
                 },
             };
-            for id in to.iter().chain(told) {
+            // Another system names groups, but no teams.
+            let is_member = |id: &&Arc<str>| {
+                let user = state.users.get(*id);
+                user.is_some_and(|user| state.is_in(&user.value, &grant.team))
+            };
+            for id in to.iter().chain(told.iter().filter(is_member)) {
                 // A program has no rights in other teams than its own.
                 let team = state.programs.get(id).map(|program| &program.value.team);
                 if team.is_none_or(|team| *team == grant.team)
@@ -165,7 +171,11 @@ impl Compiled {
         for token in state.tokens.values().map(|entry| &entry.stored.value) {
             // A scope of a later version gives nothing.
             let scopes = scopes::parse(&token.scopes).unwrap_or_default();
-            let rules = TokenRules { principal: token.principal.clone(), scopes };
+            let principal = token.principal.clone();
+            // One of a program acts in the team of the program.
+            let program = state.programs.get(&principal).map(|program| &program.value.team);
+            let team = program.unwrap_or(&token.team).clone();
+            let rules = TokenRules { principal, team, scopes };
             compiled.tokens.insert(format!("{VIA_TOKEN}{}", token.id).into(), rules);
         }
         compiled
@@ -177,8 +187,12 @@ impl Compiled {
         if !caller.via.starts_with(VIA_TOKEN) {
             return Some((principal, None));
         }
-        // Without its token, such as after it was revoked, the caller has no rights.
-        let token = self.tokens.get(&caller.via).filter(|token| token.principal == caller.id)?;
+        // Without its token, such as after it was revoked, the caller has no rights; nor in another
+        // team than that of the token.
+        let token = self.tokens.get(&caller.via)?;
+        if token.principal != caller.id || token.team != caller.team {
+            return None;
+        }
         Some((principal, Some(&token.scopes)))
     }
 }

@@ -259,12 +259,20 @@ impl State {
         self.admins.value.users.contains(id) || self.users.get(id).is_some_and(is_told)
     }
 
-    /// Returns the members of a group: those that it lists, and those that another system names.
+    /// Returns true if the user is a member of the team. Without several teams, all are.
+    pub(crate) fn is_in(&self, user: &User, team: &str) -> bool {
+        !self.has_teams || user.is_in(team)
+    }
+
+    /// Returns the members of a group: those that it lists, and those members of the team that
+    /// another system names.
     pub(super) fn members_of(&self, team: &str, group: &str) -> impl Iterator<Item = &str> {
         let known = self.groups.get(&group_id(team, group)).map(|group| &group.value);
         let told = known.into_iter().flat_map(|group| {
             let users = self.users.values().map(|user| &user.value);
-            users.filter(|user| user.has_external_group(&group.name)).map(|user| &*user.id)
+            let is_told =
+                |user: &&User| self.is_in(user, team) && user.has_external_group(&group.name);
+            users.filter(is_told).map(|user| &*user.id)
         });
         known.into_iter().flat_map(|group| group.members.iter().map(|id| &**id)).chain(told)
     }

@@ -77,6 +77,8 @@ impl<T> Used<T> {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) revision: u64,
+    /// True if there are several teams.
+    pub(crate) has_teams: bool,
     pub(crate) users: HashMap<Arc<str>, Stored<User>>,
     pub(super) names: HashMap<Arc<str>, Stored<Arc<str>>>,
     pub(super) identities: HashMap<Arc<str>, Stored<Arc<str>>>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
-use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
+use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 use super::state::{State, TOKEN};
 use super::{Directory, Known, NOTED, Plan, Rejection, invalid, not_found};
@@ -288,7 +288,12 @@ impl Directory {
                 .team(program.value.team.clone()),
             (None, None) => return Err(Rejection::Disabled),
         };
-        if self.inner.has_teams && state.is_disabled(&caller.team) {
+        // Without teams, another process may have made one in the same store.
+        let is_open = match self.inner.has_teams {
+            true => !state.is_disabled(&caller.team),
+            false => *caller.team == *DEFAULT_TEAM,
+        };
+        if !is_open {
             return Err(Rejection::NoTeam);
         }
         token.note(now);

@@ -1,7 +1,8 @@
 //! Teams, their members, and what belongs to them.
 
 use tinpot_access::{
-    Directory, Grant, Grantee, NewTeam, NewToken, NewUser, Rejection, Role, Team, TeamUpdate, User,
+    Directory, ExternalIdentity, Grant, Grantee, NewTeam, NewToken, NewUser, Rejection, Role, Team,
+    TeamUpdate, User,
 };
 use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, DEFAULT_TEAM, Decision, ErrorKind, Policy, Right, Target};
@@ -292,4 +293,58 @@ async fn what_an_admin_of_a_team_made_for_a_user_opens_no_other_team() {
     let (cookie, _) = directory.sign_in(&by(), &root.id).await.expect("a sign-in");
     directory.add_member(&by(), &blue.id, &root.id, None).await.expect("a member");
     assert!(directory.authenticate_sign_in(cookie.expose()).is_ok());
+}
+
+#[tokio::test]
+async fn a_group_elsewhere_gives_rights_to_members_of_the_team_only() {
+    let world = World::with_teams().await;
+    let directory = &world.directory;
+    let red = team(&world, "red").await;
+    let of_red = directory.of_team(red.id.clone());
+    of_red.set_group(&by(), "ops", &[]).await.expect("a group");
+    let grant = Grant::new(Grantee::Group("ops".into()), Role::Admin).team(red.id.clone());
+    directory.add_grant(&by(), grant).await.expect("a grant");
+    let person = ExternalIdentity::new("oidc", "https://idp.example.org", "1").expect("a person");
+    let person = directory.external_user(&person.groups(["ops"])).await.expect("an answer");
+    let ada = person.expect("a user");
+    let in_red = Caller::new(ada.id.clone()).team(red.id.clone());
+    assert!(!may(directory, &in_red, Right::Read));
+    directory.add_member(&by(), &red.id, &ada.id, None).await.expect("a member");
+    assert!(may(directory, &in_red, Right::ManageTeam));
+}
+
+#[tokio::test]
+async fn a_token_has_rights_in_its_own_team_only() {
+    let world = World::with_teams().await;
+    let directory = &world.directory;
+    let (red, blue) = (team(&world, "red").await, team(&world, "blue").await);
+    let ada = member(&world, &red, "ada", Role::Admin).await;
+    directory.add_member(&by(), &blue.id, &ada.id, Some(Role::Admin)).await.expect("a member");
+    let of_red = directory.of_team(red.id.clone());
+    let new = NewToken::new("x", ada.id.clone());
+    let (secret, _) = of_red.create_token(&by(), new).await.expect("a token");
+    let known = directory.authenticate_token(secret.expose()).expect("a caller").caller;
+    assert!(may(directory, &known, Right::Read));
+    assert!(!may(directory, &known.team(blue.id), Right::Read));
+}
+
+#[tokio::test]
+async fn a_server_without_teams_refuses_tokens_of_teams_that_another_process_made() {
+    let world = World::new().await;
+    let builder = Directory::builder(world.records.clone()).clock(world.clock.clone());
+    let other = builder.teams(true).open().await.expect("a directory");
+    let red = other.create_team(&by(), NewTeam::new("red")).await.expect("a team");
+    let of_red = other.of_team(red.id.clone());
+    let new = NewUser::new("ada").role(Role::Admin);
+    let ada = of_red.add_user(&by(), new).await.expect("a user");
+    let program = other.add_program(&by(), &red.id, "ci").await.expect("a program");
+    world.directory.refresh().await.expect("a refresh");
+    for principal in [ada.id, program.id] {
+        let new = NewToken::new("x", principal);
+        let (secret, _) = of_red.create_token(&by(), new).await.expect("a token");
+        assert!(other.authenticate_token(secret.expose()).is_ok());
+        world.directory.refresh().await.expect("a refresh");
+        let refused = world.directory.authenticate_token(secret.expose());
+        assert_eq!(refused, Err(Rejection::NoTeam));
+    }
 }
