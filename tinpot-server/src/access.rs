@@ -125,8 +125,8 @@ impl Access {
     /// Sets the ways to sign in.
     ///
     /// # Errors
-    /// `InvalidInput` if settings are missing or wrong.
-    pub(crate) fn signed_in_by(mut self, all: &CoordinatorSettings) -> Result<Self> {
+    /// `InvalidInput` if settings are missing or wrong; those of the records.
+    pub(crate) async fn signed_in_by(mut self, all: &CoordinatorSettings) -> Result<Self> {
         let (auth, settings) = (all.http.auth, &all.sign_in);
         self.has_passwords = auth.has(Auth::USERS);
         self.has_admin_group = settings.admin_group().is_some();
@@ -138,6 +138,8 @@ impl Access {
             accounts = accounts.oidc(oidc);
         }
         self.accounts = accounts;
+        let by = AuditWho::new("operator", "", "start");
+        self.directory().keep_external_admins(&by, settings.admin_group()).await?;
         Ok(self)
     }
 

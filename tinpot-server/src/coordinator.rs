@@ -288,7 +288,7 @@ impl CoordinatorSettings {
         } else {
             let signer = enrolment.as_ref().map(Enrolment::suite);
             let access = Access::open(&self.store, STORE, self.http.teams, signer).await?;
-            Some(access.signed_in_by(&self)?)
+            Some(access.signed_in_by(&self).await?)
         };
         if let Some(access) = &access {
             builder = builder.policy(access.rules()).audit(access.audit()).teams(self.http.teams);

@@ -209,6 +209,42 @@ impl Directory {
         .await
     }
 
+    /// Takes the power over the server from those who have it by a group of another system that is not
+    /// this one. A host calls it at its start, since the group of the admins may be another than before.
+    /// Members of the new one become admins when they sign in.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn keep_external_admins(&self, by: &AuditWho, group: Option<&str>) -> Result<()> {
+        let is_former = |user: &User| {
+            user.is_external_admin() && group.is_none_or(|group| !user.has_external_group(group))
+        };
+        let former: Vec<Arc<str>> = {
+            let state = self.state();
+            let users = state.users.values().map(|user| &user.value);
+            users.filter(|user| is_former(user)).map(|user| user.id.clone()).collect()
+        };
+        for id in &former {
+            let demoted = self.change(by, "user.demote", |state, _| {
+                let Stored { version, value } =
+                    state.users.get(id).ok_or_else(|| not_found("user", id))?;
+                let mut user = value.clone();
+                if let Some(external) = user.external.as_mut().filter(|_| is_former(value)) {
+                    external.is_admin = false;
+                }
+                let changes = vec![write(USER, id, *version, &user)?, write_admins(&state.admins)?];
+                let detail = format!("{}, no member of the group of the admins", user.name);
+                Ok(Plan::new(changes, AuditTarget::new("user", id.clone()), ()).detail(detail))
+            });
+            match demoted.await {
+                // Another process has removed the user.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
     async fn update_external(&self, identity: &ExternalIdentity, id: &str) -> Result<User> {
         self.change(&identity.who(), "user.groups", |state, _| {
             let Stored { version, value } =

@@ -262,8 +262,9 @@ impl Directory {
     /// Makes several changes of a user: all of them, or none. Returns the changed user.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` for the last admin of the server, in another generation, and for a new
-    /// admin of the server whose password was set by a caller who does not manage it; `Forbidden`
+    /// `NotFound`; `Conflict` for the last admin of the server, in another generation, for a new
+    /// admin of the server whose password was set by a caller who does not manage it, and for one by
+    /// a group of another system who should no longer be one; `Forbidden`
     /// for admins of the server if the directory is [for a team](Self::for_team); those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn update_user(&self, by: &AuditWho, id: &str, update: UserUpdate) -> Result<User> {
@@ -318,6 +319,12 @@ impl Directory {
                 user.generation += 1;
                 changes.extend(tokens_of(state, &user.id));
                 admins.value.users.insert(user.id.clone());
+            }
+            Some(false) if user.is_external_admin() => {
+                return conflict(format!(
+                    "{:?} is an admin of the server by a group of the identity provider or proxy: remove the person from that group there, or disable the user",
+                    user.name
+                ));
             }
             Some(false) => {
                 check_others(state, &user.id)?;

@@ -93,6 +93,30 @@ async fn members_of_the_admin_group_are_admins_until_they_leave_it() {
 }
 
 #[tokio::test]
+async fn an_admin_by_a_group_elsewhere_is_none_only_by_a_change_of_that() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    world.admin("root").await;
+    let admin = person(IDP, "1").groups(["admins"]).admin_group(Some("admins"));
+    let ada = enter(directory, &admin).await;
+    let demoted = directory.set_server_admin(&by(), &ada.id, false).await;
+    refused(demoted, ErrorKind::Conflict, "remove the person from that group there");
+    directory.keep_external_admins(&by(), Some("admins")).await.expect("no change");
+    assert!(directory.is_server_admin(&ada.id));
+    for group in [Some("another"), None] {
+        directory.keep_external_admins(&by(), group).await.expect("a change");
+        assert!(!directory.is_server_admin(&ada.id), "{group:?}");
+        assert!(!may(directory, &ada, Right::ManageServer));
+        assert!(!may(directory, &ada, Right::ManageTeam));
+        // Nobody becomes an admin without a sign-in.
+        directory.keep_external_admins(&by(), Some("admins")).await.expect("no change");
+        assert!(!directory.is_server_admin(&ada.id));
+        enter(directory, &admin).await;
+        assert!(directory.is_server_admin(&ada.id));
+    }
+}
+
+#[tokio::test]
 async fn a_disabled_person_stays_out_and_a_removed_one_comes_back_as_another() {
     let world = World::new().await;
     let directory = &world.directory;
