@@ -6,7 +6,7 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 37] = [
+const VERBS: [&str; 38] = [
     "Add",
     "Allow",
     "Ask",
@@ -32,6 +32,7 @@ const VERBS: [&str; 37] = [
     "Print",
     "Record",
     "Remove",
+    "Rename",
     "Resume",
     "Revoke",
     "Run",

@@ -98,7 +98,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Creates a code that a person types in, to let a program in. */
+        /** Creates a code with which a person signs a program in. */
         post: operations["auth_create"];
         delete?: never;
         options?: never;
@@ -115,7 +115,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Returns the token for a program, once, after a person has let it in. */
+        /** Returns the token for a program, once, after a person has agreed. */
         post: operations["auth_token"];
         delete?: never;
         options?: never;
@@ -133,7 +133,7 @@ export interface paths {
         /** Returns the program that waits with a code. */
         get: operations["auth_show"];
         put?: never;
-        /** Lets the program with a code in as the caller, or refuses it. */
+        /** Signs in the program with a code as the caller, or refuses it. */
         post: operations["auth_decide_device"];
         delete?: never;
         options?: never;
@@ -636,7 +636,7 @@ export interface paths {
         /** Lists the join tokens, without their secrets. */
         get: operations["join_tokens_tokens"];
         put?: never;
-        /** Creates a join token. The answer has its secret, which is shown this time only. */
+        /** Creates a join token. The answer has its secret, which is shown only once. */
         post: operations["join_tokens_create"];
         delete?: never;
         options?: never;
@@ -844,7 +844,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the members of a team, for who manages it and acts in it, and for admins of the server. */
+        /** Lists the members of a team, for its admins who act in it and for admins of the server. */
         get: operations["teams_members"];
         put?: never;
         /** Makes a user a member of a team. */
@@ -973,7 +973,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Returns what a user may do: anywhere in the team, or with an action in a queue. */
+        /** Returns the rights of a user: anywhere in the team, or with an action in a queue. */
         get: operations["users_may"];
         put?: never;
         post?: never;
@@ -1007,7 +1007,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the keys of workers, with those that were revoked. */
+        /** Lists the keys of workers, including revoked ones. */
         get: operations["worker_keys_keys"];
         put?: never;
         post?: never;
@@ -1027,7 +1027,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revokes the key of a worker, which is not heard any more. */
+        /** Revokes the key of a worker, which the coordinator ignores from then on. */
         delete: operations["worker_keys_revoke"];
         options?: never;
         head?: never;
@@ -1060,7 +1060,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Answers a worker that joins, with the same bytes as by messages. */
+        /** Answers a worker that joins, with the same bytes as through the broker. */
         post: operations["workers_join"];
         delete?: never;
         options?: never;
@@ -1109,7 +1109,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Signs a person in whom the identity provider has sent back, and sets a cookie. */
+        /** Signs in a person whom the identity provider has sent back, and sets a cookie. */
         get: operations["auth_oidc_callback"];
         put?: never;
         post?: never;
@@ -1311,13 +1311,13 @@ export interface components {
         AuthOptions: {
             /** @description True if there is nothing to sign in to: every request is let in. */
             anonymous: boolean;
-            /** @description True if programs get a token with a code that a person types in at `/device`. */
+            /** @description If true, programs can get a token with a code that a person enters at `/device`. */
             device: boolean;
             /** @description True if pages should warn that every client of the server may do everything. */
             insecure: boolean;
             /**
-             * @description The ways that need no ticket: `password`; `oidc`, with which a browser begins at `/auth/oidc`;
-             *     `proxy`, which signs people in before they come here.
+             * @description The ways to sign in without a ticket: `password`; `oidc`, for which a browser starts at
+             *     `/auth/oidc`; `proxy`, which signs people in before their requests arrive.
              */
             methods: string[];
             /** @description True if there is no user yet. A ticket makes the first. */
@@ -1408,7 +1408,7 @@ export interface components {
         };
         /** @description The code that the program shows, and the secret that it keeps. */
         DeviceCodes: {
-            /** @description The code that the person types in at `/device`. */
+            /** @description The code that the person enters at `/device`. */
             code: string;
             /** @description The secret with which the program asks for its token. */
             device: string;
@@ -1421,7 +1421,7 @@ export interface components {
         };
         /** @description The decision of the person. */
         DeviceDecision: {
-            /** @description True to let the program in as the person. */
+            /** @description If true, the program is signed in as the person; otherwise, it is refused. */
             agree: boolean;
         };
         /** @description A program that waits. */
@@ -1442,11 +1442,11 @@ export interface components {
             /** @description The name of the person. */
             user: string;
         };
-        /** @description A program that waits for the person who types its code. */
+        /** @description A program that waits for the person who enters its code. */
         DeviceView: {
             /** @description The address from which the program asks. */
             address: string;
-            /** @description The machine, in the words of the program. */
+            /** @description The machine, as the program states it. */
             client: string;
             code: string;
             /** Format: uint64 */
@@ -1697,7 +1697,7 @@ export interface components {
              */
             valid_for_s?: number | null;
         };
-        /** @description A join token with its secret, which is shown this time only. */
+        /** @description A join token with its secret, which is shown only once. */
         JoinTokenSecret: {
             secret: string;
             token: components["schemas"]["JoinToken"];
@@ -1776,7 +1776,7 @@ export interface components {
         };
         /** @description The caller of the request. */
         Me: {
-            /** @description True if the caller is a user with a password. */
+            /** @description If true, the caller is a user with a password. */
             has_password: boolean;
             id: string;
             name: string;
@@ -1785,15 +1785,15 @@ export interface components {
             /** @description True if the caller manages the server. */
             server_admin: boolean;
             team: string;
-            /** @description The teams of the caller. Only if the server has several. */
+            /** @description The teams of the caller; absent if the server has one team. */
             teams?: components["schemas"]["TeamName"][];
             valid_until: components["schemas"]["Time"] | null;
             via: components["schemas"]["Via"];
         };
-        /** @description A user to make a member. */
+        /** @description A user to add as a member. */
         MemberNew: {
             role?: components["schemas"]["Role"] | null;
-            /** @description The name of a user, or the id. */
+            /** @description The name or the id of a user. */
             user: string;
         };
         /** @description The members of a group. */
@@ -2230,7 +2230,7 @@ export interface components {
             members: number;
             name: string;
         };
-        /** @description The changes of a team. What is absent stays. */
+        /** @description Changes to a team. Absent values stay the same. */
         TeamChange: {
             description?: string | null;
             /** @description If true, no principal has rights in the team, and its tokens are refused. */
@@ -2357,7 +2357,7 @@ export interface components {
         };
         /** @description The rights of a user. */
         UserRights: {
-            /** @description The rights that the user has in addition, on executions that the user has submitted. */
+            /** @description The additional rights that the user has on executions that the user submitted. */
             own: string[];
             /** @description The names of the rights, as `x-rights` names them. */
             rights: string[];
@@ -3181,7 +3181,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A person has refused, or the time is over. */
+            /** @description A person has refused, or the code has expired. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -3289,7 +3289,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request has a token, and no sign-in. */
+            /** @description The request has a token instead of a sign-in. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3374,7 +3374,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It is decided. */
+            /** @description The decision is recorded. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3399,7 +3399,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request has a token, and no sign-in. */
+            /** @description The request has a token instead of a sign-in. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10123,11 +10123,11 @@ export interface operations {
             query: {
                 /** @description the state of the sign-in */
                 state: string;
-                /** @description the code for the tokens */
+                /** @description the authorization code */
                 code?: string;
                 /** @description the identity provider */
                 iss?: string;
-                /** @description the reason of a refusal */
+                /** @description the error code of a refusal */
                 error?: string;
             };
             header?: never;
