@@ -106,7 +106,7 @@ impl Http {
         let Ok(Ok(turn)) = turn else { return Err(self.away("too many people are signing in")) };
         let (agent, issuer) = (self.agent.clone(), self.issuer.clone());
         let task = tokio::task::spawn_blocking(move || {
-            // The request goes on if nobody waits for its answer any more, as after a client has
+            // The request goes on if no caller waits for its answer any more, as after a client has
             // gone.
             let _turn = turn;
             let mut answer = send(agent.get_or_init(|| new_agent(&issuer)))?;

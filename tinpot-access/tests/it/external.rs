@@ -108,7 +108,7 @@ async fn an_admin_by_a_group_elsewhere_is_none_only_by_a_change_of_that() {
         assert!(!directory.is_server_admin(&ada.id), "{group:?}");
         assert!(!may(directory, &ada, Right::ManageServer));
         assert!(!may(directory, &ada, Right::ManageTeam));
-        // Nobody becomes an admin without a sign-in.
+        // No person becomes an admin without a sign-in.
         directory.keep_external_admins(&by(), Some("admins")).await.expect("no change");
         assert!(!directory.is_server_admin(&ada.id));
         enter(directory, &admin).await;

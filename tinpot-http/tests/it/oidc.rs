@@ -8,7 +8,7 @@ use crate::people::{Browser, PASSWORD, People};
 /// A server whose identity provider does not answer.
 async fn people() -> People {
     let redirect = "http://localhost:8000/auth/oidc/callback";
-    // Nobody can listen on this port.
+    // No program can listen on this port.
     let oidc = Oidc::new(OidcConfig::new("http://127.0.0.1:0", "tinpot", redirect)).unwrap();
     People::some().await.configured(|one| one.oidc(oidc), |config| config)
 }

@@ -173,7 +173,7 @@ impl CoordinatorMachine {
         Some(self.obstacle(queue, &actions.collect::<Vec<_>>()).to_string())
     }
 
-    /// Returns the reason why the first executions of these actions wait. The value beside an
+    /// Returns the reason why the first executions of these actions wait. The value next to an
     /// action is true if its execution has secret parameters.
     fn obstacle<'a>(&'a self, queue: &str, actions: &[(&'a Arc<str>, bool)]) -> Obstacle<'a> {
         if self.paused.contains_key(queue) {
