@@ -206,7 +206,12 @@ fn a_restarted_coordinator_has_the_same_catalogue_and_history() {
     assert_eq!(status, 200, "{body}");
     let all = [&[done.clone(), failed, cancelled][..], &waiting].concat();
     let known = |api: &Api| -> Vec<Value> {
-        let told = |id: &String| json!([api.execution(id), api.lines(id), api.stream_end(id)]);
+        let told = |id: &String| {
+            let mut execution = api.execution(id);
+            // Of the workers, which the next coordinator has not met yet.
+            execution.as_object_mut().expect("an object").remove("waiting_for");
+            json!([execution, api.lines(id), api.stream_end(id)])
+        };
         all.iter().map(told).collect()
     };
     let catalogue = |api: &Api| api.get("/api/actions").1;
