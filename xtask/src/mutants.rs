@@ -240,4 +240,22 @@ mod tests {
         let mut edits = all().flat_map(|mutant| mutant.edits);
         assert!(edits.all(|edit| edit.new.contains("MUTANT")));
     }
+    /// Two edits of one place would be found by the build alone.
+    #[test]
+    fn every_edit_has_its_place() {
+        let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tinpot-core/src");
+        let mut wrong = Vec::new();
+        for (mutant, edit) in all().flat_map(|mutant| mutant.edits.iter().map(move |e| (mutant, e)))
+        {
+            let text = std::fs::read_to_string(sources.join(edit.file)).unwrap_or_default();
+            let found = text.matches(edit.old).count();
+            if found != 1 {
+                wrong.push(format!(
+                    "{}: {} has it {found} times: {}",
+                    mutant.name, edit.file, edit.old
+                ));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

@@ -236,8 +236,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a worker with room is given what waits in a paused queue",
         edits: &[Edit {
             file: "protocol/coordinator/schedule.rs",
-            old: "worker.serves(queue) && !self.is_paused(queue);",
-            new: "worker.serves(queue) && (!self.is_paused(queue) || MUTANT);",
+            old: "worker.actions.contains(*action) && !self.is_paused(queue, team_of_key(action))",
+            new: "worker.actions.contains(*action) && (!self.is_paused(queue, team_of_key(action)) || MUTANT)",
         }],
     },
     Mutant {
@@ -245,8 +245,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a new coordinator does not know which queues are paused",
         edits: &[Edit {
             file: "protocol/coordinator/recovery.rs",
-            old: "self.paused = opened.paused.into_iter().collect();",
-            new: "self.paused = opened.paused.into_iter().filter(|_| !MUTANT).collect();",
+            old: "self.restore_paused(opened.paused);",
+            new: "self.restore_paused(opened.paused.into_iter().filter(|_| !MUTANT));",
         }],
     },
     Mutant {
