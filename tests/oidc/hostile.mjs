@@ -1,4 +1,4 @@
-// An identity provider that lies as it is told: `POST /lie?NAME`. It signs everybody in at once.
+// An identity provider that lies on request: `POST /lie?NAME`. It signs every person in at once.
 // Usage: node hostile.mjs PORT
 import crypto from "node:crypto";
 import http from "node:http";

@@ -34,7 +34,7 @@ const provider = new Provider(issuer, {
     accountId: id,
     claims: () => ({ sub: `subject-${id}`, preferred_username: id, ...people[id] }),
   }),
-  // Nobody is asked for consent.
+  // The person is not asked for consent.
   async loadExistingGrant(context) {
     const { client, session, provider: own } = context.oidc;
     const grant = new own.Grant({ clientId: client.clientId, accountId: session.accountId });
