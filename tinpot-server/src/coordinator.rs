@@ -156,10 +156,10 @@ impl CoordinatorSettings {
     ///
     /// let mut settings = CoordinatorSettings::default();
     /// settings.http.host = "0.0.0.0".parse()?;
-    /// settings.http.auth = Auth::Users;
+    /// settings.http.auth = Auth::USERS;
     /// settings.check()?;
     /// // Without authentication, other machines must not reach it.
-    /// settings.http.auth = Auth::None;
+    /// settings.http.auth = Auth::NONE;
     /// assert!(settings.check().is_err());
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
