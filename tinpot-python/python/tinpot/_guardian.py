@@ -40,9 +40,11 @@ def _kill_all(mark: bytes, cgroup: str) -> None:
     """Kills the marked interpreters, their descendants, and the members of the cgroup."""
     give_up, pause = time.monotonic() + _PATIENCE, 0.0005
     stopped: set[int] = set()
+    others: dict[int, int] = {}
     while time.monotonic() < give_up:
         is_populated = _kill_cgroup(cgroup)
-        interpreters, others = _find_processes(mark, stopped)
+        # A killed process loses its memory, and with it the mark, before it is dead.
+        interpreters, others = _find_processes(mark, stopped, others)
         if not (is_populated or interpreters or others):
             return
         # The interpreters go last, because the tree of descendants is lost with them. They are
@@ -57,31 +59,40 @@ def _kill_all(mark: bytes, cgroup: str) -> None:
         pause = min(2 * pause, 0.02)
 
 
-def _find_processes(mark: bytes, known: set[int]) -> tuple[set[int], set[int]]:
-    """Returns the living interpreters, and all other processes of these and the `known` ones."""
+def _find_processes(
+    mark: bytes, stopped: set[int], killed: dict[int, int]
+) -> tuple[set[int], dict[int, int]]:
+    """Returns the living interpreters, and all other processes of these and the `stopped` ones.
+
+    The others are returned with the time of their start, because another process can get the same
+    id. They include those of the `killed` ones that are alive.
+    """
     processes = _processes()
     marked = {pid for pid in processes if _has_mark(pid, mark)}
     interpreters = {pid for pid in marked if processes[pid][0] not in marked}
-    heads, others = interpreters | known, set()
-    for pid, (_, group, session) in processes.items():
+    heads, others = interpreters | stopped, {}
+    for pid, (_, group, session, started) in processes.items():
         if pid in heads:
             continue
         is_member = pid in marked or group in heads or session in heads
+        is_member = is_member or killed.get(pid) == started
         if is_member or _descends(processes, pid, heads):
-            others.add(pid)
+            others[pid] = started
     return interpreters, others
 
 
-def _processes() -> dict[int, tuple[int, int, int]]:
-    """Returns parent, process group and session of every living process."""
+def _processes() -> dict[int, tuple[int, int, int, int]]:
+    """Returns parent, process group, session and time of the start of every living process."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             stat = _read(f"/proc/{name}/stat")
             # The name in parentheses can have any characters: fields start after the last one.
-            fields = stat.rpartition(b")")[2].split(None, 4)
-            if len(fields) == 5 and fields[0] not in (b"Z", b"X"):
-                found[int(name)] = (int(fields[1]), int(fields[2]), int(fields[3]))
+            fields = stat.rpartition(b")")[2].split()
+            if len(fields) > 19 and fields[0] not in (b"Z", b"X"):
+                # In ticks since the boot: the 22nd field of the line.
+                started = int(fields[19])
+                found[int(name)] = (int(fields[1]), int(fields[2]), int(fields[3]), started)
     found.pop(os.getpid(), None)
     return found
 
@@ -91,7 +102,9 @@ def _has_mark(pid: int, mark: bytes) -> bool:
     return any(entry.startswith(mark) for entry in environment)
 
 
-def _descends(processes: dict[int, tuple[int, int, int]], pid: int, heads: set[int]) -> bool:
+def _descends(
+    processes: dict[int, tuple[int, int, int, int]], pid: int, heads: set[int]
+) -> bool:
     # The table was read over time, so that it can show a loop: the length bounds the search.
     for _ in processes:
         pid = processes[pid][0]

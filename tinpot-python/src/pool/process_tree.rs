@@ -1,5 +1,6 @@
 //! Kills all processes of an interpreter, including those that have left its process group.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -74,18 +75,22 @@ impl ProcessTree {
     /// the search finds all descendants. It is stopped first, so that it starts no more. Without
     /// it, the search finds processes by session, process group and cookie. With a cgroup, the
     /// search is for processes that left the cgroup, which needs privileges.
+    ///
+    /// A killed process loses its memory, and with it the cookie, before it is dead: what was found
+    /// once is waited for until it is.
     pub(super) fn kill_all(&self, mut gone: bool) {
         if !gone {
             self.stop();
         }
         let start = Instant::now();
         let mut pause = Duration::from_micros(500);
+        let mut victims = HashSet::new();
         loop {
-            let victims = procfs::of(self.pid, &self.cookie, gone);
+            victims = procfs::of(self.pid, &self.cookie, gone, &victims);
             // After the search, because this kills the interpreter too.
             gone |= self.cgroup.as_ref().is_some_and(|cgroup| cgroup.kill().is_ok());
             for victim in &victims {
-                let _ = kill_process(*victim, Signal::KILL);
+                victim.kill();
             }
             let populated = || self.cgroup.as_ref().is_some_and(Cgroup::is_populated);
             while populated() && start.elapsed() < PATIENCE {
@@ -105,31 +110,56 @@ impl ProcessTree {
     }
 }
 
+/// A process to kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Victim {
+    pid: Pid,
+    /// The time of its start in ticks since the boot: another process can get the same id.
+    started: u64,
+}
+
+impl Victim {
+    fn kill(&self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod procfs {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
     use std::fs;
     use std::time::Duration;
 
     use rustix::process::Pid;
 
-    use super::COOKIE;
+    use super::{COOKIE, Victim};
 
     struct Process {
         parent: i32,
         group: i32,
         session: i32,
+        started: u64,
         alive: bool,
     }
 
-    /// Returns the living processes of the interpreter `root`, without itself.
-    pub(super) fn of(root: Pid, cookie: &str, root_is_gone: bool) -> Vec<Pid> {
+    /// Returns the living processes of the interpreter `root`, without itself, and those of the
+    /// `known` ones that are alive.
+    pub(super) fn of(
+        root: Pid,
+        cookie: &str,
+        root_is_gone: bool,
+        known: &HashSet<Victim>,
+    ) -> HashSet<Victim> {
         let root = root.as_raw_nonzero().get();
         let me = std::process::id() as i32;
         let all = snapshot();
         let mark = format!("{COOKIE}={cookie}");
+        let victim = |pid: i32, process: &Process| {
+            Some(Victim { pid: Pid::from_raw(pid)?, started: process.started })
+        };
         let belongs = |pid: i32, process: &Process| {
-            process.session == root
+            victim(pid, process).is_some_and(|victim| known.contains(&victim))
+                || process.session == root
                 || process.group == root
                 || (!root_is_gone && descends(&all, pid, root))
                 || has_mark(pid, mark.as_bytes())
@@ -137,7 +167,7 @@ mod procfs {
         all.iter()
             .filter(|(pid, process)| process.alive && **pid != root && **pid != me)
             .filter(|(pid, process)| belongs(**pid, process))
-            .filter_map(|(pid, _)| Pid::from_raw(*pid))
+            .filter_map(|(pid, process)| victim(*pid, process))
             .collect()
     }
 
@@ -168,7 +198,10 @@ mod procfs {
         let mut fields = stat.split_ascii_whitespace();
         let alive = !matches!(fields.next()?, "Z" | "X");
         let mut number = || fields.next()?.parse().ok();
-        Some(Process { parent: number()?, group: number()?, session: number()?, alive })
+        let (parent, group, session) = (number()?, number()?, number()?);
+        // The 22nd field of the line; the 6th was the last one read.
+        let started = fields.nth(15)?.parse().ok()?;
+        Some(Process { parent, group, session, started, alive })
     }
 
     fn descends(all: &HashMap<i32, Process>, pid: i32, root: i32) -> bool {
@@ -193,7 +226,11 @@ mod procfs {
 
 #[cfg(not(target_os = "linux"))]
 mod procfs {
+    use std::collections::HashSet;
+
     use rustix::process::Pid;
+
+    use super::Victim;
 
     /// Unknown on this system: nothing kills an attempt that ignores its limit.
     pub(super) fn cpu_time(_pid: Pid) -> Option<std::time::Duration> {
@@ -201,7 +238,12 @@ mod procfs {
     }
 
     /// Without `/proc`, only the process group can be killed.
-    pub(super) fn of(_root: Pid, _cookie: &str, _root_is_gone: bool) -> Vec<Pid> {
-        Vec::new()
+    pub(super) fn of(
+        _root: Pid,
+        _cookie: &str,
+        _root_is_gone: bool,
+        _known: &HashSet<Victim>,
+    ) -> HashSet<Victim> {
+        HashSet::new()
     }
 }
