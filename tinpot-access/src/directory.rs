@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tinpot_core::access::records::Change;
-use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
+use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
 use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 pub use self::external::ExternalIdentity;
@@ -32,10 +32,9 @@ pub use self::teams::{NewTeam, TeamUpdate};
 pub use self::tokens::NewToken;
 pub use self::users::{NewUser, UserUpdate};
 use crate::clock::{Clock, SystemClock};
+use crate::planned::{Boxed, Plan, TRIES, make, record};
 use crate::rules::{Environments, Rules};
 
-/// Tries of one change while others change the same documents.
-const TRIES: usize = 16;
 /// Changes of one write, of those that may fail one by one.
 const TOGETHER: usize = 100;
 /// Documents of one page while the directory is read.
@@ -214,32 +213,6 @@ impl DirectoryBuilder {
     }
 }
 
-/// A change that is ready to be made, and its entries in the audit.
-struct Plan<T> {
-    changes: Vec<Change>,
-    target: AuditTarget,
-    detail: String,
-    /// Further acts, each with an entry of its own.
-    also: Vec<(&'static str, AuditTarget, String)>,
-    answer: T,
-}
-
-impl<T> Plan<T> {
-    fn new(changes: Vec<Change>, target: AuditTarget, answer: T) -> Self {
-        Self { changes, target, detail: String::new(), also: Vec::new(), answer }
-    }
-
-    fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = detail.into();
-        self
-    }
-
-    fn also(mut self, what: &'static str, target: AuditTarget, detail: impl Into<String>) -> Self {
-        self.also.push((what, target, detail.into()));
-        self
-    }
-}
-
 impl Directory {
     /// Describes a directory in these records.
     pub fn builder(records: Arc<dyn Records>) -> DirectoryBuilder {
@@ -286,8 +259,14 @@ impl Directory {
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
     pub async fn refresh(&self) -> Result<()> {
-        let _turn = self.inner.refreshing.lock().await;
-        self.take_in().await
+        self.take_turn().await
+    }
+
+    fn take_turn(&self) -> Boxed<'_, Result<()>> {
+        Box::pin(async {
+            let _turn = self.inner.refreshing.lock().await;
+            self.take_in().await
+        })
     }
 
     /// Takes in the changes of other processes if the [stamp](Records::stamp) of the records shows
@@ -405,40 +384,43 @@ impl Directory {
     ) -> Result<T> {
         let mut is_recorded = false;
         for _ in 0..TRIES {
-            self.refresh().await?;
+            self.take_turn().await?;
             let now = self.now();
             let Plan { changes, target, detail, also, answer } = plan(&self.state(), now)?;
-            let all = std::iter::once((what, target, detail)).chain(also);
-            let event = |(what, target, detail)| {
-                let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
-                match &self.asked_from {
-                    Some(address) => event.request(&**address, ""),
-                    None => event,
-                }
-            };
-            let events: Vec<AuditEvent> = all.map(event).collect();
-            if !is_recorded {
-                self.record_all(&events).await?;
-                is_recorded = true;
-            }
-            match self.inner.records.change(&changes).await {
-                Ok(_) => {
-                    self.refresh().await?;
-                    return Ok(answer);
-                }
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => {
-                    let failed = events.into_iter();
-                    let failed =
-                        failed.map(|event| event.decided(AuditDecision::Failed, error.to_string()));
-                    // The first entries say that it was tried.
-                    let _ = self.record_all(&failed.collect::<Vec<_>>()).await;
-                    return Err(error);
-                }
+            let all = std::iter::once((what, target, detail)).chain(also).collect();
+            if self.make(by, now, all, &changes, &mut is_recorded).await? {
+                return Ok(answer);
             }
         }
         let message = "the users and grants are being changed by others: try again";
         Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Makes the changes of a plan and takes them in. Returns false if others were faster.
+    fn make<'a>(
+        &'a self,
+        by: &AuditWho,
+        now: Timestamp,
+        acts: Vec<(&'static str, AuditTarget, String)>,
+        changes: &'a [Change],
+        is_recorded: &'a mut bool,
+    ) -> Boxed<'a, Result<bool>> {
+        let event = |(what, target, detail)| {
+            let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
+            match &self.asked_from {
+                Some(address) => event.request(&**address, ""),
+                None => event,
+            }
+        };
+        let events = acts.into_iter().map(event).collect();
+        Box::pin(async move {
+            let Inner { records, audit, .. } = &*self.inner;
+            let made = make(&**records, audit.as_deref(), changes, events, is_recorded).await?;
+            if made {
+                self.refresh().await?;
+            }
+            Ok(made)
+        })
     }
 
     #[cfg(feature = "passwords")]
@@ -447,9 +429,7 @@ impl Directory {
     }
 
     async fn record_all(&self, events: &[AuditEvent]) -> Result<()> {
-        let Some(audit) = &self.inner.audit else { return Ok(()) };
-        let recorded = audit.record(events).await;
-        recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
+        record(self.inner.audit.as_deref(), events).await
     }
 
     /// Does the work that waits: takes in changes, writes last uses, and removes what has ended. The

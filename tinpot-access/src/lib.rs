@@ -12,6 +12,7 @@ mod login;
 mod oidc;
 #[cfg(feature = "passwords")]
 mod passwords;
+mod planned;
 mod private_file;
 mod ring_suite;
 mod rules;

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tinpot_core::access::records::Change;
-use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
+use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
 use tinpot_core::seal::KeyId;
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 
@@ -18,12 +18,11 @@ use self::documents::{KEY, KINDS, TOKEN};
 use self::state::State;
 pub use self::tokens::NewJoinToken;
 use crate::clock::{Clock, SystemClock, between};
+use crate::planned::{Boxed, Plan, TRIES, make};
 use crate::ring_suite::RingSuite;
 use crate::secret::{Digest, Secret, base62};
 use crate::stored::write;
 
-/// Tries of one change while others change the same documents.
-const TRIES: usize = 16;
 /// Documents of one page while they are read.
 const PAGE: usize = 1_000;
 /// Changes of one write.
@@ -102,14 +101,6 @@ impl WorkerKeysBuilder {
     }
 }
 
-/// A change that is ready to be made, and its entry in the audit.
-struct Plan<T> {
-    changes: Vec<Change>,
-    target: AuditTarget,
-    detail: String,
-    answer: T,
-}
-
 impl WorkerKeys {
     /// Describes the keys in these records.
     pub fn builder(records: Arc<dyn Records>) -> WorkerKeysBuilder {
@@ -137,25 +128,31 @@ impl WorkerKeys {
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
     pub async fn refresh(&self) -> Result<()> {
-        let _turn = self.inner.refreshing.lock().await;
-        loop {
-            let from = self.state().records_revision;
-            let changed = self.inner.records.changed(from).await?;
-            if !changed.is_reset && changed.revision == from {
-                return Ok(());
+        self.take_in().await
+    }
+
+    fn take_in(&self) -> Boxed<'_, Result<()>> {
+        Box::pin(async {
+            let _turn = self.inner.refreshing.lock().await;
+            loop {
+                let from = self.state().records_revision;
+                let changed = self.inner.records.changed(from).await?;
+                if !changed.is_reset && changed.revision == from {
+                    return Ok(());
+                }
+                let listed = match changed.is_reset {
+                    true => Some(self.list().await?),
+                    false => None,
+                };
+                let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+                if let Some(listed) = listed {
+                    state.replace(listed);
+                }
+                changed.removed.iter().for_each(|(kind, id)| state.remove(kind, id));
+                changed.records.iter().for_each(|record| state.put(record));
+                state.records_revision = changed.revision;
             }
-            let listed = match changed.is_reset {
-                true => Some(self.list().await?),
-                false => None,
-            };
-            let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(listed) = listed {
-                state.replace(listed);
-            }
-            changed.removed.iter().for_each(|(kind, id)| state.remove(kind, id));
-            changed.records.iter().for_each(|record| state.put(record));
-            state.records_revision = changed.revision;
-        }
+        })
     }
 
     async fn list(&self) -> Result<State> {
@@ -185,7 +182,7 @@ impl WorkerKeys {
             let changes = vec![write(KEY, &id.to_string(), stored.version, &key)?];
             let target = AuditTarget::new("worker_key", id.to_string());
             let detail = key.limits.names.clone();
-            Ok(Plan { changes, target, detail, answer: key })
+            Ok(Plan::new(changes, target, key).detail(detail))
         })
         .await
     }
@@ -284,37 +281,20 @@ impl WorkerKeys {
         for _ in 0..TRIES {
             self.refresh().await?;
             let now = self.now();
-            let Plan { changes, target, detail, answer } = plan(&self.state(), now)?;
+            let Plan { changes, target, detail, answer, .. } = plan(&self.state(), now)?;
             if changes.is_empty() {
                 return Ok(answer);
             }
             let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
-            if !is_recorded {
-                self.record(event.clone()).await?;
-                is_recorded = true;
-            }
-            match self.inner.records.change(&changes).await {
-                Ok(_) => {
-                    self.refresh().await?;
-                    return Ok(answer);
-                }
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => {
-                    let failed = event.decided(AuditDecision::Failed, error.to_string());
-                    // The first entry says that it was tried.
-                    let _ = self.record(failed).await;
-                    return Err(error);
-                }
+            let Inner { records, audit, .. } = &*self.inner;
+            let (records, audit) = (&**records, audit.as_deref());
+            if make(records, audit, &changes, vec![event], &mut is_recorded).await? {
+                self.refresh().await?;
+                return Ok(answer);
             }
         }
         let message = "the keys of workers are being changed by others: try again";
         Err(Error::new(ErrorKind::Unavailable, message))
-    }
-
-    async fn record(&self, event: AuditEvent) -> Result<()> {
-        let Some(audit) = &self.inner.audit else { return Ok(()) };
-        let recorded = audit.record(&[event]).await;
-        recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
     }
 }
 

@@ -12,6 +12,7 @@ mod workers;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tinpot_access::{ChainAudit, Directory, Team, User};
@@ -42,6 +43,8 @@ struct Store {
 fn run<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let failed = |error| CliError::new(Code::Failed, format!("cannot start a runtime: {error}"));
+    // Boxed, because `block_on` is compiled for each kind of future, with all of the runtime.
+    let work: Pin<Box<dyn Future<Output = Result<T, CliError>>>> = Box::pin(work);
     runtime.map_err(failed)?.block_on(work)
 }
 

@@ -60,7 +60,12 @@ impl Serialize for Time {
 
 /// Returns `body` as a JSON response. Raw JSON of the core is copied, not parsed.
 pub(crate) fn json_response<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
-    match serde_json::to_vec(body) {
+    json_or_error(status, serde_json::to_vec(body))
+}
+
+/// Returns the JSON as a response, or an error without it.
+fn json_or_error(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Response {
+    match body {
         Ok(body) => json_bytes(status, body),
         Err(error) => {
             tracing::error!(%error, "a response has no JSON form");

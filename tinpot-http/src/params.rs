@@ -53,9 +53,7 @@ impl Params {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let invalid =
-            || ApiError::unprocessable(format!("{name} must be {expected} (got {text:?})"));
-        read(text).ok_or_else(invalid).map(Some)
+        read(text).ok_or_else(|| not_expected(name, expected, text)).map(Some)
     }
 
     /// Returns true if a flag is given and true.
@@ -89,6 +87,10 @@ impl Params {
     pub(crate) fn line(&self, name: &str) -> Result<Option<u64>, ApiError> {
         self.read(name, "the number of a log line", |text| text.parse().ok())
     }
+}
+
+fn not_expected(name: &str, expected: &str, text: &str) -> ApiError {
+    ApiError::unprocessable(format!("{name} must be {expected} (got {text:?})"))
 }
 
 /// Reads a word as a value of an enum, by its serde name.

@@ -10,8 +10,9 @@ use tinpot_core::seal::{
 };
 use tinpot_core::{Names, Result};
 
+use super::WorkerKeys;
 use super::documents::{KEY, NAMES, TOKEN, WorkerKey};
-use super::{Plan, WorkerKeys};
+use crate::planned::{Plan, record};
 use crate::stored::write;
 
 impl Enrolled for WorkerKeys {
@@ -56,12 +57,8 @@ impl Enroller for WorkerKeys {
         let by = AuditWho::new("join_token", claim.token.to_string(), &*claim.name);
         let target = || AuditTarget::new("worker_key", id.to_string());
         let decided = self.change(&by, "worker.join", |state, now| {
-            let refused = |why| Plan {
-                changes: Vec::new(),
-                target: target(),
-                detail: claim.name.clone(),
-                answer: Err(why),
-            };
+            let refused =
+                |why| Plan::new(Vec::new(), target(), Err(why)).detail(claim.name.clone());
             let Some(token) = state.tokens.get(&claim.token) else {
                 return Ok(refused(JoinRefusal::Unknown));
             };
@@ -101,7 +98,7 @@ impl Enroller for WorkerKeys {
                     changes.push(write(NAMES, names, 0, &())?);
                 }
             }
-            Ok(Plan { changes, target: target(), detail: claim.name.clone(), answer: Ok(limits) })
+            Ok(Plan::new(changes, target(), Ok(limits)).detail(claim.name.clone()))
         });
         match decided.await? {
             Ok(limits) => {
@@ -115,7 +112,8 @@ impl Enroller for WorkerKeys {
             }
             Err(why) => {
                 let event = AuditEvent::new(self.now(), by, "worker.join").target(target());
-                self.record(event.decided(AuditDecision::Refused, why.to_string())).await?;
+                let event = event.decided(AuditDecision::Refused, why.to_string());
+                record(self.inner.audit.as_deref(), &[event]).await?;
                 Ok(Err(why))
             }
         }

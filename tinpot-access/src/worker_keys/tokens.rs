@@ -160,7 +160,7 @@ impl WorkerKeys {
                 let changes = vec![write(TOKEN, &id.to_string(), 0, &info)?];
                 let target = AuditTarget::new("join_token", id.to_string());
                 let detail = format!("{} of {}", new.uses, new.limits.names);
-                Ok(Plan { changes, target, detail, answer: info })
+                Ok(Plan::new(changes, target, info).detail(detail))
             })
             .await?;
         Ok((token.to_secret(), info))
@@ -175,12 +175,7 @@ impl WorkerKeys {
             let stored = state.tokens.get(id).ok_or_else(|| not_found("join token", id))?;
             let changes = vec![Change::remove(TOKEN, id.to_string(), stored.version)];
             let target = AuditTarget::new("join_token", id.to_string());
-            Ok(Plan {
-                changes,
-                target,
-                detail: stored.value.terms.limits.names.clone(),
-                answer: (),
-            })
+            Ok(Plan::new(changes, target, ()).detail(&*stored.value.terms.limits.names))
         })
         .await
     }

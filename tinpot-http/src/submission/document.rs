@@ -30,7 +30,7 @@ pub(super) fn read<'a, T: Deserialize<'a> + PartialSchema>(
     // What is wrong is looked for only now: the names of the fields are those of a document that takes
     // longer to make than most bodies to read.
     let entries: Entries<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-    entries.check::<T>(path)?;
+    entries.check(path, &names_of(T::schema()))?;
     serde_json::from_str(text).map_err(|error| invalid(&error))
 }
 
@@ -60,10 +60,9 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 }
 
 impl Entries<'_> {
-    /// Refuses fields that `T` does not have, since a mistyped `parameters` must not run the action
-    /// with its defaults, and fields that are given twice, which parsers treat differently.
-    fn check<T: PartialSchema>(&self, path: &str) -> Result<(), ApiError> {
-        let names = names_of::<T>();
+    /// Refuses fields without one of these names, since a mistyped `parameters` must not run the
+    /// action with its defaults, and fields that are given twice, which parsers treat differently.
+    fn check(&self, path: &str, names: &[String]) -> Result<(), ApiError> {
         let unknown: Vec<String> = self
             .0
             .iter()
@@ -89,9 +88,9 @@ impl Entries<'_> {
     }
 }
 
-/// Returns the names of the fields of `T`, sorted.
-fn names_of<T: PartialSchema>() -> Vec<String> {
-    match T::schema() {
+/// Returns the names of the fields of an object, sorted.
+fn names_of(schema: RefOr<Schema>) -> Vec<String> {
+    match schema {
         RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect(),
         _ => Vec::new(),
     }
