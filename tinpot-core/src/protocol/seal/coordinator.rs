@@ -26,7 +26,7 @@ use crate::protocol::tick::Tick;
 /// The only shard.
 const SHARD: u32 = 0;
 /// The maximum number of handshakes in a second.
-const INITS: u32 = 200;
+const INITS: u32 = 1_000;
 /// The maximum number of notices in a second that answer unknown sessions.
 const NOTICES: u32 = 100;
 /// The time between two notices to one worker.
