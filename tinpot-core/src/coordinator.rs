@@ -53,7 +53,7 @@ pub(crate) use self::submit::prepare_call;
 #[cfg(not(any(test, feature = "testing")))]
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::watch_registry::{LogEnd, Registry};
+pub(crate) use self::watch_registry::{LogEnd, LogHolder, Registry};
 use crate::access::{Policy, SecretSource};
 use crate::joining::Joins;
 use crate::log_sink::LogSinkFeeds;

@@ -17,7 +17,7 @@ use super::core::{Core, Output, Step};
 use super::life_cycle::Observed;
 use super::reads::Reads;
 use super::replies::{Replies, Reply};
-use super::watch_registry::LogEnd;
+use super::watch_registry::{LogEnd, LogHolder};
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::inbox::refuse_message;
@@ -332,8 +332,8 @@ impl Control {
         let registry = &self.shared.registry;
         for output in self.outputs.drain(..) {
             match output {
-                Output::Granted { execution, fence, attempt, worker } => {
-                    registry.open_log(execution, fence, attempt, worker);
+                Output::Granted { execution, fence, attempt, worker, team } => {
+                    registry.open_log(execution, fence, attempt, LogHolder { worker, team });
                 }
                 Output::Refused { from, reason, detail } => {
                     self.shared.refusals.note(reason, from.as_str(), &detail);

@@ -331,8 +331,9 @@ impl Core {
                     if let Transition::Grant { execution, fence, attempt, worker, .. } = &transition
                     {
                         let (execution, fence, attempt) = (*execution, *fence, *attempt);
-                        let worker = worker.clone();
-                        self.outputs.push(Output::Granted { execution, fence, attempt, worker });
+                        let (worker, team) = (worker.clone(), self.machine.team_of(execution));
+                        let output = Output::Granted { execution, fence, attempt, worker, team };
+                        self.outputs.push(output);
                     }
                     self.batch.push(transition);
                 }

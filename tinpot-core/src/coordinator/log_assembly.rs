@@ -13,6 +13,7 @@ use crate::model::id::WorkerId;
 use crate::model::log::LogBatch;
 use crate::model::log::{Level, LogChunk, Stream};
 use crate::model::time::Timestamp;
+use crate::protocol::seal::WorkerGrant;
 use crate::protocol::{Heard, Log, LogAck, Tick};
 
 /// The time to wait for the missing end of a log once its attempt has ended: several resends.
@@ -71,9 +72,15 @@ impl LogIntake {
         self.ends.iter().map(|(at, _)| *at).min()
     }
 
-    /// Finds the execution that a worker sends lines of.
-    pub(crate) fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<Arc<Live>> {
-        self.registry.hears(from, fence)
+    /// Finds the execution that a worker sends lines of. `grant` is that of the worker's key, if it
+    /// has one.
+    pub(crate) fn hears(
+        &self,
+        from: &WorkerId,
+        fence: Fence,
+        grant: Option<&WorkerGrant>,
+    ) -> Heard<Arc<Live>> {
+        self.registry.hears(from, fence, grant)
     }
 
     /// Answers lines of an attempt that is unknown here, or not known any more: the worker may

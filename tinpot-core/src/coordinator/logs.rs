@@ -23,6 +23,7 @@ use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::log::LogBatch;
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
+use crate::protocol::seal::WorkerGrant;
 use crate::protocol::{Heard, Log, Message};
 use crate::refusals::Refusal;
 use crate::transport::Received;
@@ -96,20 +97,25 @@ impl LogPipeline {
     async fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
         let read = self.shared.wire.read(refusals, Lane::Logs, received);
-        // Attempts are heard by their fences, whatever their worker may offer now.
-        let Some(Incoming::Frame(frame) | Incoming::Sealed(frame, _)) = read else { return };
+        // Attempts are heard by their fences and teams, whatever their worker may offer now.
+        let (frame, grant) = match read {
+            Some(Incoming::Frame(frame)) => (frame, None),
+            Some(Incoming::Sealed(frame, sender)) => (frame, Some(sender.grant)),
+            Some(Incoming::Session) | None => return,
+        };
+        let grant = grant.as_deref();
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         for message in frame.messages {
             match message {
-                Message::Log(log) => match self.hears(&from, log.fence) {
+                Message::Log(log) => match self.hears(&from, log.fence, grant) {
                     Heard::Holder(live) => self.take_lines(&from, live, log).await,
                     Heard::NotHolder => {}
                     Heard::Unknown => self.intake.take_unknown(&from, log.fence),
                 },
                 Message::Progress(report) => {
-                    if let Heard::Holder(live) = self.hears(&from, report.fence) {
+                    if let Heard::Holder(live) = self.hears(&from, report.fence, grant) {
                         live.state
                             .send_modify(|state| state.progress = Some(Arc::new(report.progress)));
                     }
@@ -122,8 +128,13 @@ impl LogPipeline {
     }
 
     /// Finds the execution that a worker sends something of, and counts those that are not heard.
-    fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<Arc<Live>> {
-        let heard = self.intake.hears(from, fence);
+    fn hears(
+        &self,
+        from: &WorkerId,
+        fence: Fence,
+        grant: Option<&WorkerGrant>,
+    ) -> Heard<Arc<Live>> {
+        let heard = self.intake.hears(from, fence, grant);
         if matches!(heard, Heard::NotHolder) {
             self.shared.refusals.note(Refusal::NotHolder, from.as_str(), &fence);
         }

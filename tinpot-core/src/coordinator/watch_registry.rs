@@ -12,6 +12,8 @@ use crate::model::log::Progress;
 use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::model::transition::Transition;
+use crate::model::visible::DEFAULT_TEAM;
+use crate::protocol::seal::WorkerGrant;
 use crate::protocol::{Heard, LogReceiver, heard};
 
 /// The end of an attempt whose log has not ended yet.
@@ -136,8 +138,26 @@ impl Live {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     executions: Mutex<HashMap<ExecutionId, Weak<Live>>>,
-    /// The attempts whose log has not ended, each with the worker that it was granted to.
-    fences: Mutex<HashMap<Fence, (WorkerId, Arc<Live>)>>,
+    /// The attempts whose log has not ended, each with its holder.
+    fences: Mutex<HashMap<Fence, (LogHolder, Arc<Live>)>>,
+}
+
+/// The worker that an attempt was granted to, and the team of the attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct LogHolder {
+    pub(crate) worker: WorkerId,
+    /// `None` if the execution had ended when the attempt was granted: no key serves it.
+    pub(crate) team: Option<Arc<str>>,
+}
+
+impl LogHolder {
+    /// Returns true if workers of a key run the actions of the team.
+    fn is_served_by(&self, grant: &WorkerGrant) -> bool {
+        self.team.as_deref().is_some_and(|team| match team {
+            "" => grant.serves(DEFAULT_TEAM),
+            team => grant.serves(team),
+        })
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -185,11 +205,23 @@ impl Registry {
         }
     }
 
-    /// Returns the execution of an attempt whose log is open if this worker is heard on it.
-    pub(crate) fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<Arc<Live>> {
+    /// Returns the execution of an attempt whose log is open if this worker is heard on it. `grant`
+    /// is that of the worker's key, if it has one.
+    ///
+    /// The id of a worker is no secret: the holder of another team's key could use it after a restart.
+    pub(crate) fn hears(
+        &self,
+        from: &WorkerId,
+        fence: Fence,
+        grant: Option<&WorkerGrant>,
+    ) -> Heard<Arc<Live>> {
         let fences = lock(&self.fences);
-        match heard(fences.get(&fence).map(|(worker, live)| (worker, live)), from) {
-            Heard::Holder(live) => Heard::Holder(live.clone()),
+        let granted = fences.get(&fence);
+        match heard(granted.map(|(holder, live)| (&holder.worker, (holder, live))), from) {
+            Heard::Holder((holder, _)) if grant.is_some_and(|grant| !holder.is_served_by(grant)) => {
+                Heard::NotHolder
+            }
+            Heard::Holder((_, live)) => Heard::Holder(live.clone()),
             Heard::NotHolder => Heard::NotHolder,
             Heard::Unknown => Heard::Unknown,
         }
@@ -201,7 +233,7 @@ impl Registry {
         id: ExecutionId,
         fence: Fence,
         attempt: u32,
-        worker: WorkerId,
+        holder: LogHolder,
     ) {
         let live = self.live(id);
         let mut log = live.lock_log();
@@ -213,7 +245,7 @@ impl Registry {
         if !live.is_known() {
             live.set_status(Status::Queued);
         }
-        lock(&self.fences).insert(fence, (worker, live));
+        lock(&self.fences).insert(fence, (holder, live));
     }
 
     /// Restores an execution of an earlier epoch whose lines may still arrive: those of its live
@@ -226,8 +258,8 @@ impl Registry {
             if lives || attempt.log_is_open() {
                 let (fence, receiver) = (attempt.fence, LogReceiver::after(attempt.log_lines));
                 log.open.push(OpenLog { fence, attempt: attempt.number, receiver });
-                let holder = (attempt.worker.clone(), live.clone());
-                lock(&self.fences).insert(fence, holder);
+                let (worker, team) = (attempt.worker.clone(), Some(execution.team.clone()));
+                lock(&self.fences).insert(fence, (LogHolder { worker, team }, live.clone()));
             }
         }
         drop(log);

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
-use tinpot_core::protocol::{Frame, Goodbye, Message};
+use tinpot_core::protocol::seal::{HEADER_BYTES, WorkerFrame, WorkerSessions};
+use tinpot_core::protocol::{Frame, Goodbye, Log, Message, ProgressReport, Tick};
 use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, PlainFrames, Suite, WorkerGrant};
 use tinpot_core::testing::ToySuite;
 use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{
-    Action, Coordinator, ErrorKind, Failure, FunctionExecutor, Json, Level, MemoryNetwork,
-    MemoryStore, Outcome, Refusal, Store, Stream, Transport, Worker, WorkerId,
+    Action, Coordinator, ErrorKind, Failure, FunctionExecutor, Json, Level, LogChunk, MemoryNetwork,
+    MemoryStore, Outcome, Progress, Refusal, Status, Store, Stream, Timestamp, Transport, Worker,
+    WorkerId,
 };
 
-use crate::support::{available, in_time};
+use crate::session_probe::{SessionProbe, released};
+use crate::support::{Nothing, available, in_time};
 
 const CANARY: &str = "canary-in-every-place";
 
@@ -202,6 +205,78 @@ async fn a_worker_neither_offers_nor_moves_an_action_outside_its_grant() {
     for worker in [web, lab] {
         worker.shutdown(Duration::ZERO).await;
     }
+    coordinator.shutdown().await;
+}
+
+/// Sends messages on the logs lane as a worker, with a key of its own.
+async fn send_logs(deployment: &Deployment, id: &WorkerId, identity: u64, messages: Vec<Message>) {
+    let suite = Arc::new(deployment.suite.owned_by(identity));
+    let pins = Pins::new("tinpot", [deployment.suite.public()]);
+    let mut sessions = WorkerSessions::new(suite.clone(), id.clone(), pins);
+    let transport = deployment.network.transport_of(&Address::Worker(id.clone()));
+    let own = Address::Worker(id.clone());
+    let mut heard = transport.listen(&own, Lane::Control).await.expect("frames");
+    let coordinator = Address::Coordinator;
+    let init = sessions.tick(Tick(1)).expect("an init");
+    transport.send(&coordinator, Lane::Control, init.into()).await.expect("it is sent");
+    while !sessions.is_open() {
+        let frame = in_time("an accept", heard.next()).await.expect("a frame").bytes;
+        if matches!(sessions.look(Lane::Control, &frame), Ok(WorkerFrame::Accept)) {
+            sessions.accepted(Tick(2), &frame).expect("a session");
+        }
+    }
+    let mut frame = vec![0; HEADER_BYTES];
+    frame.extend_from_slice(&Frame { from: Some(id.clone()), to: None, messages }.encode());
+    let sealing = sessions.sealings(Lane::Logs).last().expect("a session");
+    sealing.seal(&*suite, &mut frame);
+    transport.send(&coordinator, Lane::Logs, frame.into()).await.expect("it is sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_of_another_team_feeds_no_log_under_the_id_of_a_worker() {
+    let deployment = Deployment::new();
+    let store = Arc::new(SessionProbe::default());
+    let coordinator = deployment.coordinator(store.clone(), PlainFrames::Refuse).await;
+    let (web, own) = (WorkerId::generate("web"), deployment.enrol(1, "web"));
+    let pins = Pins::new("tinpot", [deployment.suite.public()]);
+    let executor = FunctionExecutor::builder()
+        .action("hold", |_, Nothing {}| std::future::pending::<Result<(), Failure>>())
+        .build()
+        .expect("an action");
+    let transport = deployment.network.transport_of(&Address::Worker(web.clone()));
+    let builder = Worker::builder(transport).id(web.clone()).name("web").executor(executor);
+    let worker = builder.sealed(own, pins).start().await.expect("a worker");
+    available(&coordinator, "hold").await;
+    let held = coordinator.submit("hold", json!({})).await.expect("accepted").id();
+    let mut changes = coordinator.changes();
+    let running = async |coordinator: &Coordinator| {
+        coordinator.execution(held).await.expect("a record").expect("it is there")
+    };
+    while running(&coordinator).await.status != Status::Running {
+        in_time("its start", changes.next()).await.expect("changes");
+    }
+    let fence = running(&coordinator).await.attempts[0].fence;
+    drop(worker);
+    drop(coordinator);
+    released(&store).await;
+    let coordinator = deployment.coordinator(store, PlainFrames::Refuse).await;
+
+    let other = deployment.suite.owned_by(2);
+    let mut grant = WorkerGrant::new(other.public(), "web");
+    grant.teams = Some(vec!["red".to_owned()]);
+    deployment.enrolled.enrol(&other, grant);
+    let line = |text: &str| {
+        let lines = vec![text.to_owned()];
+        let chunk = LogChunk::new(1, Timestamp(1), Stream::Stdout, Level::Info, lines);
+        Message::Log(Log { fence, chunk: Arc::new(chunk) })
+    };
+    let progress = ProgressReport { fence, progress: Progress::new(1.0, None, "") };
+    let forged = vec![line("forged"), Message::Progress(progress)];
+    send_logs(&deployment, &web, 2, forged).await;
+    while coordinator.refused(Refusal::NotHolder) < 2 {
+        in_time("the frame", tokio::task::yield_now()).await;
+    }
+    assert!(coordinator.logs(held, 0, 1_000).await.expect("a log").is_empty());
     coordinator.shutdown().await;
 }
 

@@ -52,6 +52,8 @@ pub(crate) enum Output {
         fence: Fence,
         attempt: u32,
         worker: WorkerId,
+        /// The team of the execution; `None` if the execution has ended already.
+        team: Option<Arc<str>>,
     },
     /// A message was not taken.
     Refused {

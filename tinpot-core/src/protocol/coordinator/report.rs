@@ -1,5 +1,6 @@
 //! The reports of workers, and their effects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
@@ -97,6 +98,11 @@ impl CoordinatorMachine {
                 worker.is_some_and(|worker| worker.load.in_flight.values().any(is_other))
             }
         }
+    }
+
+    /// Returns the team of an execution that has not ended.
+    pub(crate) fn team_of(&self, id: ExecutionId) -> Option<Arc<str>> {
+        self.active.get(&id).map(|active| active.execution.team.clone())
     }
 
     /// Returns the live attempt with this fence.

@@ -15,7 +15,7 @@ use super::client::Request;
 use super::clock::{Clock, Moment, NEVER};
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
-use crate::coordinator::{Answer, Core, Output, Registry, RequestedCancel, Step, Ticket};
+use crate::coordinator::{Answer, Core, LogHolder, Output, Registry, RequestedCancel, Step, Ticket};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::fence::Fence;
@@ -345,8 +345,9 @@ impl World {
         for output in outputs.drain(..) {
             let process = &mut self.coordinators[index];
             match output {
-                Output::Granted { execution, fence, attempt, worker } => {
-                    process.registry.open_log(execution, fence, attempt, worker);
+                Output::Granted { execution, fence, attempt, worker, team } => {
+                    let holder = LogHolder { worker, team };
+                    process.registry.open_log(execution, fence, attempt, holder);
                 }
                 Output::Refused { .. } => {}
                 Output::Send(Address::Worker(to), message @ Message::ResultAck(_)) => {

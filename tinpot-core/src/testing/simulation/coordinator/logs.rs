@@ -65,7 +65,7 @@ impl World {
             };
             for message in messages {
                 let Message::Log(log) = message else { continue };
-                match logs.intake.hears(&from, log.fence) {
+                match logs.intake.hears(&from, log.fence, None) {
                     Heard::Holder(live) => {
                         if !live.is_counted() {
                             live.counted(count(live.id, &self.store));
