@@ -8,7 +8,7 @@ use tinpot_core::seal::{Hex, JoinTerms, KeyId, WorkerLimits};
 
 pub(super) const KEY: &str = "worker_key";
 pub(super) const TOKEN: &str = "join_token";
-/// Patterns of names that keys had which are removed by themselves.
+/// Names of keys that are removed by themselves.
 pub(super) const NAMES: &str = "worker_names";
 /// The kinds of documents.
 pub(super) const KINDS: [&str; 3] = [KEY, TOKEN, NAMES];

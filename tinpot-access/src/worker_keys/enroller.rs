@@ -15,6 +15,9 @@ use super::documents::{KEY, NAMES, TOKEN, WorkerKey};
 use crate::planned::{Plan, record};
 use crate::stored::write;
 
+/// The maximum number of names that stay reserved after their temporary keys: about 5 MB.
+const NAMES_MOST: usize = 50_000;
+
 impl Enrolled for WorkerKeys {
     fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {
         self.state().grants.get(key).cloned()
@@ -92,10 +95,13 @@ impl Enroller for WorkerKeys {
                 };
                 let version = stored.map_or(0, |stored| stored.version);
                 changes.push(write(KEY, &id.to_string(), version, &key)?);
-                // Its names stay reserved after the key is removed.
-                let names = &*info.terms.limits.names;
-                if info.is_temporary && !state.patterns.contains(names) {
-                    changes.push(write(NAMES, names, 0, &())?);
+                // Its name stays reserved after the key is removed. Not the pattern of the token:
+                // one for all names would silence every worker with plain frames.
+                if info.is_temporary && !state.names.contains(&*claim.name) {
+                    if state.kept_names >= NAMES_MOST {
+                        return Ok(refused(JoinRefusal::Full));
+                    }
+                    changes.push(write(NAMES, &claim.name, 0, &())?);
                 }
             }
             Ok(Plan::new(changes, target(), Ok(limits)).detail(claim.name.clone()))

@@ -40,8 +40,10 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<KeyId, Stored<JoinTokenInfo>>,
     pub(super) grants: HashMap<KeyId, Arc<WorkerGrant>>,
     /// Names that a key has or had.
-    pub(super) names: HashSet<String>,
-    /// Patterns of names that keys had.
+    pub(super) names: HashSet<Arc<str>>,
+    /// The number of documents with the name of a temporary key.
+    pub(super) kept_names: usize,
+    /// Patterns of names that an earlier version has kept for temporary keys.
     pub(super) patterns: HashSet<Arc<str>>,
     /// If true, there is or was the document of a key, or one that cannot be read.
     pub(super) has_enrolled: bool,
@@ -63,8 +65,13 @@ impl State {
             TOKEN => read(record).map(|stored: Stored<JoinTokenInfo>| {
                 self.tokens.insert(stored.value.id, stored);
             }),
-            NAMES => {
+            NAMES if id.contains('*') => {
                 self.patterns.insert(record.id.clone());
+                Ok(())
+            }
+            NAMES => {
+                self.kept_names += 1;
+                self.names.insert(record.id.clone());
                 Ok(())
             }
             _ => Ok(()),
@@ -78,7 +85,7 @@ impl State {
 
     fn put_key(&mut self, stored: Stored<WorkerKey>) {
         let key = &stored.value;
-        self.names.insert(key.limits.names.clone());
+        self.names.insert(key.limits.names.as_str().into());
         let grant = WorkerGrant::limited(PublicKey(key.key.0), key.limits.clone());
         let before = match key.revoked {
             None => self.grants.insert(key.id, Arc::new(grant.clone())),
@@ -93,12 +100,8 @@ impl State {
 
     /// Forgets a document.
     pub(super) fn remove(&mut self, kind: &str, id: &str) {
-        let Ok(key) = id.parse::<KeyId>() else {
-            if kind == NAMES {
-                self.patterns.remove(id);
-            }
-            return;
-        };
+        // Names stay reserved: nothing removes their documents.
+        let Ok(key) = id.parse::<KeyId>() else { return };
         match kind {
             KEY => {
                 self.keys.remove(&key);
@@ -107,7 +110,6 @@ impl State {
                 }
             }
             TOKEN => drop(self.tokens.remove(&key)),
-            NAMES => drop(self.patterns.remove(id)),
             _ => {}
         }
     }

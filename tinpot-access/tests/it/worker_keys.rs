@@ -152,7 +152,7 @@ async fn what_another_process_revokes_is_gone_after_a_refresh() {
 }
 
 #[tokio::test]
-async fn a_temporary_key_ends_a_day_after_it_was_heard_and_its_names_stay_reserved() {
+async fn a_temporary_key_ends_a_day_after_it_was_heard_and_its_name_stays_reserved() {
     let deployment = Deployment::new().await;
     let new = NewJoinToken::new(limits("auto-*")).uses(100).lifetime(30 * DAY).temporary(true);
     let token = deployment.token(new).await;
@@ -170,10 +170,23 @@ async fn a_temporary_key_ends_a_day_after_it_was_heard_and_its_names_stay_reserv
     deployment.clock.pass(4 * HOUR);
     other.maintain().await.expect("maintenance");
     assert!(other.find(&id).is_none() && other.keys().is_empty());
-    assert!(other.is_reserved("auto-7") && !other.is_reserved("web"));
+    assert!(other.is_reserved("auto-1") && !other.is_reserved("auto-7"));
     // A process that starts later knows that there was one: it must not take plain frames.
     let restarted = deployment.other().await;
     assert!(restarted.keys().is_empty() && restarted.has_enrolled());
+    assert!(restarted.is_reserved("auto-1") && !restarted.is_reserved("auto-7"));
+}
+
+#[tokio::test]
+async fn a_temporary_token_for_all_names_silences_no_worker_with_plain_frames() {
+    let deployment = Deployment::new().await;
+    let new = NewJoinToken::new(limits("*")).uses(2).temporary(true);
+    let token = deployment.token(new).await;
+    assert!(deployment.keys.enrol(&claim(&token, &suite(), "auto-1")).await.unwrap().is_ok());
+    for keys in [&deployment.keys, &deployment.other().await] {
+        assert!(keys.is_reserved("auto-1"));
+        assert!(!keys.is_reserved("legacy"), "a worker that never had a key");
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub enum JoinRefusal {
     },
     /// The key was revoked.
     Revoked,
+    /// The coordinator remembers as many names of workers as it can.
+    Full,
     /// A reason of a later version.
     #[serde(other)]
     Other,
@@ -70,6 +72,10 @@ impl fmt::Display for JoinRefusal {
             Self::Used => f.write_str("the join token was used already"),
             Self::Name { names } => write!(f, "the join token is for workers named {names:?}"),
             Self::Revoked => f.write_str("the key was revoked: create another one"),
+            Self::Full => f.write_str(
+                "the coordinator remembers as many names of workers as it can: use the name of a \
+                 worker that has left",
+            ),
             Self::Other => f.write_str("the coordinator refuses the join"),
         }
     }
