@@ -224,14 +224,6 @@ impl HttpConfig {
         if is_local || is_one { PrincipalLimits::none() } else { self.principal_limits }
     }
 
-    /// Returns true if the users are in several teams.
-    pub(crate) fn has_teams(&self) -> bool {
-        #[cfg(feature = "access")]
-        return self.accounts.as_ref().is_some_and(|accounts| accounts.directory().has_teams());
-        #[cfg(not(feature = "access"))]
-        false
-    }
-
     /// If true, the UI warns that every client of the server may do everything.
     #[must_use]
     pub fn insecure(mut self, yes: bool) -> Self {

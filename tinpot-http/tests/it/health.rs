@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::Request;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::json;
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
+use tinpot_core::testing::{Grant, TestPolicy};
 use tinpot_core::transport::{Address, Lane, Received};
 use tinpot_core::{
-    Coordinator, Link, LoadError, MemoryNetwork, MemoryTransport, Outcome, Transport, Watcher,
-    Worker,
+    Caller, Coordinator, Link, LoadError, MemoryNetwork, MemoryTransport, Outcome, Right,
+    Transport, Watcher, Worker,
 };
-use tinpot_http::HttpConfig;
+use tinpot_http::{Authenticator, HttpConfig, Identity, Presented};
 use tokio::sync::watch;
 
 use crate::cluster::{Cluster, within};
@@ -98,7 +101,7 @@ async fn worker_that_cannot_start_code_is_named_and_not_counted_on() {
         within(changes.next()).await.unwrap();
     }
     let why = "worker \"bad\": no Python interpreter starts";
-    let expected = json!({"status": "ready", "workers": 2, "problems": [why]});
+    let expected = json!({"status": "ready", "workers": 2, "reasons": ["worker"], "problems": [why]});
     assert_eq!(cluster.get("/ready").await.json(), expected);
     let workers = cluster.get("/api/workers").await.json();
     let bad_one = workers["workers"].as_array().unwrap().iter().find(|one| one["name"] == "bad");
@@ -110,6 +113,76 @@ async fn worker_that_cannot_start_code_is_named_and_not_counted_on() {
     let expected = format!("no live worker can run actions: {why}");
     assert_eq!(cluster.get("/ready").await.detail(503), expected);
     drop(bad);
+}
+
+/// Knows callers by the header `x-user`.
+#[derive(Debug)]
+struct ByHeader;
+
+#[async_trait]
+impl Authenticator for ByHeader {
+    async fn authenticate(&self, request: &Presented<'_>) -> tinpot_core::Result<Identity> {
+        let user = request.headers.get("x-user").and_then(|user| user.to_str().ok());
+        Ok(match user {
+            None => Identity::Unknown,
+            Some("expired") => Identity::Refused("it has expired".to_owned()),
+            Some(user) => Identity::Known {
+                caller: Caller::new(user).into(),
+                valid_until: None,
+                by_cookie: false,
+            },
+        })
+    }
+}
+
+#[tokio::test]
+async fn strangers_learn_the_kinds_of_problems_without_names_and_counts() {
+    let network = MemoryNetwork::new();
+    let policy = TestPolicy::new([
+        Grant::new("root", &[Right::ManageServer]),
+        Grant::new("vera", &[Right::SeeWorker, Right::Read]),
+        Grant::new("part", &[Right::SeeWorker, Right::Read]).actions(&["add"]),
+    ]);
+    let (link, status) = watch::channel(Link::Up);
+    let switch = Switch { inner: network.transport(), link: status };
+    let coordinator = Coordinator::builder(switch).policy(policy).start().await.unwrap();
+    let config = HttpConfig::default().authenticator(ByHeader);
+    let mut cluster = Cluster::on(network.clone(), coordinator, config).await;
+    let ask = async |cluster: &Cluster, path: &str, user: &str| {
+        let request = Request::get(path).header("x-user", user).body(Body::empty()).unwrap();
+        cluster.request(request).await
+    };
+    let error = LoadError::new("/usr/bin/canary", "canary: no interpreter starts");
+    let offer = ActionSet::default().load_error(error.blocking());
+    let executor = ScopedExecutor::new(offer, |_, _| async { Outcome::not_started("never") });
+    let bad = Worker::builder(network.transport()).name("canary").executor(executor);
+    let _bad = bad.start().await.unwrap();
+    let mut changes = cluster.coordinator.changes();
+    while cluster.coordinator.workers().await.unwrap().len() < 2 {
+        within(changes.next()).await.unwrap();
+    }
+    let ready = json!({"status": "ready", "reasons": ["worker"]});
+    assert_eq!(cluster.get("/ready").await.json(), ready);
+    assert_eq!(cluster.get("/health").await.json(), json!({"status": "healthy"}));
+    for user in ["expired", "part", "nobody"] {
+        assert_eq!(ask(&cluster, "/ready", user).await.json(), ready, "{user}");
+    }
+    for user in ["root", "vera"] {
+        let answer = ask(&cluster, "/ready", user).await.json();
+        assert_eq!(answer["workers"], 2, "{user}");
+        assert!(answer["problems"][0].to_string().contains("canary"), "{answer}");
+    }
+
+    cluster.worker.take().unwrap().shutdown(Duration::ZERO).await;
+    while cluster.coordinator.workers().await.unwrap().len() > 1 {
+        within(changes.next()).await.unwrap();
+    }
+    assert_eq!(cluster.get("/ready").await.detail(503), "server is not ready: worker");
+    link.send_replace(down("canary refused"));
+    for path in ["/health", "/ready"] {
+        assert_eq!(cluster.get(path).await.detail(503), "server is not ready: transport");
+        assert!(ask(&cluster, path, "root").await.detail(503).ends_with("canary refused"));
+    }
 }
 
 #[tokio::test]
