@@ -6,11 +6,13 @@ use std::time::Duration;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Beat, BeatAck, CallState, CoordinatorEffect, CoordinatorMachine, Drain, Epoch, Fence, Frame,
-    Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WhoIsThere,
+    Goodbye, Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WhoIsThere,
     WorkerEffect, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, ErrorKind, Execution, ExecutionId, Json, Outcome, Refusal, WorkerId};
+use tinpot_core::{
+    Action, ErrorKind, Execution, ExecutionId, Json, LoadError, Outcome, Refusal, WorkerId,
+};
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);
@@ -512,6 +514,27 @@ fn an_execution_runs_on_a_worker_of_its_team_and_others_do_not_wait_behind_it() 
     let both = workers.iter().find(|worker| worker.id.as_str() == "both-1").expect("a worker");
     assert_eq!(both.teams, [Arc::from("blue"), Arc::from("default")]);
     assert_eq!(both.executions.len(), 1, "it has one slot");
+}
+
+#[test]
+fn the_reason_of_a_wait_says_nothing_of_the_workers_of_other_teams() {
+    let epoch = Epoch { instance: 1, number: 1 };
+    let mut machine = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    let own = worker_of(&mut machine, "red-1", &["red"]);
+    machine.submit(Tick(1), of_team(1, "red"), &mut Vec::new()).expect("accepted");
+    machine.submit(Tick(1), of_team(2, "red"), &mut Vec::new()).expect("accepted");
+    let why = |machine: &CoordinatorMachine| machine.waits_for(ExecutionId::from_u128(2));
+    assert_eq!(why(&machine).as_deref(), Some("all matching worker slots are busy"));
+    let goodbye = Message::Goodbye(Goodbye { held: Vec::new() });
+    machine.receive(Tick(2), &own, goodbye, &mut Vec::new());
+    let alone = why(&machine);
+    assert_eq!(alone.as_deref(), Some("no live worker serves this queue"));
+    let foreign = worker_of(&mut machine, "blue-1", &["blue"]);
+    assert_eq!(why(&machine), alone, "another team has a worker for the queue");
+    let mut broken = hello(ActionSet::default().load_error(LoadError::new("x", "canary").blocking()));
+    broken.teams = [Arc::from("blue")].into_iter().collect();
+    machine.receive(Tick(3), &foreign, Message::Hello(broken), &mut Vec::new());
+    assert_eq!(why(&machine), alone, "it cannot start anything");
 }
 
 #[test]

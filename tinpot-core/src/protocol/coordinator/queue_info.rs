@@ -149,10 +149,12 @@ impl CoordinatorMachine {
             return None;
         }
         let (queue, action) = (&active.execution.queue, active.execution.action_key());
-        if self.is_paused(queue, active.execution.team_name()) {
+        let team = active.execution.team_name();
+        if self.is_paused(queue, team) {
             return Some(Obstacle::Paused.to_string());
         }
-        Some(match self.obstacle(queue, &[(&action, active.is_secret())]) {
+        // What workers of other teams do is hidden from those who may read the execution.
+        Some(match self.obstacle(queue, Some(team), &[(&action, active.is_secret())]) {
             Obstacle::Withheld(..) => "the workers of its queue cannot start the action".to_owned(),
             Obstacle::Missing(_) => "no live worker of its queue offers the action".to_owned(),
             Obstacle::Plain(_) => format!("it has secret parameters: {PLAIN}"),
@@ -170,19 +172,28 @@ impl CoordinatorMachine {
         let lanes = self.waiting.get(queue);
         let head = |lane: &Window<_>| lane.first() != lane.first_without_secrets();
         let actions = lanes.into_iter().flatten().map(|(action, lane)| (action, head(lane)));
-        Some(self.obstacle(queue, &actions.collect::<Vec<_>>()).to_string())
+        Some(self.obstacle(queue, None, &actions.collect::<Vec<_>>()).to_string())
     }
 
     /// Returns the reason why the first executions of these actions wait. The value next to an
-    /// action is true if its execution has secret parameters.
-    fn obstacle<'a>(&'a self, queue: &str, actions: &[(&'a Arc<str>, bool)]) -> Obstacle<'a> {
+    /// action is true if its execution has secret parameters. With a team, only the workers of that
+    /// team count.
+    fn obstacle<'a>(
+        &'a self,
+        queue: &str,
+        team: Option<&str>,
+        actions: &[(&'a Arc<str>, bool)],
+    ) -> Obstacle<'a> {
+        let is_of_team = |worker: &WorkerEntry| {
+            team.is_none_or(|team| worker.team_names().any(|name| name == team))
+        };
         if self.paused.contains_key(queue) {
             return Obstacle::Paused;
         }
         let serving: Vec<&WorkerEntry> = self
             .workers
             .values()
-            .filter(|worker| worker.introduced && worker.serves(queue))
+            .filter(|worker| worker.introduced && worker.serves(queue) && is_of_team(worker))
             .collect();
         if serving.is_empty() {
             return Obstacle::NotServed;
