@@ -336,6 +336,11 @@ impl Coordinator {
         self.ask(Command::Queues).await
     }
 
+    /// Returns true if it serves [several teams](CoordinatorBuilder::teams).
+    pub fn has_teams(&self) -> bool {
+        self.shared.has_teams
+    }
+
     /// Returns the reason why a queued execution waits, for people. `None` if it does not wait for
     /// a worker, or if it is far from the head of its queue.
     ///

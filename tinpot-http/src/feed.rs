@@ -3,6 +3,7 @@
 //! Browsers allow six HTTP/1.1 connections per server, which all tabs share.
 
 mod change_feed;
+mod changed_teams;
 mod event;
 mod log_batch;
 mod log_fanout;

@@ -9,7 +9,7 @@ use tinpot_core::{ErrorKind, Result};
 
 use super::Directory;
 use super::state::{DEVICE_KEY, ONE};
-use crate::secret::{Secret, new_secret};
+use crate::secret::{Secret, new_secret, random};
 use crate::stored::write;
 
 impl Directory {
@@ -43,6 +43,46 @@ impl Directory {
         let Some(user) = self.user(name) else { return false };
         let Some(tag) = self.device_tag(&user.id) else { return false };
         hex(tag.as_ref()).as_bytes().ct_eq(proof.as_bytes()).into()
+    }
+
+    /// Returns a text for a number which tells its readers nothing of the number. Only the directory of
+    /// the same team reads it.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records).
+    pub async fn hide_number(&self, number: u64) -> Result<String> {
+        self.make_device_key().await?;
+        let nonce = hex(&*random::<8>()?);
+        let [pad, _] = self.number_tags(&nonce, 0).unwrap_or_default();
+        let [_, check] = self.number_tags(&nonce, number).unwrap_or_default();
+        Ok(format!("{nonce}{:016x}{check:016x}", number ^ pad))
+    }
+
+    /// Returns the number of a text that [`hide_number`](Self::hide_number) has made; `None` for all
+    /// other texts.
+    pub fn read_number(&self, text: &str) -> Option<u64> {
+        let (nonce, rest) = text.split_at_checked(16)?;
+        let (hidden, check) = rest.split_at_checked(16)?;
+        let number = |text: &str| {
+            let fits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            fits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+        };
+        let [pad, _] = self.number_tags(nonce, 0)?;
+        let found = number(hidden)? ^ pad;
+        let [_, right] = self.number_tags(nonce, found)?;
+        (number(check)? == right).then_some(found)
+    }
+
+    /// Returns what a number is hidden with, and the proof of the number.
+    fn number_tags(&self, nonce: &str, number: u64) -> Option<[u64; 2]> {
+        let team = &self.team;
+        let first = |text: String| {
+            let tag = self.device_tag(&text)?;
+            tag.as_ref().first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+        };
+        // No user has such an id.
+        let pad = first(format!("number {team} {nonce}"))?;
+        Some([pad, first(format!("number {team} {nonce} {number}"))?])
     }
 
     fn device_tag(&self, user: &str) -> Option<hmac::Tag> {

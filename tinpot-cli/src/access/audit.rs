@@ -31,7 +31,7 @@ pub(crate) fn audit(command: &Audit, global: &Global) -> Done {
 /// An entry, as a server lists it.
 #[derive(Deserialize, Serialize)]
 struct View {
-    n: u64,
+    n: Option<u64>,
     time: String,
     who: Who,
     what: String,
@@ -59,7 +59,7 @@ struct Object {
 #[derive(Deserialize)]
 struct Page {
     entries: Vec<View>,
-    next: Option<u64>,
+    next: Option<String>,
 }
 
 fn list_at(global: &Global, server: &Server, filter: &AuditFilter, limit: usize) -> Done {
@@ -69,14 +69,13 @@ fn list_at(global: &Global, server: &Server, filter: &AuditFilter, limit: usize)
     }
     let mut entries: Vec<View> = Vec::new();
     for log in logs(filter) {
-        let (mut count, mut after) = (0, None);
+        let (mut count, mut after) = (0, None::<String>);
         loop {
             let mut pairs = vec![("limit", PAGE.min(limit).to_string())];
             pairs.push(("log", if *log == RUNS_LOG { "runs" } else { "audit" }.to_owned()));
             let since = filter.since.as_ref().map(|since| since.timestamp().to_string());
             let texts = [("who", filter.who.clone()), ("what", filter.what.clone())];
-            let after_text = after.map(|after: u64| after.to_string());
-            let more = [("since", since), ("after", after_text)];
+            let more = [("since", since), ("after", after)];
             let more = texts.into_iter().chain(more);
             pairs.extend(more.filter_map(|(name, text)| Some((name, text?))));
             let page: Page = server.read(&format!("/api/audit{}", client::query(&pairs)))?;

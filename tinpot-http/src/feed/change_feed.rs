@@ -8,6 +8,7 @@ use tinpot_core::{Changes, Coordinator, Execution, ExecutionId, Scoped, Sight};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 
+use super::changed_teams::{ChangedTeams, TeamWatch};
 use super::event::FeedEvent;
 use crate::model::ExecutionSummary;
 use crate::sse::encoded;
@@ -61,7 +62,8 @@ impl Topic {
 /// A message to all subscriptions.
 #[derive(Clone, Debug)]
 enum Message {
-    Changed(Topic, Bytes),
+    /// For all who see everything, and for the callers of these teams.
+    Changed(Topic, Bytes, Arc<ChangedTeams>),
     Executions(Arc<ChangedExecutions>),
     /// The coordinator has shut down.
     End,
@@ -127,6 +129,15 @@ async fn read(
 ) {
     let mut pending = Vec::new();
     let mut even = true;
+    let mut teams = TeamWatch::default();
+    if coordinator.has_teams() {
+        teams.look(&coordinator).await;
+        // What changed since the subscription and before this look cannot be told apart any more.
+        let all = Arc::new(ChangedTeams::any());
+        for topic in [Topic::Workers, Topic::Queues, Topic::Catalogue] {
+            let _ = messages.send(Message::Changed(topic, topic.reload(), all.clone()));
+        }
+    }
     loop {
         // Topics that were held back are sent in the next turn, even if nothing changes until then.
         let changed = if pending.is_empty() {
@@ -150,13 +161,21 @@ async fn read(
         }
         if !changed.executions.is_empty() || changed.missed {
             let changed = changed_executions(&coordinator, &changed.executions, changed.missed);
+            let changed = changed.await;
+            if coordinator.has_teams() {
+                teams.touch(&changed.executions, changed.more);
+            }
             // Sending fails only if the last subscription has just been dropped.
-            let _ = messages.send(Message::Executions(Arc::new(changed.await)));
+            let _ = messages.send(Message::Executions(Arc::new(changed)));
         }
         even = !even;
-        if !even {
+        if !even && !pending.is_empty() {
+            let changed = Arc::new(match coordinator.has_teams() {
+                true => teams.look(&coordinator).await,
+                false => ChangedTeams::any(),
+            });
             for topic in pending.drain(..) {
-                let _ = messages.send(Message::Changed(topic, topic.reload()));
+                let _ = messages.send(Message::Changed(topic, topic.reload(), changed.clone()));
             }
         }
         tokio::time::sleep(GATHER).await;
@@ -206,8 +225,11 @@ impl Subscription {
                 return Some(bytes);
             }
             match self.messages.recv().await {
-                Ok(Message::Changed(topic, bytes)) if self.topics.contains(&topic) => {
-                    return Some(bytes);
+                Ok(Message::Changed(topic, bytes, teams)) if self.topics.contains(&topic) => {
+                    let team = &self.scoped.caller().team;
+                    if self.sight.is_everything() || teams.concerns(topic, team) {
+                        return Some(bytes);
+                    }
                 }
                 Ok(Message::Executions(changed)) if self.topics.contains(&Topic::Executions) => {
                     if let Some(bytes) = self.seen(&changed).await {

@@ -23,8 +23,8 @@ pub(crate) struct AuditPage {
     entries: Vec<AuditJson>,
     /// The `after` of the next page, which has earlier entries; null at the end. A page may be short
     /// and still have a next one.
-    next: Option<u64>,
-    /// The number of entries that cannot be read.
+    next: Option<String>,
+    /// The number of entries that cannot be read; 0 for admins of one of several teams.
     unreadable: usize,
 }
 
@@ -32,8 +32,8 @@ pub(crate) struct AuditPage {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub(crate) struct AuditJson {
-    /// The number.
-    n: u64,
+    /// The number; null for admins of one of several teams, as it counts the entries of all teams.
+    n: Option<u64>,
     time: Time,
     who: AuditWhoJson,
     /// The name of what was done, such as `token.create`.
@@ -79,8 +79,8 @@ pub(crate) enum AuditDecisionName {
 }
 
 impl AuditJson {
-    fn of(entry: AuditEntry) -> Self {
-        let n = entry.n;
+    fn of(entry: AuditEntry, has_number: bool) -> Self {
+        let n = has_number.then_some(entry.n);
         let AuditEvent { time, who, what, target, detail, decision, why, from, .. } = entry.event;
         Self {
             n,
@@ -115,7 +115,7 @@ impl AuditJson {
         ("who" = Option<String>, Query, description = "only entries of the principal with this name or id"),
         ("what" = Option<String>, Query, description = "only entries of what begins so, such as `token` or `user.add`"),
         ("since" = Option<String>, Query, description = "only entries of this time or later", format = DateTime),
-        ("after" = Option<u64>, Query, description = "the `next` of the page before"),
+        ("after" = Option<String>, Query, description = "the `next` of the page before"),
         ("limit" = Option<u64>, Query, description = "the page size, 50 by default", minimum = 1, maximum = 1000),
     ),
     responses((status = 200, description = "the entries", body = AuditPage)),
@@ -129,21 +129,30 @@ pub(crate) async fn list(uri: Uri, asked: Asked) -> Result<Response, ApiError> {
         _ => None,
     })?;
     let mut query = AuditQuery::new().limit(params.limit(PAGE_MAX)?.unwrap_or(PAGE));
-    query.before = params.read("after", "the number of an entry", |text| text.parse().ok())?;
     query.since = params.time("since")?;
     query.who = params.text("who").map(|who| who.to_string());
     query.what = params.text("what").map(|what| format!("{}*", what.trim_end_matches('*')));
-    if asked.accounts.directory().has_teams() && !asked.scoped().has(Right::ManageServer) {
+    let directory = asked.directory();
+    // Numbers tell how much happens in other teams.
+    let is_whole = !directory.has_teams() || asked.scoped().has(Right::ManageServer);
+    query.before = params.read("after", "the next of a page", |text| match is_whole {
+        true => text.parse().ok(),
+        false => directory.read_number(text),
+    })?;
+    if !is_whole {
         query.within = Some(asked.team().to_owned());
     }
     let Some(audit) = asked.accounts.audit_log() else {
         return Ok(json_response(StatusCode::OK, &AuditPage::default()));
     };
     let found = audit.page(log.unwrap_or(AUDIT_LOG), &query).await?;
-    let page = AuditPage {
-        entries: found.entries.into_iter().map(AuditJson::of).collect(),
-        next: found.next,
-        unreadable: found.unreadable,
+    let next = match found.next {
+        Some(number) if is_whole => Some(number.to_string()),
+        Some(number) => Some(directory.hide_number(number).await?),
+        None => None,
     };
+    let entries = found.entries.into_iter().map(|entry| AuditJson::of(entry, is_whole));
+    let unreadable = if is_whole { found.unreadable } else { 0 };
+    let page = AuditPage { entries: entries.collect(), next, unreadable };
     Ok(json_response(StatusCode::OK, &page))
 }

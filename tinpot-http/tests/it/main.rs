@@ -45,6 +45,8 @@ mod stream_live;
 mod submissions;
 mod sync_execute;
 #[cfg(feature = "access")]
+mod team_privacy;
+#[cfg(feature = "access")]
 mod teams;
 #[cfg(feature = "access")]
 mod tokens;

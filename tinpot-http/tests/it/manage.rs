@@ -187,7 +187,7 @@ async fn the_audit_says_who_changed_what_and_from_where() {
     assert!(added["who"]["via"].as_str().unwrap().starts_with("sign-in:"), "{added}");
     assert_eq!((&refused["decision"], &refused["detail"]), (&json!("refused"), &json!("adam")));
     assert_eq!(signed_in["what"], "sign_in");
-    let next = page["next"].as_u64().unwrap();
+    let next: u64 = page["next"].as_str().unwrap().parse().unwrap();
     let more = adam.get(&format!("/api/audit?limit=3&after={next}")).await.json();
     assert_eq!(more["entries"][0]["n"], next - 1);
     let mine = adam.get("/api/audit?who=adam&what=user").await.json();

@@ -27,10 +27,10 @@ struct Input {
 }
 
 /// The teams `red` and `blue`, each with a worker and an admin, and a worker of both.
-struct Teams {
-    people: People,
+pub(crate) struct Teams {
+    pub(crate) people: People,
     red: Team,
-    blue: Team,
+    pub(crate) blue: Team,
     /// Held so that they live.
     _workers: Vec<Worker>,
 }
@@ -61,7 +61,7 @@ fn executor(word: &'static str, more: &str) -> FunctionExecutor {
 }
 
 impl Teams {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let network = MemoryNetwork::new();
         let suite = ToySuite::new(1_000, 1);
         let enrolled: Arc<EnrolledKeys> = Arc::default();
@@ -119,14 +119,14 @@ impl Teams {
     }
 
     /// The worker of this name, by the id that the coordinator knows.
-    async fn worker(&self, name: &str) -> String {
+    pub(crate) async fn worker(&self, name: &str) -> String {
         let workers = self.people.coordinator.workers().await.unwrap();
         let worker = workers.iter().find(|worker| worker.name == name).unwrap();
         worker.id.as_str().to_owned()
     }
 }
 
-async fn run(browser: &Browser, action: &str, body: Value) -> Value {
+pub(crate) async fn run(browser: &Browser, action: &str, body: Value) -> Value {
     browser.expect(200, "POST", &format!("/api/actions/{action}/sync_execute"), body).await
 }
 

@@ -58,7 +58,7 @@ export interface AuditFilter {
   /** The beginning of what was done. */
   what?: string;
   since?: string;
-  after?: number;
+  after?: string;
   limit?: number;
 }
 

@@ -40,8 +40,8 @@ export function AuditPage() {
   useTitle("Audit");
   const { query } = location.value;
   const filter = filterOf(query);
-  const after = Number(query.get("after") ?? NaN);
-  const asked = { ...filter, limit: PAGE, ...(after >= 0 ? { after } : {}) };
+  const after = query.get("after");
+  const asked = { ...filter, limit: PAGE, ...(after === null ? {} : { after }) };
   const page = useResource(`audit ${JSON.stringify(asked)}`, (signal) =>
     people.audit(asked, signal),
   );
@@ -51,7 +51,7 @@ export function AuditPage() {
   if (!identity.manages("read_audit")) return <NotAllowed />;
   return (
     <>
-      <PageHead title="Audit" sub={after >= 0 ? "Older entries" : "Newest first"}>
+      <PageHead title="Audit" sub={after !== null ? "Older entries" : "Newest first"}>
         <Download filter={filter} />
       </PageHead>
       <Filters />
@@ -64,13 +64,13 @@ export function AuditPage() {
       )}
       {entries !== undefined && entries.length > 0 && <AuditTable entries={entries} />}
       <nav class="pager" aria-label="Pagination">
-        {after >= 0 && (
+        {after !== null && (
           <Button icon="up" onClick={() => setQuery({ after: null }, {})}>
             Newest
           </Button>
         )}
         {next !== null && (
-          <Button icon="down" onClick={() => setQuery({ after: String(next) }, {})}>
+          <Button icon="down" onClick={() => setQuery({ after: next }, {})}>
             Older
           </Button>
         )}
@@ -171,8 +171,8 @@ function AuditTable({ entries }: { entries: readonly AuditEntry[] }) {
           </tr>
         </thead>
         <tbody>
-          {entries.map((one) => (
-            <tr key={one.n} id={`n${one.n}`}>
+          {entries.map((one, place) => (
+            <tr key={one.n ?? place} id={one.n === null ? undefined : `n${one.n}`}>
               <td class="main-cell nowrap">
                 <Time at={one.time} />
               </td>
@@ -217,7 +217,7 @@ function Download({ filter }: { filter: AuditFilter }) {
     setBusy(true);
     const lines: string[] = [];
     try {
-      let after: number | null = null;
+      let after: string | null = null;
       do {
         const page: Awaited<ReturnType<typeof people.audit>> = await people.audit({
           ...filter,

@@ -1,0 +1,89 @@
+//! What one of several teams may learn of the others by the way: numbers, times, and who is where.
+
+use axum::body::BodyDataStream;
+use bytes::Bytes;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tinpot_access::AUDIT_LOG;
+use tower::ServiceExt;
+
+use crate::cluster::within;
+use crate::people::Browser;
+use crate::teams::{Teams, run};
+
+const NONE: Value = Value::Null;
+
+#[tokio::test]
+async fn the_audit_of_a_team_does_not_count_what_others_do() {
+    let teams = Teams::start().await;
+    let ada = teams.people.browser_of("red-1-admin").await;
+    let bob = teams.people.browser_of("canary-1-admin").await;
+    for name in ["one", "two", "three"] {
+        ada.expect(201, "POST", "/api/tokens", json!({ "name": name })).await;
+        bob.expect(201, "POST", "/api/tokens", json!({ "name": name })).await;
+    }
+    let damaged: Bytes = Bytes::from_static(b"{");
+    teams.people.records.append(AUDIT_LOG, None, &[damaged]).await.unwrap();
+    let page = |after: &str| format!("/api/audit?what=token&limit=1{after}");
+    let (mut after, mut details) = (String::new(), Vec::new());
+    while details.len() < 3 {
+        let found = ada.expect(200, "GET", &page(&after), NONE).await;
+        assert_eq!(found["unreadable"], 0, "{found}");
+        let entry = &found["entries"][0];
+        assert_eq!(entry["n"], NONE, "{entry}");
+        details.push(entry["detail"].as_str().unwrap().to_owned());
+        let next = found["next"].as_str().unwrap();
+        assert!(next.len() == 48, "it is a number: {next}");
+        // Two texts of one number have nothing in common, and another team cannot use them.
+        let again = ada.expect(200, "GET", &page(&after), NONE).await;
+        assert_ne!(again["next"], next);
+        bob.expect(422, "GET", &page(&format!("&after={next}")), NONE).await;
+        after = format!("&after={next}");
+    }
+    assert!(details[0].contains("three") && details[2].contains("one"), "{details:?}");
+    for wrong in ["1", "x", &"0".repeat(48)] {
+        ada.expect(422, "GET", &page(&format!("&after={wrong}")), NONE).await;
+    }
+}
+
+#[tokio::test]
+async fn the_stream_of_a_team_is_silent_while_others_work() {
+    let teams = Teams::start().await;
+    let ada = teams.people.browser_of("red-1-admin").await;
+    let bob = teams.people.browser_of("canary-1-admin").await;
+    let all = "/api/stream?executions=true&workers=true&queues=true&catalogue=true";
+    let open = async |browser: &Browser| {
+        let request = browser.request("GET", all, &NONE);
+        let answer = teams.people.router.clone().oneshot(request).await.unwrap();
+        answer.into_body().into_data_stream()
+    };
+    let until = async |stream: &mut BodyDataStream, text: &mut String, words: &[&str]| {
+        within(async {
+            while !words.iter().all(|word| text.contains(word)) {
+                text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+            }
+        })
+        .await;
+    };
+    let (mut of_ada, mut of_bob) = (open(&ada).await, open(&bob).await);
+    let (mut seen, mut foreign) = (String::new(), String::new());
+    let topics = ["\"workers\"", "\"queues\"", "\"catalogue\""];
+    // Once at the start, for all.
+    until(&mut of_ada, &mut seen, &topics).await;
+    seen.clear();
+    let ended = run(&bob, "canary-only", json!({})).await;
+    until(&mut of_bob, &mut foreign, &[ended["execution_id"].as_str().unwrap()]).await;
+    foreign.clear();
+    bob.expect(200, "POST", "/api/queues/canary-only/pause", NONE).await;
+    let worker = teams.worker("canary-1").await;
+    bob.expect(202, "POST", &format!("/api/workers/{worker}/drain"), NONE).await;
+    until(&mut of_bob, &mut foreign, &topics[..2]).await;
+    let ended = run(&ada, "red-only", json!({})).await;
+    until(&mut of_ada, &mut seen, &[ended["execution_id"].as_str().unwrap()]).await;
+    for topic in topics {
+        assert!(!seen.contains(topic), "an event before that of her own execution: {seen}");
+    }
+    // Her own work is announced.
+    until(&mut of_ada, &mut seen, &topics[..2]).await;
+    assert!(!seen.contains("\"catalogue\""), "{seen}");
+}
