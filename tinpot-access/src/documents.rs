@@ -86,6 +86,10 @@ pub struct User {
     /// The ids of the teams that the user is a member of.
     #[serde(default = "default_teams", skip_serializing_if = "are_default_teams")]
     pub teams: Vec<Arc<str>>,
+    /// The team whose admin added the user; `None` if an admin of the server did, or if there is only
+    /// one team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) added_by: Option<Arc<str>>,
     /// The time at which the user was added.
     pub created: Timestamp,
     /// The identity in another system, if the user comes from one.
@@ -175,6 +179,9 @@ pub enum Grantee {
     Principal(Arc<str>),
     /// The members of a group, by its name.
     Group(Arc<str>),
+    /// The executions of an action of the team, by its name, when they call other actions. It counts
+    /// besides the rights of the caller of the root.
+    Action(Arc<str>),
 }
 
 /// A grant: a role, and where it holds. All conditions must hold.

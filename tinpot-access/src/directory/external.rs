@@ -187,6 +187,7 @@ impl Directory {
                 name: name.as_str().into(),
                 password: None,
                 is_password_of_team: false,
+                added_by: None,
                 generation: 0,
                 is_disabled: false,
                 teams: vec![self.team.clone()],

@@ -48,7 +48,7 @@ impl Directory {
                     name
                 }
             };
-            let mut changes = vec![add_grant(state, &grant)?];
+            let mut changes = vec![self.grant_change(state, &grant)?];
             changes.extend(self.keep_team(state, &grant.team)?);
             if let Grantee::Principal(id) = &grant.to {
                 changes.extend(self.keep_member(state, id)?);
@@ -69,6 +69,16 @@ impl Directory {
     /// `NotFound`; `Conflict` if its team had no admin any more; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn remove_grant(&self, by: &AuditWho, id: &str) -> Result<()> {
         self.change(by, "grant.remove", |state, _| {
+    /// Returns the change that adds a grant, if there is room for it.
+    pub(super) fn grant_change(&self, state: &State, grant: &Grant) -> Result<Change> {
+        if state.grants.len() >= MOST {
+            return Err(invalid(format!("a server has at most {MOST} grants")));
+        }
+        let of_team = state.grants.values().filter(|known| known.value.team == grant.team);
+        self.check_share(state, "grants", MOST, || of_team.count())?;
+        write(GRANT, &grant.id, 0, grant)
+    }
+
             let found = state.grants.get(id).ok_or_else(|| not_found("grant", id))?;
             match &found.value.to {
                 Grantee::Principal(principal) => self.check_power(state, [&**principal])?,
@@ -128,6 +138,10 @@ impl Directory {
         .await
     }
 
+            if version == 0 {
+                let of_team = state.groups.values().filter(|group| group.value.team == self.team);
+                self.check_share(state, "groups", MOST, || of_team.count())?;
+            }
     /// Returns all groups, by name.
     pub fn groups(&self) -> Vec<Group> {
         self.state().groups.values().map(|group| group.value.clone()).collect()
@@ -151,14 +165,6 @@ impl Directory {
         })
         .await
     }
-}
-
-/// Returns the change that adds a grant, if there is room for it.
-pub(super) fn add_grant(state: &State, grant: &Grant) -> Result<Change> {
-    if state.grants.len() >= MOST {
-        return Err(invalid(format!("a server has at most {MOST} grants")));
-    }
-    write(GRANT, &grant.id, 0, grant)
 }
 
 pub(super) fn target_of(grant: &Grant) -> AuditTarget {

@@ -6,7 +6,7 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result};
 
-use super::grants::{Without, add_grant, check_admins, detail_of, target_of};
+use super::grants::{Without, check_admins, detail_of, target_of};
 use super::powers::write_admins;
 use super::state::{GRANT, GROUP, State, TEAM, TEAM_NAME, TOKEN, USER};
 use super::users::{find, tokens_of};
@@ -18,6 +18,8 @@ use crate::stored::{Stored, write};
 
 /// The maximum number of teams.
 const MOST: usize = 1_000;
+/// The part of the server's room that one of several teams may take: one in this many.
+const SHARE: usize = 4;
 /// The maximum number of teams of one user.
 const OF_USER: usize = 100;
 /// The team of callers who are in none. Nothing belongs to it.
@@ -347,7 +349,7 @@ impl Directory {
             };
             let grant = Grant::new(Grantee::Principal(value.id.clone()), role).team(found.id);
             let grant = Grant { id: grant_id.clone(), ..grant };
-            changes.push(add_grant(state, &grant)?);
+            changes.push(self.grant_change(state, &grant)?);
             let (of_grant, detail) = (target_of(&grant), detail_of(&grant, user));
             let plan = Plan::new(changes, of_user(user, team), member).detail(&*name);
             Ok(plan.also("grant.add", of_grant, detail))
@@ -414,6 +416,29 @@ impl Directory {
             _ if !self.inner.has_teams => true,
             (Some(user), _) => user.value.is_in(team),
             (None, Some(program)) => *program.value.team == *team,
+        }
+    }
+
+    /// Checks that a team has less than its share of what the server has room for, so that no team
+    /// takes the room of the others. `number` counts what the team has.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub(super) fn check_share(
+        &self,
+        state: &State,
+        what: &str,
+        most: usize,
+        number: impl FnOnce() -> usize,
+    ) -> Result<()> {
+        let most = most / SHARE;
+        // Commands open the store of a server with one team in the same way.
+        let has_others = state.teams.keys().any(|id| **id != *DEFAULT_TEAM);
+        match self.inner.has_teams && has_others && number() >= most {
+            true => Err(invalid(format!(
+                "a team has at most {most} {what}, a quarter of those of the server"
+            ))),
+            false => Ok(()),
         }
     }
 

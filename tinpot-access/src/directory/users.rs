@@ -7,7 +7,7 @@ use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use super::external::key_of;
-use super::grants::{Without, add_grant, check_admins, detail_of, target_of};
+use super::grants::{Without, check_admins, detail_of, target_of};
 use super::powers::{no_power, write_admins};
 use super::state::{IDENTITY, PROGRAM, State, TOKEN, USER, USER_NAME};
 use super::{Directory, Plan, check_name, invalid, not_found};
@@ -190,6 +190,12 @@ impl Directory {
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
             check_room("users", state.users.len())?;
+            // Those that have left the team count, too: they are still users of the server.
+            let of_team = state.users.values().filter(|user| {
+                let User { teams, added_by, .. } = &user.value;
+                teams.contains(&self.team) || added_by.as_ref() == Some(&self.team)
+            });
+            self.check_share(state, "users", MOST, || of_team.count())?;
             let user = User {
                 id: id.clone(),
                 name: name.as_str().into(),
@@ -198,6 +204,7 @@ impl Directory {
                 generation: 0,
                 is_disabled: false,
                 teams: vec![self.team.clone()],
+                added_by: self.is_for_team.then(|| self.team.clone()),
                 created: now,
                 external: None,
             };
@@ -218,7 +225,7 @@ impl Directory {
             };
             let grant = Grant::new(Grantee::Principal(id.clone()), role).team(self.team.clone());
             let grant = Grant { id: grant_id.clone(), ..grant };
-            changes.push(add_grant(state, &grant)?);
+            changes.push(self.grant_change(state, &grant)?);
             let (of_grant, to) = (target_of(&grant), detail_of(&grant, &id));
             let plan = Plan::new(changes, target, user).detail(detail);
             Ok(plan.also("grant.add", of_grant, to))
@@ -440,6 +447,9 @@ impl Directory {
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
             check_room("programs", state.programs.len())?;
+            let programs = state.programs.values();
+            let of_team = programs.filter(|program| *program.value.team == *team);
+            self.check_share(state, "programs", MOST, || of_team.count())?;
             let program = Program { id: id.clone(), name: name.into(), team: team.into(), created };
             let mut changes = vec![write(PROGRAM, &id, 0, &program)?];
             changes.extend(self.keep_team(state, team)?);

@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 const USES: u32 = 10_000;
 /// The most tokens.
 const MOST: usize = 1_000;
+/// The most tokens whose workers serve one team alone, of several: others need room, too.
+const MOST_OF_TEAM: usize = MOST / 4;
 /// The maximum number of teams of a worker. The catalogue has each of its actions once for every
 /// team.
 const TEAMS: usize = 16;
@@ -145,6 +147,16 @@ impl WorkerKeys {
             .change(by, "join_token.create", |state, now| {
                 if state.tokens.len() >= MOST {
                     let message = format!("there are {MOST} join tokens: revoke some of them");
+                    return Err(Error::new(ErrorKind::InvalidInput, message));
+                }
+                let teams = new.limits.teams.as_ref().filter(|teams| teams.len() == 1);
+                let is_of_team = |limits: &WorkerLimits| limits.teams.as_ref() == teams;
+                let of_team = state.tokens.values().map(|token| &token.value.terms.limits);
+                if teams.is_some() && of_team.filter(|limits| is_of_team(limits)).count() >= MOST_OF_TEAM {
+                    let message = format!(
+                        "the team has {MOST_OF_TEAM} join tokens, a quarter of those of the server: \
+                         revoke some of them"
+                    );
                     return Err(Error::new(ErrorKind::InvalidInput, message));
                 }
                 let mut terms = JoinTerms::new(new.limits.clone(), after(now, new.lifetime));

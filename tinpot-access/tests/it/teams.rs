@@ -76,6 +76,51 @@ async fn teams_have_names_of_their_own_and_ids_that_are_never_used_again() {
     refused(unknown, ErrorKind::NotFound, "no team \"x\"");
 }
 
+/// Adds as many documents of a kind as make a number, with ids of their own: much faster than by
+/// the directory.
+async fn fill(world: &World, kind: &str, id: &str, number: usize) {
+    let one = world.records.get(kind, id).await.expect("records").expect("a document");
+    let text = String::from_utf8(one.document.to_vec()).expect("JSON");
+    let numbers: Vec<usize> = (1..number).collect();
+    for some in numbers.chunks(100) {
+        let copy = |number: &usize| {
+            let other = format!("{id}-{number}");
+            let value = text.replace(&format!("\"{id}\""), &format!("\"{other}\""));
+            Change::replace(kind, other, 0, value.into_bytes())
+        };
+        let changes: Vec<Change> = some.iter().map(copy).collect();
+        world.records.change(&changes).await.expect("a change");
+    }
+    world.directory.refresh().await.expect("it is read");
+}
+
+#[tokio::test]
+async fn a_team_does_not_take_the_room_of_others() {
+    let world = World::with_teams().await;
+    let (red, blue) = (team(&world, "red").await, team(&world, "blue").await);
+    let of = |team: &Team| world.directory.of_team(team.id.clone()).for_team();
+    let (in_red, in_blue) = (of(&red), of(&blue));
+    let add = async |directory: &Directory, name: &str| {
+        directory.add_user(&by(), NewUser::new(name)).await
+    };
+    // A user who has left the team is still a user of the server.
+    let ada = add(&in_red, "ada").await.expect("a user");
+    in_red.remove_member(&by(), &red.id, &ada.id).await.expect("a removal");
+    fill(&world, "user", &ada.id, 25_000).await;
+    let says = "a team has at most 25000 users, a quarter of those of the server";
+    refused(add(&in_red, "eve").await, ErrorKind::InvalidInput, says);
+    let bob = add(&in_blue, "bob").await.expect("a user");
+
+    let grant = || Grant::new(Grantee::Principal(bob.id.clone()), Role::Viewer).team(blue.id.clone());
+    let one = in_blue.add_grant(&by(), grant()).await.expect("a grant");
+    fill(&world, "grant", &one.id, 2_500).await;
+    let says = "a team has at most 2500 grants";
+    refused(in_blue.add_grant(&by(), grant()).await, ErrorKind::InvalidInput, says);
+    let green = team(&world, "green").await;
+    let member = member(&world, &green, "gus", Role::Admin).await;
+    assert!(member.teams.contains(&green.id), "the others have room");
+}
+
 #[tokio::test]
 async fn only_an_empty_team_is_removed_and_never_the_default_one() {
     let world = World::with_teams().await;

@@ -227,6 +227,26 @@ async fn tokens_out_of_bounds_are_refused_and_ended_ones_are_removed_in_time() {
 }
 
 #[tokio::test]
+async fn a_team_does_not_take_all_join_tokens() {
+    let deployment = Deployment::new().await;
+    let of = |team: &str| {
+        let mut limits = limits("web");
+        limits.teams = Some(vec![team.to_owned()]);
+        NewJoinToken::new(limits)
+    };
+    for _ in 0..250 {
+        deployment.token(of("red")).await;
+    }
+    let create = async |new| {
+        deployment.keys.create_token(&by(), deployment.namespace.public(), new).await
+    };
+    let says = "the team has 250 join tokens, a quarter of those of the server";
+    refused(create(of("red")).await, ErrorKind::InvalidInput, says);
+    assert!(create(of("blue")).await.is_ok());
+    assert!(create(NewJoinToken::new(limits("web"))).await.is_ok());
+}
+
+#[tokio::test]
 async fn changes_and_joins_are_in_the_audit() {
     let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
     let audit = Arc::new(ChainAudit::start(records.clone(), "test"));

@@ -240,6 +240,8 @@ pub struct CoordinatorMachine {
     names: HashMap<String, usize>,
     /// The size of what all workers say of themselves, in bytes.
     workers_bytes: usize,
+    /// The room that the workers of each team take which serve no other.
+    of_teams: BTreeMap<Arc<str>, worker::Taken>,
     /// The workers without an entry whose hello was refused, and when.
     refused: BTreeMap<WorkerId, Tick>,
     /// The time at which the availability of the actions may be computed again.
@@ -281,6 +283,7 @@ impl CoordinatorMachine {
             worker_numbers: BTreeMap::new(),
             names: HashMap::new(),
             workers_bytes: 0,
+            of_teams: BTreeMap::new(),
             refused: BTreeMap::new(),
             refresh_at: Tick(0),
             last_worker_number: 0,

@@ -129,6 +129,70 @@ fn new_actions_take_the_room_of_those_that_no_worker_offers() {
     assert!(known.contains_key("a11-0") && !known.contains_key("a1-0"));
 }
 
+fn of_team(team: &str, offer: ActionSet) -> Hello {
+    Hello { teams: vec![team.into()], ..hello(offer) }
+}
+
+#[test]
+fn a_team_does_not_take_the_room_of_others_for_actions() {
+    let mut machine = machine();
+    for number in 0..5 {
+        let offer = named(&format!("a{number}-"), 2_000);
+        assert_eq!(says(&mut machine, Tick(0), &format!("w-{number}"), of_team("red", offer)), []);
+    }
+    assert_eq!(machine.catalogue().len(), 5_000);
+    let problems: Vec<String> = machine
+        .workers(Tick(0))
+        .into_iter()
+        .flat_map(|worker| worker.load_errors)
+        .map(|problem| problem.message)
+        .collect();
+    let beyond = "are not offered: the coordinator knows at most 5000 actions with 16777216 bytes \
+                  of each team";
+    assert_eq!(problems[0], format!("1000 actions {beyond}"));
+    assert_eq!(says(&mut machine, Tick(0), "b-1", of_team("blue", named("a", 5_000))), []);
+    assert_eq!(machine.catalogue().len(), 10_000);
+    // A team has room for new actions in place of those that it offers no more.
+    let (gone, mut effects) = (WorkerId::new("w-0").expect("an id"), Vec::new());
+    machine.receive(Tick(1), &gone, Message::Goodbye(Goodbye::default()), &mut effects);
+    machine.tick(Tick(1_000_000), &mut effects);
+    let later = Tick(1_000_001);
+    assert_eq!(says(&mut machine, later, "w-9", of_team("red", named("new", 1_000))), []);
+    assert!(machine.catalogue().contains_key("red/new999"));
+    assert_eq!(machine.catalogue().len(), 10_000);
+}
+
+#[test]
+fn a_team_does_not_take_the_room_of_others_for_workers() {
+    let mut machine = machine();
+    let offer = || named("a", 1);
+    for number in 0..2_500 {
+        let id = format!("w{}-{number}", number / 500);
+        assert_eq!(says(&mut machine, Tick(0), &id, of_team("red", offer())), []);
+    }
+    let refused = |machine: &mut CoordinatorMachine, hello| {
+        says(machine, Tick(0), "further-1", hello) == [Refusal::Workers]
+    };
+    assert!(refused(&mut machine, of_team("red", offer())));
+    assert!(!refused(&mut machine, of_team("blue", offer())));
+    let both = Hello { teams: vec!["red".into(), "blue".into()], ..hello(offer()) };
+    assert_eq!(says(&mut machine, Tick(0), "both-1", both), []);
+    // One that is known may say hello again, and one that leaves makes room.
+    assert_eq!(says(&mut machine, Tick(0), "w0-0", of_team("red", offer())), []);
+    let (gone, mut effects) = (WorkerId::new("w0-1").expect("an id"), Vec::new());
+    machine.receive(Tick(1), &gone, Message::Goodbye(Goodbye::default()), &mut effects);
+    assert_eq!(says(&mut machine, Tick(1), "w9-1", of_team("red", offer())), []);
+    assert_eq!(says(&mut machine, Tick(1), "w9-2", of_team("red", offer())), [Refusal::Workers]);
+    // So is the size of what they say.
+    let problem = || LoadError::new("x".repeat(2_000), "y".repeat(2_000));
+    let long = || (0..100).fold(ActionSet::default(), |set, _| set.load_error(problem()));
+    let taken = (0..60).filter(|number| {
+        let id = format!("long-{number}");
+        says(&mut machine, Tick(1), &id, of_team("green", long())).is_empty()
+    });
+    assert!((30..50).contains(&taken.count()));
+}
+
 #[test]
 fn numbers_and_texts_of_the_wire_do_no_harm() {
     let mut machine = machine();

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::introduction::size_bytes;
+use super::introduction::{TEAM_SHARE, size_bytes};
+use super::worker::Taken;
 use crate::model::action::{Action, LoadError, Schema};
 use crate::model::error::Result;
 use crate::model::json::Json;
+use crate::model::visible::team_of_key;
 
 /// The maximum number of known actions. Actions that no worker offers make room for new ones, those
 /// that were offered longest ago first.
@@ -112,6 +114,8 @@ pub(super) struct KnownActions {
     entries: Catalogue,
     /// The size of all entries.
     bytes: usize,
+    /// The room that each team takes.
+    teams: BTreeMap<Arc<str>, Taken>,
     /// The number of hellos so far.
     hellos: u64,
     /// The usual duration of an attempt, in microseconds: an exponentially weighted mean.
@@ -125,15 +129,16 @@ impl KnownActions {
 
     /// Records the offer of a worker, and returns the names under which the machine knows the
     /// actions. Adds new and changed actions to `news`. An action with an invalid schema is left
-    /// out and becomes a load error.
+    /// out and becomes a load error. If `has_share` is true, each team has a share of the room.
     pub(super) fn offer(
         &mut self,
         actions: &[Arc<Action>],
+        has_share: bool,
         news: &mut Vec<Arc<Action>>,
         load_errors: &mut Vec<LoadError>,
     ) -> Vec<Arc<str>> {
         let mut names = Vec::with_capacity(actions.len());
-        let mut left_out = 0_usize;
+        let (mut left_out, mut beyond_share) = (0_usize, 0_usize);
         self.hellos += 1;
         for action in actions {
             let (hello, key) = (self.hellos, action.key());
@@ -151,8 +156,16 @@ impl KnownActions {
             };
             let bytes = size_bytes(action);
             let before = self.entries.get(&name).map_or(0, |entry| entry.bytes);
+            let more = Taken {
+                number: usize::from(before == 0),
+                bytes: bytes.saturating_sub(before),
+            };
             // Once there is no room, the rest of the offer needs no search for it.
-            if left_out > 0 || !self.make_room(before == 0, bytes.saturating_sub(before)) {
+            if has_share && (beyond_share > 0 || !self.make_room_in(action.team_name(), more)) {
+                beyond_share += 1;
+                continue;
+            }
+            if left_out > 0 || !self.make_room(more) {
                 left_out += 1;
                 continue;
             }
@@ -172,10 +185,21 @@ impl KnownActions {
                 offered: self.hellos,
                 bytes,
             };
-            self.bytes = self.bytes - before + bytes;
+            self.forget(&name);
+            self.bytes += bytes;
+            let taken = self.teams.entry(action.team_name().into()).or_default();
+            (taken.number, taken.bytes) = (taken.number + 1, taken.bytes + bytes);
             news.push(action.clone());
             self.entries.insert(name.clone(), entry);
             names.push(name);
+        }
+        if beyond_share > 0 {
+            let (most, bytes) = (ACTIONS_MAX / TEAM_SHARE, ACTIONS_BYTES_MAX / TEAM_SHARE);
+            let message = format!(
+                "{beyond_share} actions are not offered: the coordinator knows at most {most} \
+                 actions with {bytes} bytes of each team"
+            );
+            load_errors.push(LoadError::new("actions", message));
         }
         if left_out > 0 {
             let message = format!(
@@ -189,31 +213,62 @@ impl KnownActions {
 
     /// Makes room for an action, if need be by forgetting actions that no worker offers. Returns
     /// false if there is none.
-    fn make_room(&mut self, is_new: bool, bytes: usize) -> bool {
+    fn make_room(&mut self, more: Taken) -> bool {
         let fits = |known: &Self| {
-            known.entries.len() + usize::from(is_new) <= ACTIONS_MAX
-                && known.bytes + bytes <= ACTIONS_BYTES_MAX
+            known.entries.len() + more.number <= ACTIONS_MAX
+                && known.bytes + more.bytes <= ACTIONS_BYTES_MAX
         };
         if fits(self) {
             return true;
         }
+        self.forget_idle(|_| true);
+        fits(self)
+    }
+
+    /// Makes room for an action in the share of its team, as [`make_room`](Self::make_room) does.
+    fn make_room_in(&mut self, team: &str, more: Taken) -> bool {
+        let fits = |known: &Self| {
+            let taken = known.teams.get(team).copied().unwrap_or_default();
+            taken.number + more.number <= ACTIONS_MAX / TEAM_SHARE
+                && taken.bytes + more.bytes <= ACTIONS_BYTES_MAX / TEAM_SHARE
+        };
+        if fits(self) {
+            return true;
+        }
+        self.forget_idle(|key| team_of_key(key) == team);
+        fits(self)
+    }
+
+    /// Forgets the actions among these that no worker offers: the oldest, and only some at once.
+    fn forget_idle(&mut self, is_meant: impl Fn(&str) -> bool) {
         let idle = |entry: &CatalogueEntry| {
             entry.standing == Standing::NotOffered && entry.offered < self.hellos
         };
-        let idle = self.entries.iter().filter(|(_, entry)| idle(entry));
+        let idle = self.entries.iter().filter(|(name, entry)| idle(entry) && is_meant(name));
         let mut oldest: Vec<_> = idle.map(|(name, entry)| (entry.offered, name.clone())).collect();
         oldest.sort_unstable();
         for (_, name) in oldest.into_iter().take(FORGOTTEN_AT_ONCE) {
             self.usual_us.remove(&name);
-            self.bytes -= self.entries.remove(&name).map_or(0, |entry| entry.bytes);
+            self.forget(&name);
         }
-        fits(self)
+    }
+
+    fn forget(&mut self, name: &str) {
+        let Some(entry) = self.entries.remove(name) else { return };
+        self.bytes -= entry.bytes;
+        let team = team_of_key(name);
+        if let Some(taken) = self.teams.get_mut(team) {
+            (taken.number, taken.bytes) = (taken.number - 1, taken.bytes - entry.bytes);
+            if taken.number == 0 {
+                self.teams.remove(team);
+            }
+        }
     }
 
     /// Restores the actions that earlier epochs knew.
     pub(super) fn remember(&mut self, actions: &[Arc<Action>]) {
         let mut problems = Vec::new();
-        self.offer(actions, &mut Vec::new(), &mut problems);
+        self.offer(actions, false, &mut Vec::new(), &mut problems);
         for problem in problems {
             tracing::warn!(
                 action = problem.place,

@@ -36,6 +36,9 @@ const WORKERS: usize = 10_000;
 const WORKERS_OF_A_NAME: usize = 1_000;
 /// The maximum size of what all workers say of themselves, in bytes, without the actions themselves.
 const WORKERS_BYTES: usize = 64 * 1024 * 1024;
+/// The part of the room for workers and actions that one of several teams may take: one in this
+/// many. Workers that serve several teams, which only admins of the server let join, count for none.
+pub(super) const TEAM_SHARE: usize = 4;
 /// The size of the entry of a worker, rounded up.
 const WORKER_BYTES: usize = 1024;
 /// The size of the name of an action in the set of a worker: a pointer and its share of a tree.
@@ -208,6 +211,21 @@ impl CoordinatorMachine {
         if others + bytes > WORKERS_BYTES {
             let detail = format!("all workers together say more than {WORKERS_BYTES} bytes");
             return refuse(Refusal::Workers, detail);
+        }
+        if let [team] = &hello.teams[..] {
+            let before = self.workers.get(from).filter(|worker| worker.is_of(team));
+            let taken = self.of_teams.get(team).copied().unwrap_or_default();
+            let number = taken.number - usize::from(before.is_some());
+            if number >= WORKERS / TEAM_SHARE {
+                let detail = format!("{} workers of its team are live", WORKERS / TEAM_SHARE);
+                return refuse(Refusal::Workers, detail);
+            }
+            let others = taken.bytes - before.map_or(0, |entry| entry.bytes);
+            if others + bytes > WORKERS_BYTES / TEAM_SHARE {
+                let most = WORKERS_BYTES / TEAM_SHARE;
+                let detail = format!("the workers of its team together say more than {most} bytes");
+                return refuse(Refusal::Workers, detail);
+            }
         }
         if !self.workers.contains_key(from) {
             let names = self.names.get(from.name()).copied().unwrap_or(0);

@@ -19,6 +19,13 @@ use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsTher
 use crate::protocol::tick::Tick;
 use crate::refusals::Refusal;
 
+/// The live workers of one team, or its known actions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    pub(super) number: usize,
+    pub(super) bytes: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
     /// The number that identifies the worker in timers.
@@ -196,6 +203,11 @@ impl WorkerEntry {
         self.teams.iter().map(|team| &**team).chain(default)
     }
 
+    /// Returns true if the worker serves this team, of several, and no other.
+    pub(super) fn is_of(&self, team: &str) -> bool {
+        matches!(&self.teams[..], [own] if **own == *team)
+    }
+
     pub(super) fn serves(&self, queue: &str) -> bool {
         self.queues.is_empty() || self.queues.contains(queue)
     }
@@ -325,12 +337,14 @@ impl CoordinatorMachine {
         let mut news = Vec::new();
         let mut problems = hello.offer.load_errors;
         let offered = of_teams(hello.offer.actions, &hello.teams);
-        let actions = self.actions.offer(&offered, &mut news, &mut problems);
+        let has_share = !hello.teams.is_empty();
+        let actions = self.actions.offer(&offered, has_share, &mut news, &mut problems);
         cut_problems(&mut problems);
         let limit = |action: &Arc<Action>| Some((action.key(), action.concurrency?));
         let limits = offered.iter().filter_map(limit);
         let news = news.into_iter().map(Transition::Offer).map(CoordinatorEffect::Persist);
         out.extend(news);
+        self.leave_team(from);
         let worker = self.worker_entry(now, from);
         worker.introduced = true;
         worker.plain = plain;
@@ -364,6 +378,7 @@ impl CoordinatorMachine {
             self.send_again(now, id, out);
         }
         self.workers_bytes = self.workers_bytes - before + bytes;
+        self.join_team(from);
         self.ask_to_drain(now, from, out);
         self.refresh_catalogue(now);
         self.fill(now, from, out);
@@ -584,8 +599,34 @@ impl CoordinatorMachine {
         }
     }
 
+    /// Counts a worker for the one team that it serves.
+    fn join_team(&mut self, id: &WorkerId) {
+        if let Some(worker) = self.workers.get(id)
+            && let [team] = &worker.teams[..]
+        {
+            let taken = self.of_teams.entry(team.clone()).or_default();
+            taken.number += 1;
+            taken.bytes += worker.bytes;
+        }
+    }
+
+    /// Undoes [`join_team`](Self::join_team).
+    fn leave_team(&mut self, id: &WorkerId) {
+        if let Some(worker) = self.workers.get(id)
+            && let [team] = &worker.teams[..]
+            && let Some(taken) = self.of_teams.get_mut(team)
+        {
+            taken.number -= 1;
+            taken.bytes -= worker.bytes;
+            if taken.number == 0 {
+                self.of_teams.remove(team);
+            }
+        }
+    }
+
     /// Gives up a worker that is dead or silent: the attempts that it held are lost.
     pub(super) fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
+        self.leave_team(id);
         let Some(worker) = self.workers.remove(id) else { return };
         self.worker_numbers.remove(&worker.number);
         self.workers_bytes -= worker.bytes;

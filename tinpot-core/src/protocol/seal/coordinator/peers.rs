@@ -31,6 +31,8 @@ const PENDING_ALL: usize = 1024;
 /// The maximum number of workers with a session, of one key and of all.
 const WORKERS_PER_KEY: usize = 1_000;
 const WORKERS: usize = 10_000;
+/// The maximum number of workers with a session whose keys serve one team, of several, and no other.
+const WORKERS_PER_TEAM: usize = WORKERS / 4;
 /// The maximum number of handshakes of one key in a second.
 const INITS_PER_KEY: u32 = 5;
 /// The time after which a session is given up if nothing was heard in it. Its worker asks for
@@ -121,6 +123,8 @@ struct KeyState {
     inits: Budget,
     pending: VecDeque<SessionId>,
     workers: usize,
+    /// The teams of the key's grant.
+    teams: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -161,6 +165,7 @@ impl Peers {
             inits: Budget::new(INITS_PER_KEY),
             pending: VecDeque::new(),
             workers: 0,
+            teams: None,
         })
     }
 
@@ -168,9 +173,18 @@ impl Peers {
         let Answered { session, peer, init, accept } = answered;
         let (id, is_known) = (session.id(), self.current.contains_key(&peer.worker));
         let key = self.key(peer.key);
+        key.teams.clone_from(&peer.grant.teams);
         // Those that wait may be of further workers.
         if !is_known && key.workers + key.pending.len() >= WORKERS_PER_KEY {
             return Err(Refused::Budget);
+        }
+        let team = peer.grant.teams.as_ref().filter(|teams| teams.len() == 1);
+        if !is_known && team.is_some() {
+            let of_team = self.keys.values().filter(|key| key.teams.as_ref() == team);
+            let number: usize = of_team.map(|key| key.workers + key.pending.len()).sum();
+            if number >= WORKERS_PER_TEAM {
+                return Err(Refused::Budget);
+            }
         }
         if let Some(displaced) = self.displaced(&peer) {
             self.remove(displaced);
