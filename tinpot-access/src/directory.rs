@@ -24,7 +24,7 @@ use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, Records}
 use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 pub use self::external::ExternalIdentity;
-pub use self::login_requests::{LoginAnswer, LoginRequest};
+pub use self::login_requests::{LoginAnswer, LoginRequest, NewLogin};
 use self::names::check_name;
 use self::state::{Effect, KINDS};
 pub(crate) use self::state::{State, group_id};

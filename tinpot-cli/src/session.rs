@@ -69,12 +69,13 @@ pub(crate) fn login(arguments: &LoginArgs, global: &Global) -> Done {
     let by_password = *password || user.is_some() || password_file.is_some();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let credential = if options.device && !by_password {
-        device::login(&client, &host, arguments.days)?
+        device::login(&client, &host, arguments)?
     } else if options.methods.iter().any(|method| method == "password") {
         let user = user.clone().or_else(user_name).unwrap_or_default();
         let password = self::password(&user, password_file.as_deref())?;
         let name = format!("tinpot login on {host}");
-        let (id, token) = client.make_token(&user, &password, &name, arguments.days)?;
+        let LoginArgs { days, scopes, .. } = arguments;
+        let (id, token) = client.make_token(&user, &password, &name, *days, scopes)?;
         Credential { id, user, token }
     } else {
         let message = format!("{} has no sign-in with a password: use a token", server.url);

@@ -4,6 +4,7 @@
 //! page, sees which program asks, and agrees. The program can then exchange the secret for one
 //! token of that person.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use super::state::LOGIN_REQUEST;
 use super::{Directory, NewToken, not_found};
 use crate::clock::after;
 use crate::documents::Token;
+use crate::scopes;
 use crate::secret::{Digest, Secret, new_secret, random};
 use crate::stored::{Stored, read, write};
+use crate::throttle::network_of;
 
 /// The time within which a person must agree.
 const LIFE: Duration = Duration::from_secs(600);
@@ -32,6 +35,8 @@ const CODE: usize = 8;
 const CLIENT_CHARS: usize = 64;
 /// The maximum lifetime of the token, in days.
 const DAYS: u64 = 366;
+/// The maximum number of waiting requests of one network, a /24 or a /64.
+const OF_NETWORK: usize = 20;
 
 /// A request of a program to act as a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +51,9 @@ pub struct LoginRequest {
     pub address: String,
     /// The days for which the token will be valid.
     pub days: u64,
+    /// The scopes of the token.
+    #[serde(default = "everything")]
+    pub scopes: Vec<String>,
     /// The time until which a person can agree.
     pub expires: Timestamp,
     hash: Digest,
@@ -55,6 +63,49 @@ pub struct LoginRequest {
     /// The team in which the user has agreed, which is that of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     team: Option<Arc<str>>,
+}
+
+/// The scope of a token with the rights of the person, which makes no other tokens.
+fn everything() -> Vec<String> {
+    vec!["all".to_owned()]
+}
+
+/// A program that asks for a token of the person who will agree.
+///
+/// ```
+/// use tinpot_access::NewLogin;
+///
+/// let new = NewLogin::new("laptop", [192, 0, 2, 1]).days(7).scopes(["read"]);
+/// # let _ = new;
+/// ```
+#[derive(Clone, Debug)]
+pub struct NewLogin {
+    client: String,
+    address: IpAddr,
+    days: u64,
+    scopes: Vec<String>,
+}
+
+impl NewLogin {
+    /// Describes a program on a machine with this name, which asks from this address for a token for
+    /// 30 days.
+    pub fn new(client: impl Into<String>, address: impl Into<IpAddr>) -> Self {
+        Self { client: client.into(), address: address.into(), days: 30, scopes: everything() }
+    }
+
+    /// Sets the days for which the token will be valid.
+    #[must_use]
+    pub fn days(mut self, days: u64) -> Self {
+        self.days = days;
+        self
+    }
+
+    /// Sets the scopes of the token. Default: `all`.
+    #[must_use]
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
 }
 
 /// The answer to a program that polls.
@@ -96,27 +147,25 @@ impl Directory {
     /// secret with which the program polls for the answer.
     ///
     /// # Errors
-    /// `InvalidInput` for a token lifetime of more than 366 days; `Overloaded` if too many programs
-    /// wait; those of [`Records`](tinpot_core::access::Records).
-    pub async fn request_login(
-        &self,
-        client: &str,
-        address: &str,
-        days: u64,
-    ) -> Result<(Secret, LoginRequest)> {
+    /// `InvalidInput` for a token lifetime of more than 366 days, or unknown scopes; `Overloaded` if
+    /// too many programs wait; those of [`Records`](tinpot_core::access::Records).
+    pub async fn request_login(&self, new: NewLogin) -> Result<(Secret, LoginRequest)> {
+        let NewLogin { client, address, days, scopes } = new;
+        scopes::parse(&scopes)?;
         if !(1..=DAYS).contains(&days) {
             let message = format!("days must be from 1 to {DAYS} (got {days})");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        self.make_room_for_requests().await?;
+        self.make_room_for_requests(address).await?;
         let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let client: String = client.chars().filter(plain).take(CLIENT_CHARS).collect();
         let (code, secret) = (new_code()?, new_secret()?);
         let request = LoginRequest {
             code: code.as_str().into(),
             client: if client.is_empty() { "unknown".to_owned() } else { client },
-            address: address.to_owned(),
+            address: address.to_string(),
             days,
+            scopes,
             expires: after(self.now(), LIFE),
             hash: Digest::of(secret.expose().as_bytes()),
             agreed: None,
@@ -127,17 +176,26 @@ impl Directory {
     }
 
     /// Removes requests that have ended; fails if too many are left.
-    async fn make_room_for_requests(&self) -> Result<()> {
+    async fn make_room_for_requests(&self, address: IpAddr) -> Result<()> {
         let now = self.now();
         let all = self.inner.records.list(LOGIN_REQUEST, "", MOST).await?;
-        let is_over = |record: &&tinpot_core::access::records::Record| {
-            read::<LoginRequest>(record).map_or(true, |request| request.value.expires <= now)
-        };
-        let over: Vec<Change> = all
-            .iter()
-            .filter(is_over)
-            .map(|record| Change::remove(LOGIN_REQUEST, record.id.clone(), record.version))
-            .collect();
+        let (mut over, mut of_network) = (Vec::new(), 0_usize);
+        for record in &all {
+            match read::<LoginRequest>(record) {
+                Ok(Stored { value, .. }) if value.expires > now => {
+                    let from: Option<IpAddr> = value.address.parse().ok();
+                    let is_near = from.map(network_of) == Some(network_of(address));
+                    of_network += usize::from(is_near);
+                }
+                _ => over.push(Change::remove(LOGIN_REQUEST, record.id.clone(), record.version)),
+            }
+        }
+        if of_network >= OF_NETWORK {
+            let message = format!(
+                "{OF_NETWORK} programs of this network wait for a sign-in: try again in a few minutes"
+            );
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
         if all.len() >= MOST && over.is_empty() {
             let message = "too many programs wait for a sign-in: try again in a few minutes";
             return Err(Error::new(ErrorKind::Overloaded, message));
@@ -185,7 +243,8 @@ impl Directory {
         let generation = self.user_by_id(user).ok_or_else(|| not_found("user", user))?.generation;
         let code = request.code.clone();
         let detail =
-            format!("{} at {}, for {} days", request.client, request.address, request.days);
+            format!("{} at {}, for {} days: ", request.client, request.address, request.days)
+                + &request.scopes.join(", ");
         let change = if agrees {
             request.agreed = Some((user.into(), generation));
             request.team = Some(self.team.clone());
@@ -233,7 +292,8 @@ impl Directory {
         let Some(user) = user else { return Ok(LoginAnswer::Gone) };
         let by = AuditWho::new("user", user.id.clone(), user.name.clone()).via("login");
         let new = NewToken::new(format!("tinpot login on {}", request.client), user.id);
-        let new = new.lifetime(Duration::from_secs(request.days * 86_400));
+        let scopes: Vec<&str> = request.scopes.iter().map(String::as_str).collect();
+        let new = new.lifetime(Duration::from_secs(request.days * 86_400)).scopes(&scopes);
         let team = request.team.unwrap_or_else(|| DEFAULT_TEAM.into());
         let (secret, token) = self.of_team(team).create_token(&by, new).await?;
         Ok(LoginAnswer::Agreed(secret, token))

@@ -1,13 +1,15 @@
 //! Programs that wait for a person, and attacks on them.
 
-use tinpot_access::{Directory, LoginAnswer, LoginRequest, Secret, User};
+use tinpot_access::{Directory, LoginAnswer, LoginRequest, NewLogin, Secret, User};
 use tinpot_core::ErrorKind;
 use tinpot_core::access::AuditWho;
 
 use crate::support::{DAY, MINUTE, World, by, refused};
 
+const LOCAL: [u8; 4] = [127, 0, 0, 1];
+
 async fn asks(directory: &Directory) -> (Secret, LoginRequest) {
-    directory.request_login("laptop", "192.0.2.1", 30).await.expect("a request")
+    directory.request_login(NewLogin::new("laptop", [192, 0, 2, 1])).await.expect("a request")
 }
 
 fn who(user: &User) -> AuditWho {
@@ -95,19 +97,54 @@ async fn what_a_program_says_of_itself_is_plain() {
     let world = World::new().await;
     let directory = &world.directory;
     let name = "your bank\u{202e}\n<b>says</b> yes https://evil.example";
-    let (_, request) = directory.request_login(name, "::1", 1).await.expect("a request");
+    let (_, request) = directory.request_login(NewLogin::new(name, LOCAL)).await.expect("a request");
     assert_eq!(request.client, "yourbankbsaysbyeshttpsevil.example");
-    let (_, request) = directory.request_login("\"", "::1", 1).await.expect("a request");
+    let (_, request) = directory.request_login(NewLogin::new("\"", LOCAL)).await.expect("a request");
     assert_eq!(request.client, "unknown");
     for days in [0, 367] {
-        let asked = directory.request_login("x", "::1", days).await;
+        let asked = directory.request_login(NewLogin::new("x", LOCAL).days(days)).await;
         refused(asked, ErrorKind::InvalidInput, "days must be from 1 to 366");
     }
-    for _ in 0..998 {
-        asks(directory).await;
+    let asked = directory.request_login(NewLogin::new("x", LOCAL).scopes(["everything"])).await;
+    refused(asked, ErrorKind::InvalidInput, "no scope \"everything\"");
+}
+
+#[tokio::test]
+async fn a_network_does_not_take_the_room_of_others() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let from = async |network: u8, host: u8| {
+        directory.request_login(NewLogin::new("x", [192, 0, network, host])).await
+    };
+    for host in 0..20 {
+        from(1, host).await.expect("a request");
     }
-    let asked = directory.request_login("x", "::1", 1).await;
-    refused(asked, ErrorKind::Overloaded, "too many programs wait");
+    refused(from(1, 99).await, ErrorKind::Overloaded, "20 programs of this network wait");
+    for network in 2..51 {
+        for host in 0..20 {
+            from(network, host).await.expect("a request");
+        }
+    }
+    refused(from(99, 1).await, ErrorKind::Overloaded, "too many programs wait");
     world.clock.pass(10 * MINUTE);
-    asks(directory).await;
+    from(1, 99).await.expect("a request");
+}
+
+#[tokio::test]
+async fn a_token_of_a_sign_in_makes_no_others_unless_the_person_has_agreed() {
+    let world = World::new().await;
+    let (ada, directory) = (world.user("ada").await, &world.directory);
+    let agreed = async |new: NewLogin| {
+        let (secret, request) = directory.request_login(new).await.expect("a request");
+        let found = directory.login_request(&request.code).await.expect("an answer");
+        assert_eq!(found.expect("a request").scopes, request.scopes, "the person sees them");
+        directory.decide_login(&who(&ada), &ada.id, &request.code, true).await.expect("a change");
+        let LoginAnswer::Agreed(token, _) = answer(directory, &secret).await else {
+            panic!("a token");
+        };
+        let known = directory.authenticate_token(token.expose()).expect("a caller");
+        directory.may_make_tokens(&known.caller)
+    };
+    assert!(!agreed(NewLogin::new("laptop", LOCAL)).await);
+    assert!(agreed(NewLogin::new("laptop", LOCAL).scopes(["all", "tokens"])).await);
 }

@@ -52,6 +52,10 @@ pub(crate) struct LoginArgs {
         value_parser = clap::value_parser!(u64).range(1..=366)
     )]
     pub(crate) days: u64,
+    /// Scope of the token, such as read; repeat it for several. By default, the token has all your
+    /// rights, and makes no other tokens: that needs "--scope all --scope tokens"
+    #[arg(long = "scope", value_name = "SCOPE", default_value = "all")]
+    pub(crate) scopes: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -42,13 +42,23 @@ pub(crate) enum Answer {
 }
 
 impl Client {
-    /// Asks for a code for a token that is valid for `days`.
+    /// Asks for a code for a token with these scopes that is valid for `days`.
     ///
     /// # Errors
     /// Fails if others could read the token on its way, or the server refuses.
-    pub(crate) fn begin_login(&self, client: &str, days: u64) -> Result<Device, CliError> {
+    pub(crate) fn begin_login(
+        &self,
+        client: &str,
+        days: u64,
+        scopes: &[String],
+    ) -> Result<Device, CliError> {
         self.check_private("secret of a sign-in")?;
-        let body = json!({ "client": client, "days": days }).to_string();
+        let mut body = json!({ "client": client, "days": days });
+        // Servers of earlier versions know no others.
+        if scopes != ["all"] {
+            body["scopes"] = json!(scopes);
+        }
+        let body = body.to_string();
         Ok(self.parse(&self.post("/api/auth/device", Some(&body))?)?)
     }
 

@@ -29,6 +29,7 @@ impl Client {
         password: &str,
         name: &str,
         days: u64,
+        scopes: &[String],
     ) -> Result<(String, String), CliError> {
         self.check_private("password")?;
         let body = json!({ "user": user, "password": password }).to_string();
@@ -44,8 +45,7 @@ impl Client {
         let Some(cookie) = cookie else {
             return Err(self.not_tinpot("it signs in without a cookie").into());
         };
-        // The second scope is for `tinpot tokens`, and for users with passwords.
-        let body = json!({ "name": name, "days": days, "scopes": ["all", "tokens"] }).to_string();
+        let body = json!({ "name": name, "days": days, "scopes": scopes }).to_string();
         let made = self.with_cookie("/api/tokens", &cookie, Some(&body));
         // The token is all that is needed from now on.
         let _ = self.with_cookie("/api/auth/logout", &cookie, None);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::StatusCode;
 
+use crate::args::LoginArgs;
 use crate::client::{Answer, Client};
 use crate::credentials::Credential;
 use crate::exit::{CliError, Code};
@@ -18,8 +19,12 @@ const LONGEST: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Fails if the person refuses, or does not enter the code in time.
-pub(super) fn login(client: &Client, host: &str, days: u64) -> Result<Credential, CliError> {
-    let device = client.begin_login(host, days)?;
+pub(super) fn login(
+    client: &Client,
+    host: &str,
+    arguments: &LoginArgs,
+) -> Result<Credential, CliError> {
+    let device = client.begin_login(host, arguments.days, &arguments.scopes)?;
     let code = clean(&device.code, false);
     output::say(&format!(
         "Open {}/device in a browser, sign in, and enter the code {code}",

@@ -50,8 +50,13 @@ impl Place {
     }
 
     fn login(&self) {
-        let words = ["login", &self.url, "--user", "ada", "--password-file", &self.password()];
-        self.run(&words).ok();
+        self.login_with(&["--scope=all", "--scope=tokens"]);
+    }
+
+    fn login_with(&self, more: &[&str]) {
+        let password = self.password();
+        let words = ["login", &self.url, "--user", "ada", "--password-file", &password];
+        self.run(&[&words, more].concat()).ok();
     }
 }
 
@@ -104,6 +109,20 @@ fn users_and_tokens_are_managed_through_a_server() {
 
     let audit = place.run(&["audit", "list", "--what", "user.*"]).ok().to_owned();
     assert!(audit.contains("user.remove") && audit.contains("ada"), "{audit}");
+}
+
+#[test]
+fn a_sign_in_makes_tokens_only_if_it_asks_for_that() {
+    let place = Place::start();
+    place.login_with(&[]);
+    place.run(&["users", "list"]).ok();
+    let create = ["tokens", "create", "ci", "--scope", "read"];
+    let refused = place.run(&create).failed(4).to_owned();
+    assert!(refused.contains("needs the scope \"tokens\""), "{refused}");
+    place.login_with(&["--scope=read"]);
+    place.run(&["users", "list"]).failed(5);
+    place.login_with(&["--scope=all", "--scope=tokens"]);
+    place.run(&create).ok();
 }
 
 #[test]

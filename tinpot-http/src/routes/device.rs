@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use tinpot_access::{LoginAnswer, LoginRequest};
+use tinpot_access::{LoginAnswer, LoginRequest, NewLogin};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -31,6 +31,10 @@ pub(crate) struct DeviceNew {
     #[serde(default = "month")]
     #[schema(required = false, minimum = 1, maximum = 366)]
     days: u64,
+    /// The scopes of the token; `all` by default, which makes no other tokens.
+    #[serde(default)]
+    #[schema(required = false)]
+    scopes: Vec<String>,
 }
 
 fn month() -> u64 {
@@ -76,6 +80,8 @@ pub(crate) struct DeviceView {
     /// The address from which the program asks.
     address: String,
     days: u64,
+    /// The scopes of the token that it asks for.
+    scopes: Vec<String>,
     expires_at: Time,
 }
 
@@ -103,11 +109,14 @@ pub(crate) async fn create(
     visit: Visit,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let DeviceNew { client, days } = json_body(request, &app).await?;
+    let DeviceNew { client, days, scopes } = json_body(request, &app).await?;
     visit.admit()?;
     let directory = visit.accounts.directory();
-    let address = visit.address.to_string();
-    let (secret, asked) = directory.request_login(&client, &address, days).await?;
+    let mut new = NewLogin::new(client, visit.address).days(days);
+    if !scopes.is_empty() {
+        new = new.scopes(scopes);
+    }
+    let (secret, asked) = directory.request_login(new).await?;
     let codes = DeviceCodes {
         code: &asked.code,
         device: secret.expose(),
@@ -205,9 +214,10 @@ fn check(asked: &Asked) -> Result<(), ApiError> {
 pub(crate) async fn show(asked: Asked, PathCode(code): PathCode) -> Result<Response, ApiError> {
     check(&asked)?;
     let found = asked.accounts.directory().login_request(&code).await?;
-    let LoginRequest { code, client, address, days, expires, .. } = found.ok_or_else(missing)?;
+    let found = found.ok_or_else(missing)?;
+    let LoginRequest { code, client, address, days, scopes, expires, .. } = found;
     let expires_at = Time(expires);
-    let view = DeviceView { code: code.to_string(), client, address, days, expires_at };
+    let view = DeviceView { code: code.to_string(), client, address, days, scopes, expires_at };
     Ok(json_response(StatusCode::OK, &view))
 }
 

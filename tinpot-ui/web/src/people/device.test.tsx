@@ -8,21 +8,24 @@ const DEVICE = {
   client: "laptop",
   address: "192.0.2.1",
   days: 30,
+  scopes: ["all"],
   expires_at: "2026-11-29T12:00:00Z",
 };
 let requests: string[] = [];
+let found = DEVICE;
 
 beforeEach(() => {
   document.head.innerHTML = '<base href="/">';
   requests = [];
+  found = DEVICE;
   vi.stubGlobal("fetch", async (request: Request) => {
     const { pathname } = new URL(request.url);
     const body = await request.text();
     requests.push(`${request.method} ${pathname} ${body}`.trim());
     if (request.method === "POST") return new Response(null, { status: 204 });
-    const found = pathname.endsWith("/bcdfghjk");
-    return Response.json(found ? DEVICE : { detail: "code not found" }, {
-      status: found ? 200 : 404,
+    const known = pathname.endsWith("/bcdfghjk");
+    return Response.json(known ? found : { detail: "code not found" }, {
+      status: known ? 200 : 404,
     });
   });
   identity.me.value = {
@@ -59,6 +62,15 @@ test("a person sees who asks before signing a program in", async () => {
   fireEvent.click(agree);
   expect(await screen.findByText("Done. The program is signed in as you.")).toBeDefined();
   expect(requests.at(-1)).toBe('POST /api/auth/device/BCDF-GHJK {"agree":true}');
+});
+
+test("a person sees that a program asks to make tokens", async () => {
+  found = { ...DEVICE, scopes: ["read", "tokens"] };
+  render(<DevicePage />);
+  enter("bcdfghjk");
+  expect(
+    await screen.findByText(/for 30 days, with the scopes read, and to make other tokens/),
+  ).toBeDefined();
 });
 
 test("a person refuses a program", async () => {

@@ -7,6 +7,15 @@ import { Button, Empty, Loading, PageHead } from "../ui";
 import { type DeviceView, people } from "./api";
 import { useRequest } from "./ask";
 
+/** What a token with these scopes may do, for the person who agrees to it. */
+function rightsOf(scopes: readonly string[]): string {
+  const others = scopes.filter((scope) => scope !== "tokens");
+  const rights = others.includes("all")
+    ? "with all of your rights"
+    : `with the scopes ${others.join(", ") || "of none"}`;
+  return scopes.includes("tokens") ? `${rights}, and to make other tokens` : rights;
+}
+
 export function DevicePage() {
   useTitle("Sign in a program");
   const [code, setCode] = useState("");
@@ -53,8 +62,8 @@ export function DevicePage() {
         <div class="stack device">
           <p>
             A program on the machine that calls itself <strong>{device.client}</strong>, at the
-            address <strong>{device.address}</strong>, asks to act as you for {device.days} days,
-            with all of your rights.
+            address <strong>{device.address}</strong>, asks to act as you for {device.days} days,{" "}
+            {rightsOf(device.scopes)}.
           </p>
           <p>
             Agree only if you have just started <code>tinpot login</code> yourself, and it shows the
