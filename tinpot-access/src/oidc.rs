@@ -10,6 +10,8 @@ mod http;
 mod id_token;
 mod keys;
 mod provider;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -54,6 +56,8 @@ pub struct OidcConfig {
     pub groups_claim: String,
     /// The group whose members are admins of the server. Default: none.
     pub admin_group: Option<String>,
+    /// The group that a person must be in to sign in. Default: none.
+    pub required_group: Option<String>,
 }
 
 impl OidcConfig {
@@ -71,6 +75,7 @@ impl OidcConfig {
             scopes: "openid profile email".to_owned(),
             groups_claim: "groups".to_owned(),
             admin_group: None,
+            required_group: None,
         }
     }
 
@@ -99,6 +104,13 @@ impl OidcConfig {
     #[must_use]
     pub fn admin_group(mut self, group: impl Into<String>) -> Self {
         self.admin_group = Some(group.into());
+        self
+    }
+
+    /// Lets only the members of this group sign in, and those of the group of the admins.
+    #[must_use]
+    pub fn required_group(mut self, group: impl Into<String>) -> Self {
+        self.required_group = Some(group.into());
         self
     }
 }
@@ -274,20 +286,36 @@ impl Oidc {
             _ => {}
         }
         self.use_up(&state)?;
+        let finished = self.exchange(directory, &metadata, &state, answer).await;
+        if finished.is_err() {
+            // Only people who have signed in take room. The code of this answer is of no use.
+            self.forget(&state);
+        }
+        finished
+    }
+
+    /// Exchanges the code of an answer for the identity of the person.
+    async fn exchange(
+        &self,
+        directory: &Directory,
+        metadata: &Metadata,
+        state: &BrowserState,
+        answer: &OidcReturn,
+    ) -> Result<OidcFinished> {
         if let Some(error) = &answer.error {
             let words = quoted(error, answer.error_description.as_deref());
             return Err(refused(format!("the identity provider refused the sign-in: {words}")));
         }
         let code = answer.code.as_deref().filter(|code| !code.is_empty());
         let code = code.ok_or_else(|| refused("the answer has no code"))?;
-        let tokens = self.redeem(&metadata, code, &state).await?;
+        let tokens = self.redeem(metadata, code, state).await?;
         let id_token = tokens
             .id_token
             .as_deref()
             .ok_or_else(|| refused("the identity provider sent no ID token"))?;
         let claims =
-            self.verify(directory, id_token, &state, tokens.access_token.as_deref()).await?;
-        let claims = self.with_user_info(&metadata, claims, tokens.access_token).await?;
+            self.verify(directory, id_token, state, tokens.access_token.as_deref()).await?;
+        let claims = self.with_user_info(metadata, claims, tokens.access_token).await?;
         let identity = self.identity(&claims)?;
         Ok(OidcFinished { identity, return_to: state.return_to().to_owned() })
     }
@@ -305,6 +333,11 @@ impl Oidc {
             None => Ok(()),
             Some(_) => Err(refused("the answer was used already: begin again")),
         }
+    }
+
+    fn forget(&self, state: &BrowserState) {
+        let mut used = self.inner.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.remove(&Digest::of(state.state().as_bytes()));
     }
 
     /// Exchanges a code for tokens.
@@ -439,6 +472,18 @@ impl Oidc {
             Some(Value::String(group)) => vec![group],
             _ => Vec::new(),
         };
+        let is_in = |group: &Option<String>| {
+            group.as_deref().is_some_and(|group| groups.contains(&group))
+        };
+        if config.required_group.is_some()
+            && !is_in(&config.required_group)
+            && !is_in(&config.admin_group)
+        {
+            return Err(refused(
+                "only members of a group that the operator of this server has named can sign in; \
+                 ask the operator to add you to it",
+            ));
+        }
         let identity = ExternalIdentity::new("oidc", &config.issuer, subject);
         let identity = identity.map_err(|error| refused(error.to_string()))?;
         let identity = identity.name(name).email(email).groups(groups);

@@ -205,6 +205,19 @@ fn people_sign_in_with_a_certified_provider_and_stay_signed_in_without_it() {
     grace.sign_in(&place, Some("grace"));
     let admin = grace.me(&place).expect("grace");
     assert_eq!((&admin["name"], &admin["server_admin"]), (&"grace".into(), &true.into()));
+    // A person outside of the required group does not even become a user.
+    place.more.push("--oidc-require-group=tinpot-staff");
+    place.restart();
+    let outsider = place.visitor();
+    let refused = outsider.sign_in(&place, Some("eve"));
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert!(refused.body.contains("only members of a group"), "{refused:?}");
+    assert_eq!(outsider.me(&place), Err(401));
+    let again = place.visitor();
+    again.sign_in(&place, Some("grace"));
+    assert_eq!(again.me(&place).expect("an admin")["name"], "grace");
+    place.more.pop();
+    place.restart();
     // A user of the store with that name stays another person.
     let mut add = tinpot();
     add.args(["users", "add", "lin", "--admin", "--password-file", "password"]);
@@ -370,6 +383,8 @@ fn settings_that_do_not_fit_are_explained() {
         (&["--auth=proxy"], "--proxy-secret-file"),
         (&["--auth=everyone"], "must be users, proxy, oidc"),
         (&["--oidc-issuer=https://a.example"], "add oidc to --auth"),
+        (&["--oidc-require-group=staff"], "add oidc to --auth"),
+        (&["--auth=users", "--admin-group=admins"], "add oidc or proxy to --auth"),
         (&["--proxy-from=10.0.0.1/8"], "without bits behind its length"),
         (&["--public-url=tinpot.example.org"], "must be like https://"),
         (

@@ -64,6 +64,14 @@ pub struct SignInSettings {
     /// select nested fields, as in realm_access.roles.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_OIDC_GROUPS_CLAIM", value_name = "NAME"))]
     pub oidc_groups_claim: Option<String>,
+    /// The group of the identity provider that a person must be in to sign in. Members of the group
+    /// of the admins can sign in as well. Without this setting, every person that the provider
+    /// knows can sign in.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_OIDC_REQUIRE_GROUP", value_name = "GROUP")
+    )]
+    pub oidc_require_group: Option<String>,
     /// The group of the proxy or the identity provider whose members are admins of the server.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_ADMIN_GROUP", value_name = "GROUP"))]
     pub admin_group: Option<String>,
@@ -86,7 +94,15 @@ impl SignInSettings {
     pub(crate) fn check(&self, auth: Auth, public: Option<&PublicUrl>) -> Result<()> {
         self.ranges()?;
         self.proxy_users(auth)?;
-        self.oidc(auth, public).map(drop)
+        self.oidc(auth, public)?;
+        if self.admin_group().is_some() && !auth.has(Auth::OIDC) && !auth.has(Auth::PROXY) {
+            return Err(invalid(
+                "--admin-group is a group of an identity provider or of a proxy that signs people \
+                 in: add oidc or proxy to --auth (TINPOT_AUTH), or leave out --admin-group \
+                 (TINPOT_ADMIN_GROUP)",
+            ));
+        }
+        Ok(())
     }
 
     /// Returns the identity provider that signs people in; `None` if there is none. `public` is the
@@ -99,10 +115,13 @@ impl SignInSettings {
         let file = file.filter(|file| !file.as_os_str().is_empty());
         let (issuer, client) = (given(&self.oidc_issuer), given(&self.oidc_client_id));
         if !auth.has(Auth::OIDC) {
-            return match issuer.is_some() || client.is_some() || file.is_some() {
+            let group = given(&self.oidc_require_group);
+            let any = issuer.or(client).or(group).is_some() || file.is_some();
+            return match any {
                 true => Err(invalid(
-                    "--oidc-issuer, --oidc-client-id and --oidc-client-secret-file are for an \
-                     identity provider: add oidc to --auth (TINPOT_AUTH)",
+                    "--oidc-issuer, --oidc-client-id, --oidc-client-secret-file and \
+                     --oidc-require-group are for an identity provider: add oidc to --auth \
+                     (TINPOT_AUTH)",
                 )),
                 false => Ok(None),
             };
@@ -128,6 +147,9 @@ impl SignInSettings {
         }
         if let Some(group) = self.admin_group() {
             config = config.admin_group(group);
+        }
+        if let Some(group) = given(&self.oidc_require_group) {
+            config = config.required_group(group);
         }
         Oidc::new(config).map(Some)
     }
