@@ -250,6 +250,11 @@ impl Directory {
 
     /// Returns the policy that the grants make.
     pub fn rules(&self) -> Rules {
+    /// Returns the id of the [team](Self::of_team) in which it makes changes.
+    pub fn team_id(&self) -> &Arc<str> {
+        &self.team
+    }
+
         self.inner.rules.clone()
     }
 

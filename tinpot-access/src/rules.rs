@@ -152,6 +152,12 @@ impl Compiled {
                     }
                     None => (&[], &[]),
                 },
+                Grantee::Action(name) => {
+                    let id = Caller::of_action(name).id;
+                    compiled.principals.entry(id.clone()).or_default();
+                    alone = [id];
+                    (&alone[..], &[])
+                }
             };
             // Another system names groups, but no teams.
             let is_member = |id: &&Arc<str>| {

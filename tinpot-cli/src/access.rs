@@ -3,6 +3,7 @@
 
 mod audit;
 mod broker;
+mod grants;
 mod place;
 mod secrets;
 mod teams;
@@ -22,6 +23,7 @@ use tinpot_sqlite::SqliteRecords;
 
 pub(crate) use self::audit::audit;
 pub(crate) use self::broker::broker;
+pub(crate) use self::grants::{grants, groups};
 pub(crate) use self::secrets::secrets;
 pub(crate) use self::teams::teams;
 pub(crate) use self::tokens::tokens;

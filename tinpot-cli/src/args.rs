@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::access::{
-    AnyStore, Audit, AuditFilter, AuditLog, LoginArgs, RoleName, SecretFile, Secrets, StoreFile,
-    Teams, Tokens, Users,
+    AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs, RoleName,
+    SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
 };
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
@@ -145,6 +145,12 @@ pub(crate) enum Command {
     /// Manage teams in the file of a store, for a server with --teams
     #[command(subcommand)]
     Teams(Teams),
+    /// Manage the roles of users, groups, programs and actions
+    #[command(subcommand)]
+    Grants(Grants),
+    /// Manage groups of users
+    #[command(subcommand)]
+    Groups(Groups),
     /// Manage API tokens in the file of a store
     #[command(subcommand)]
     Tokens(Tokens),

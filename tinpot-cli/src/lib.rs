@@ -139,6 +139,8 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Open => session::open(global),
         Command::Users(command) => access::users(&command, global),
         Command::Teams(command) => access::teams(&command, global),
+        Command::Grants(command) => access::grants(&command, global),
+        Command::Groups(command) => access::groups(&command, global),
         Command::Tokens(command) => access::tokens(&command, global),
         Command::Secrets(command) => access::secrets(&command, global),
         Command::Audit(command) => access::audit(&command, global),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
+use tinpot_core::action::check_label;
 use tinpot_core::{Error, ErrorKind, Result};
 
 use super::powers::write_admins;
@@ -29,6 +30,14 @@ impl Directory {
     /// `NotFound` for an unknown principal or group; `InvalidInput` if a bound is exceeded; those
     /// of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn add_grant(&self, by: &AuditWho, grant: Grant) -> Result<Grant> {
+        if let Grantee::Action(name) = &grant.to {
+            check_label("action", name)?;
+            if !matches!(grant.role, Role::Operator | Role::Developer) {
+                let message = "a grant to an action must have the role operator or developer: its \
+                               executions only run other actions, and choose queues";
+                return Err(invalid(message.to_owned()));
+            }
+        }
         for list in [&grant.actions, &grant.groups, &grant.queues, &grant.environments] {
             check_list(list.as_deref().unwrap_or_default())?;
         }
@@ -47,6 +56,8 @@ impl Directory {
                     }
                     name
                 }
+                // An action may come later than its grant.
+                Grantee::Action(name) => name,
             };
             let mut changes = vec![self.grant_change(state, &grant)?];
             changes.extend(self.keep_team(state, &grant.team)?);
@@ -56,6 +67,16 @@ impl Directory {
             Ok(Plan::new(changes, target_of(&grant), grant.clone()).detail(detail_of(&grant, to)))
         })
         .await
+    }
+
+    /// Returns the change that adds a grant, if there is room for it.
+    pub(super) fn grant_change(&self, state: &State, grant: &Grant) -> Result<Change> {
+        if state.grants.len() >= MOST {
+            return Err(invalid(format!("a server has at most {MOST} grants")));
+        }
+        let of_team = state.grants.values().filter(|known| known.value.team == grant.team);
+        self.check_share(state, "grants", MOST, || of_team.count())?;
+        write(GRANT, &grant.id, 0, grant)
     }
 
     /// Returns all grants, by id.
@@ -69,22 +90,13 @@ impl Directory {
     /// `NotFound`; `Conflict` if its team had no admin any more; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn remove_grant(&self, by: &AuditWho, id: &str) -> Result<()> {
         self.change(by, "grant.remove", |state, _| {
-    /// Returns the change that adds a grant, if there is room for it.
-    pub(super) fn grant_change(&self, state: &State, grant: &Grant) -> Result<Change> {
-        if state.grants.len() >= MOST {
-            return Err(invalid(format!("a server has at most {MOST} grants")));
-        }
-        let of_team = state.grants.values().filter(|known| known.value.team == grant.team);
-        self.check_share(state, "grants", MOST, || of_team.count())?;
-        write(GRANT, &grant.id, 0, grant)
-    }
-
             let found = state.grants.get(id).ok_or_else(|| not_found("grant", id))?;
             match &found.value.to {
                 Grantee::Principal(principal) => self.check_power(state, [&**principal])?,
                 Grantee::Group(name) => {
                     self.check_power(state, state.members_of(&found.value.team, name))?;
                 }
+                Grantee::Action(_) => {}
             }
             check_admins(state, &Without { grant: Some(id), ..Without::default() })?;
             let changes =
@@ -126,6 +138,10 @@ impl Directory {
             if version == 0 && state.groups.len() >= MOST {
                 return Err(invalid(format!("a server has at most {MOST} groups")));
             }
+            if version == 0 {
+                let of_team = state.groups.values().filter(|group| group.value.team == self.team);
+                self.check_share(state, "groups", MOST, || of_team.count())?;
+            }
             let team = self.team.clone();
             let group = Group { name: name.into(), team: team.clone(), members: members.to_vec() };
             let mut changes =
@@ -138,10 +154,6 @@ impl Directory {
         .await
     }
 
-            if version == 0 {
-                let of_team = state.groups.values().filter(|group| group.value.team == self.team);
-                self.check_share(state, "groups", MOST, || of_team.count())?;
-            }
     /// Returns all groups, by name.
     pub fn groups(&self) -> Vec<Group> {
         self.state().groups.values().map(|group| group.value.clone()).collect()
@@ -217,6 +229,7 @@ fn has_admin(state: &State, team: &str, without: &Without<'_>) -> bool {
             left.iter().any(|id| is_enabled(id))
         }
         (Grantee::Group(name), _) => state.members_of(team, name).any(is_enabled),
+        (Grantee::Action(_), _) => false,
     })
 }
 

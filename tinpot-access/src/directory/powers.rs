@@ -30,6 +30,7 @@ impl Directory {
         let mut rights = rights_to(&state, |team, to| match to {
             Grantee::Principal(id) => **id == *user,
             Grantee::Group(name) => state.members_of(team, name).any(|member| *member == *user),
+            Grantee::Action(_) => false,
         });
         if state.is_server_admin(user) {
             rights = rights.or(RightSet::of(&[Right::ManageServer]));

@@ -6,9 +6,9 @@ use futures::FutureExt;
 use tinpot_access::{Directory, Grant, Grantee, NewToken, Role, Rules};
 use tinpot_core::access::MemoryRecords;
 use tinpot_core::testing::policy::{Subject, Vocabulary};
-use tinpot_core::{Caller, DEFAULT_TEAM, Decision, Policy, Right, Target};
+use tinpot_core::{Caller, DEFAULT_TEAM, Decision, ErrorKind, Policy, Right, Target};
 
-use crate::support::{Hand, World, by};
+use crate::support::{Hand, World, by, refused};
 
 /// Callers with grants of every kind, some of them by a token.
 #[derive(Debug)]
@@ -117,6 +117,32 @@ fn allowed(world: &World, caller: &Caller, target: &Target<'_>) -> Vec<&'static 
 
 async fn grant(world: &World, grant: Grant) -> Arc<str> {
     world.directory.add_grant(&by(), grant).await.expect("a grant").id
+}
+
+#[tokio::test]
+async fn a_grant_to_an_action_counts_for_its_calls_in_its_team() {
+    let world = World::with_teams().await;
+    let to = || Grantee::Action("deploy".into());
+    for role in [Role::Viewer, Role::Admin] {
+        let refused_role = world.directory.add_grant(&by(), Grant::new(to(), role)).await;
+        refused(refused_role, ErrorKind::InvalidInput, "must have the role operator or developer");
+    }
+    let new = Grant::new(to(), Role::Operator).actions(&["restart-*"]);
+    let grant = world.directory.add_grant(&by(), new).await.expect("a grant");
+    let rules = world.directory.rules();
+    let may = |caller: &Caller, action: &str| {
+        let target = Target::team(&caller.team).action(action).group(Some("General"));
+        rules.decide(caller, Right::Run, &target) == Decision::Allow
+    };
+    let deploy = Caller::of_action("deploy");
+    assert!(may(&deploy, "restart-web") && !may(&deploy, "drop-database"));
+    assert!(!may(&Caller::of_action("other"), "restart-web"));
+    assert!(!may(&deploy.clone().team("blue"), "restart-web"));
+    // A user with the name of an action is another principal.
+    let named = world.user("deploy").await;
+    assert!(!may(&Caller::new(named.id), "restart-web"));
+    world.directory.remove_grant(&by(), &grant.id).await.expect("a removal");
+    assert!(!may(&deploy, "restart-web"));
 }
 
 #[tokio::test]

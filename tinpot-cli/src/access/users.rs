@@ -256,7 +256,7 @@ impl From<RoleName> for Role {
     }
 }
 
-fn name_of(role: Role) -> &'static str {
+pub(super) fn name_of(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Operator => "operator",

@@ -196,6 +196,97 @@ pub(crate) enum RoleName {
     Admin,
 }
 
+/// The principal of a grant: one of these.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct GrantTo {
+    /// Name of the user that the role is for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Name of the group whose members the role is for
+    #[arg(long = "to-group", value_name = "NAME")]
+    pub(crate) to_group: Option<String>,
+    /// Id of the program that the role is for
+    #[arg(long, value_name = "ID")]
+    pub(crate) program: Option<String>,
+    /// Name of the action whose executions the role is for, when they call other actions
+    #[arg(long = "to-action", value_name = "NAME")]
+    pub(crate) to_action: Option<String>,
+}
+
+/// The part of the team that a grant is for.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GrantWhere {
+    /// Action that the role is for: a name, or a pattern with *; all by default
+    #[arg(long = "action", value_name = "NAME")]
+    pub(crate) actions: Vec<String>,
+    /// Group of actions that the role is for
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
+    /// Queue that the role is for
+    #[arg(long = "queue", value_name = "NAME")]
+    pub(crate) queues: Vec<String>,
+    /// Limit the role to executions that the user has submitted
+    #[arg(long)]
+    pub(crate) own_only: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Grants {
+    /// Give a role to a user, to a group, to a program, or to the calls of an action
+    #[command(
+        after_help = "Example: tinpot grants add operator --to-group ops --action 'deploy-*'"
+    )]
+    Add {
+        /// Role: viewer, operator, developer or admin
+        role: RoleName,
+        #[command(flatten)]
+        to: GrantTo,
+        #[command(flatten)]
+        place: GrantWhere,
+        #[command(flatten)]
+        store: AnyStore,
+    },
+    /// List grants
+    List {
+        #[command(flatten)]
+        store: AnyStore,
+    },
+    /// Remove a grant
+    Remove {
+        /// Id of the grant
+        id: String,
+        #[command(flatten)]
+        store: AnyStore,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Groups {
+    /// Create a group, or replace its members
+    Set {
+        /// Name of the group
+        name: String,
+        /// Name of a user in the group; repeat it for several
+        #[arg(long = "user", value_name = "NAME")]
+        users: Vec<String>,
+        #[command(flatten)]
+        store: AnyStore,
+    },
+    /// List groups with their members
+    List {
+        #[command(flatten)]
+        store: AnyStore,
+    },
+    /// Remove a group; its grants have no effect any more
+    Remove {
+        /// Name of the group
+        name: String,
+        #[command(flatten)]
+        store: AnyStore,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tokens {
     /// Create a token for a user, and print it: this is the only time that it is shown

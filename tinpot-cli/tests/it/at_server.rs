@@ -112,6 +112,36 @@ fn users_and_tokens_are_managed_through_a_server() {
 }
 
 #[test]
+fn grants_and_groups_are_managed_through_a_server_and_in_its_store() {
+    let place = Place::start();
+    place.login();
+    let password = place.password();
+    place.run(&["users", "add", "bob", "--password-file", &password]).ok();
+    let store = place.folder.path().join("tinpot.db").display().to_string();
+    for more in [&[][..], &["--store", &store]] {
+        let run = |words: &[&str]| place.run(&[words, more].concat());
+        let set = ["groups", "set", "ops", "--user", "bob"];
+        assert_eq!(run(&set).ok(), "group ops has 1 member\n");
+        assert!(run(&["groups", "list"]).ok().contains("bob"));
+        let add = ["grants", "add", "operator", "--to-group", "ops", "--action", "deploy-*"];
+        let id = run(&[&add[..], &["--json"]].concat()).json()["id"].as_str().unwrap().to_owned();
+        run(&["grants", "add", "viewer", "--user", "bob", "--own-only"]).ok();
+        run(&["grants", "add", "developer", "--to-action", "deploy-web"]).ok();
+        let admin = ["grants", "add", "admin", "--to-action", "deploy-web"];
+        assert!(run(&admin).failed(2).contains("operator or developer"));
+        assert!(run(&["grants", "add", "viewer"]).failed(2).contains("--to-group"));
+        run(&["grants", "add", "viewer", "--user", "bop"]).failed(5);
+        let listed = run(&["grants", "list"]).ok().to_owned();
+        for text in ["group ops", "actions deploy-*", "user bob", "own exec", "action deploy-web"] {
+            assert!(listed.contains(text), "{text}: {listed}");
+        }
+        assert_eq!(run(&["grants", "remove", &id]).ok(), format!("grant {id} was removed\n"));
+        run(&["grants", "remove", &id]).failed(5);
+        assert_eq!(run(&["groups", "remove", "ops"]).ok(), "group ops was removed\n");
+    }
+}
+
+#[test]
 fn a_sign_in_makes_tokens_only_if_it_asks_for_that() {
     let place = Place::start();
     place.login_with(&[]);

@@ -43,6 +43,14 @@ impl Caller {
         Self::new(ANONYMOUS).name("")
     }
 
+    /// Creates the principal as which the executions of an action call other actions. What a policy
+    /// grants to it counts for these calls, besides the rights of the caller of the root.
+    ///
+    /// An authenticator never returns it.
+    pub fn of_action(action: &str) -> Self {
+        Self::new(format!("action:{action}")).name(action)
+    }
+
     /// Sets the team in which the caller acts.
     #[must_use]
     pub fn team(mut self, team: impl Into<Arc<str>>) -> Self {

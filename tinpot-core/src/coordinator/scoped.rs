@@ -153,7 +153,7 @@ impl Scoped {
     ) -> Result<ExecutionHandle> {
         let catalogue = self.coordinator.catalogue();
         let queue = options.queue.as_deref();
-        may_run(self.shared(), &self.caller, &catalogue, action, queue)?;
+        may_run(self.shared(), std::slice::from_ref(&self.caller), &catalogue, action, queue)?;
         // From the same catalogue: the queue of the action may have changed since.
         let owner = self.owner();
         let execution = self.coordinator.prepare(&catalogue, action, parameters, options, owner)?;
@@ -307,7 +307,8 @@ impl Scoped {
         self.may(Right::Rerun, &recorded, "rerun")?;
         let catalogue = self.coordinator.catalogue();
         let queue = options.queue.as_deref().unwrap_or(&recorded.queue);
-        may_run(self.shared(), &self.caller, &catalogue, &recorded.action, Some(queue))?;
+        let caller = std::slice::from_ref(&self.caller);
+        may_run(self.shared(), caller, &catalogue, &recorded.action, Some(queue))?;
         let execution =
             self.coordinator.prepare_rerun(&catalogue, &recorded, options, self.owner())?;
         self.submit_noted(execution, Some(id)).await

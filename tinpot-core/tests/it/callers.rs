@@ -155,6 +155,44 @@ async fn a_call_has_the_owner_of_its_root_and_needs_the_rights_of_today() {
 }
 
 #[tokio::test]
+async fn what_is_granted_to_an_action_counts_for_its_calls_only() {
+    let caller = OPERATOR.iter().copied().chain([Right::SeeQueue, Right::UseQueue]);
+    let rights: Vec<Right> = caller.collect();
+    let policy = TestPolicy::new([
+        Grant::new("ada", OPERATOR).actions(&["parent", "child"]),
+        Grant::new("action:parent", OPERATOR).actions(&["secret"]),
+    ]);
+    let (coordinator, _worker) = cluster(policy.clone()).await;
+    let ada = coordinator.scoped(Caller::new("ada"));
+    let call = async |parameters: &str| -> String {
+        let parameters = Json::parse(parameters).expect("JSON");
+        let parent = ada.submit("parent", parameters, SubmitOptions::new()).await;
+        let outcome = outcome(&parent.expect("accepted")).await;
+        outcome.value().expect("a result").deserialize().expect("a text")
+    };
+    let secret = call(r#"{"action": "secret"}"#).await;
+    let secret = coordinator.execution(secret.parse().expect("an id")).await.expect("a read");
+    assert_eq!(&*secret.as_ref().expect("a record").caller, "ada", "the root is the owner");
+    // The caller has no right to it, neither to run it nor to read what was called.
+    let own = ada.submit("secret", Json::empty_object(), SubmitOptions::new()).await;
+    assert_eq!(own.map(drop).expect_err("hidden").kind(), ErrorKind::NotFound);
+    assert!(ada.execution(secret.expect("a record").id).await.is_err());
+    // A queue needs a right of its own.
+    let queue = call(r#"{"action": "secret", "queue": "fast"}"#).await;
+    assert!(queue.contains("may not use queue \"fast\""), "{queue}");
+    policy.change(|grants| grants.push(Grant::new("action:parent", &rights).queues(&["fast"])));
+    assert!(call(r#"{"action": "secret", "queue": "fast"}"#).await.parse::<ExecutionId>().is_ok());
+    // Another action of that name in another team is another one, and rights end at once.
+    policy.change(|grants| {
+        grants.retain(|_| false);
+        grants.push(Grant::new("ada", OPERATOR).actions(&["parent"]));
+        grants.push(Grant::new("action:parent", OPERATOR).team("other"));
+        grants.push(Grant::new("action:child", OPERATOR));
+    });
+    assert!(call(r#"{"action": "secret"}"#).await.contains("secret"));
+}
+
+#[tokio::test]
 async fn keys_of_callers_never_meet() {
     let policy = TestPolicy::new(["ada", "bob"].map(|who| Grant::new(who, OPERATOR)));
     let (coordinator, _worker) = cluster(policy).await;

@@ -62,6 +62,8 @@ pub(crate) enum To {
     Program(String),
     /// The members of a group, by its name.
     Group(String),
+    /// The executions of an action, by its name, when they call other actions.
+    Action(String),
 }
 
 /// A role, and where it holds. All conditions must hold.
@@ -132,6 +134,7 @@ impl GrantJson {
             Grantee::Group(name) => To::Group(name.to_string()),
             Grantee::Principal(id) if id.starts_with("program:") => To::Program(id.to_string()),
             Grantee::Principal(id) => To::User(id.to_string()),
+            Grantee::Action(name) => To::Action(name.to_string()),
             _ => To::Group(String::new()),
         };
         Self {
@@ -150,6 +153,7 @@ impl GrantJson {
         let to = match self.to {
             To::User(id) | To::Program(id) => Grantee::Principal(id.into()),
             To::Group(name) => Grantee::Group(name.into()),
+            To::Action(name) => Grantee::Action(name.into()),
         };
         let mut grant = Grant::new(to, self.role.into()).team(team);
         grant.actions = self.actions;

@@ -10,8 +10,9 @@ use crate::model::execution::Owner;
 use crate::model::visible::Target;
 use crate::protocol::{Catalogue, CatalogueEntry, PendingCall};
 
-/// Checks a call of an action, whose root is `owner`: today's rights of the caller count. Without a
-/// known caller, the program itself has submitted the root.
+/// Checks a call of an action, whose root is `owner`: today's rights of the caller count, and those
+/// that were granted to the action of the calling execution. Without a known caller, the program
+/// itself has submitted the root.
 pub(in crate::coordinator) fn may_call(
     shared: &Shared,
     catalogue: &Catalogue,
@@ -25,30 +26,42 @@ pub(in crate::coordinator) fn may_call(
     if !team.is_empty() {
         root = root.team(team.clone());
     }
-    may_run(shared, &Arc::new(root), catalogue, &call.action, call.options.queue.as_deref())
+    let by = Caller::of_action(&call.by).team(root.team.clone());
+    let callers = [Arc::new(root), Arc::new(by)];
+    may_run(shared, &callers, catalogue, &call.action, call.options.queue.as_deref())
 }
 
-/// Checks that a caller may run an action, in a queue if it is not that of the action.
+/// Checks that a caller may run an action, in a queue if it is not that of the action. The first one
+/// is named in refusals; what one of the others may do counts as well.
 pub(super) fn may_run(
     shared: &Shared,
-    caller: &Arc<Caller>,
+    callers: &[Arc<Caller>],
     catalogue: &Catalogue,
     action: &str,
     queue: Option<&str>,
 ) -> Result<()> {
+    let Some((caller, others)) = callers.split_first() else { return Err(unknown_action(action)) };
+    let others_may = |right: Right, target: &Target<'_>| {
+        others.iter().any(|other| shared.policy.decide(other, right, target) == Decision::Allow)
+    };
     let Some((_, entry)) = find_action(catalogue, &caller.team, action) else {
         return Err(unknown_action(action));
     };
     let own_queue = &*entry.action.queue;
     let run = || format!("run action {action:?}");
-    match shared.decide(caller, Right::Run, &target_of(entry), run) {
-        Decision::Allow => {}
-        Decision::Deny => return Err(forbidden(caller, &run())),
-        Decision::Hide => return Err(unknown_action(action)),
+    if !others_may(Right::Run, &target_of(entry)) {
+        match shared.decide(caller, Right::Run, &target_of(entry), run) {
+            Decision::Allow => {}
+            Decision::Deny => return Err(forbidden(caller, &run())),
+            Decision::Hide => return Err(unknown_action(action)),
+        }
     }
     let Some(queue) = queue.filter(|queue| *queue != own_queue) else { return Ok(()) };
     let target = Target::team(&caller.team).queue(queue);
     let use_it = || format!("use queue {queue:?}, which is not that of the action");
+    if others_may(Right::UseQueue, &target) {
+        return Ok(());
+    }
     match shared.decide(caller, Right::UseQueue, &target, use_it) {
         Decision::Allow => Ok(()),
         // The same for a queue that there is and one that there is not.

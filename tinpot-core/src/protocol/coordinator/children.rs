@@ -125,18 +125,18 @@ impl CoordinatorMachine {
             }
             return;
         }
-        let (parent, owner) = match self.may_call(from, &call) {
+        let (parent, by, owner) = match self.may_call(from, &call) {
             Ok(found) => found,
             Err(error) => return self.answer(from, id, CallState::refused(&error), out),
         };
         let open = OpenCall { worker: from.clone(), wait: call.wait, child: None, low_rank: false };
         self.children.insert(id, open);
         let Call { action, parameters, options, .. } = call;
-        let pending = PendingCall { id, action, parameters, options, parent, owner, known: None };
+        let pending = PendingCall { id, action, parameters, options, parent, by, owner, known: None };
         out.push(CoordinatorEffect::Read(Read::Call(Box::new(pending))));
     }
 
-    fn may_call(&self, from: &WorkerId, call: &Call) -> Result<(Parent, Owner), Error> {
+    fn may_call(&self, from: &WorkerId, call: &Call) -> Result<(Parent, Arc<str>, Owner), Error> {
         let fence = call.fence;
         let Some(caller) = self.caller(from, fence) else {
             let message = "the attempt that calls has ended, or was asked to end";
@@ -159,7 +159,7 @@ impl CoordinatorMachine {
         }
         let parent =
             Parent { execution: caller.id, fence, span: call.span, depth, waits: call.wait };
-        Ok((parent, Owner::of(caller)))
+        Ok((parent, caller.action.clone(), Owner::of(caller)))
     }
 
     /// Refuses a call that waits for its read.

@@ -45,6 +45,8 @@ pub struct PendingCall {
     pub options: SubmitOptions,
     /// The calling execution.
     pub parent: Parent,
+    /// The action of the calling execution.
+    pub by: Arc<str>,
     /// The owner of the calling execution, who owns the called one, too.
     pub owner: Owner,
     /// The execution that was accepted with the same key a moment ago: read it instead of looking

@@ -40,6 +40,8 @@ export interface Grantee {
   user?: string;
   group?: string;
   program?: string;
+  /** The calls of an action. */
+  action?: string;
 }
 
 export const LIMITS = ["actions", "groups", "queues", "environments"] as const;

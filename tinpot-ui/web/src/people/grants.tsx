@@ -19,13 +19,14 @@ import {
 import { AskFirst, FormDialog } from "./ask";
 import { NotAllowed } from "./members";
 
-const KINDS = ["user", "group", "program"] as const;
+const KINDS = ["user", "group", "program", "action"] as const;
 type GranteeKind = (typeof KINDS)[number];
 
 const KIND_TEXT: Record<GranteeKind, string> = {
   user: "A user",
   group: "A group",
   program: "A program",
+  action: "The calls of an action",
 };
 
 type Asking =
@@ -338,7 +339,11 @@ function AddGrant({ users, groups, onDone, onClose }: FormProps & { groups: read
           </select>
         </div>
         {choices === null ? (
-          <Entry label="ID of the program" value={to} onInput={setTo} />
+          <Entry
+            label={kind === "action" ? "Name of the action" : "ID of the program"}
+            value={to}
+            onInput={setTo}
+          />
         ) : (
           <div class="option">
             <label for="grant-to">{kind === "user" ? "User" : "Group"}</label>
