@@ -1,5 +1,6 @@
 //! [`ChainAudit`]: an audit in which each entry has the digest of the one before.
 
+mod copy;
 mod entry;
 mod heads;
 mod query;
@@ -18,6 +19,7 @@ use tinpot_core::seal::Suite;
 use tinpot_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::copy::{AuditCopy, AuditCopyTarget};
 pub use self::entry::AuditEntry;
 pub use self::query::{AuditPage, AuditQuery, read_audit};
 pub use self::verify::{AuditFault, AuditReport, verify_audit};

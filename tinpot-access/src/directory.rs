@@ -127,6 +127,7 @@ pub struct Directory {
     inner: Arc<Inner>,
     /// The address from which changes by this handle are asked for, for the audit.
     asked_from: Option<Arc<str>>,
+    request_id: Arc<str>,
     /// The team in which this handle makes changes.
     team: Arc<str>,
     /// True if changes by this handle are asked for by a caller without power over admins of the
@@ -207,7 +208,7 @@ impl DirectoryBuilder {
             rules: Rules::new(),
         };
         let (inner, team) = (Arc::new(inner), DEFAULT_TEAM.into());
-        let directory = Directory { inner, asked_from: None, team, is_for_team: false };
+        let directory = Directory { inner, asked_from: None, request_id: "".into(), team, is_for_team: false };
         directory.refresh().await?;
         Ok(directory)
     }
@@ -227,6 +228,12 @@ impl Directory {
         Self { asked_from: Some(address.into()), ..self.clone() }
     }
 
+    /// Returns the same directory for changes that are asked for by the request with this id.
+    #[must_use]
+    pub fn request_id(&self, id: impl Into<Arc<str>>) -> Self {
+        Self { request_id: id.into(), ..self.clone() }
+    }
+
     /// Returns the same directory for changes that a caller requests who does not manage the
     /// server. Changes to admins of the server, their tokens, grants and groups are `Forbidden`. So
     /// are changes to the passwords and tokens of users who are also in other teams than [this
@@ -243,6 +250,11 @@ impl Directory {
         Self { team: team.into(), ..self.clone() }
     }
 
+    /// Returns the id of the [team](Self::of_team) in which it makes changes.
+    pub fn team_id(&self) -> &Arc<str> {
+        &self.team
+    }
+
     /// Returns true if there are several teams.
     pub fn has_teams(&self) -> bool {
         self.inner.has_teams
@@ -250,11 +262,6 @@ impl Directory {
 
     /// Returns the policy that the grants make.
     pub fn rules(&self) -> Rules {
-    /// Returns the id of the [team](Self::of_team) in which it makes changes.
-    pub fn team_id(&self) -> &Arc<str> {
-        &self.team
-    }
-
         self.inner.rules.clone()
     }
 
@@ -413,7 +420,7 @@ impl Directory {
         let event = |(what, target, detail)| {
             let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
             match &self.asked_from {
-                Some(address) => event.request(&**address, ""),
+                Some(address) => event.request(&**address, &*self.request_id),
                 None => event,
             }
         };

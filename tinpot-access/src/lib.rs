@@ -26,7 +26,7 @@ mod tokens;
 mod worker_keys;
 
 pub use self::audit::{
-    AUDIT_LOG, AuditEntry, AuditFault, AuditPage, AuditQuery, AuditReport, ChainAudit, RUNS_LOG,
+    AUDIT_LOG, AuditCopy, AuditCopyTarget, AuditEntry, AuditFault, AuditPage, AuditQuery, AuditReport, ChainAudit, RUNS_LOG,
     read_audit, verify_audit,
 };
 pub use self::clock::{Clock, SystemClock};

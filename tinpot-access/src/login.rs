@@ -99,7 +99,7 @@ impl Login {
     ) -> Result<Answer> {
         let now = self.directory.now();
         if let Err(wait) = self.throttle.attempt(now, name, address, is_known_device) {
-            return Ok(Err(LoginRefused::Wait(wait)));
+            return self.too_many(name, wait, address).await;
         }
         // Another process may just have added the user.
         self.directory.keep_current().await?;
@@ -140,13 +140,20 @@ impl Login {
         Ok(Err(LoginRefused::Wrong))
     }
 
+    /// Refuses an attempt that comes too early. Many of them are one entry of the audit.
+    async fn too_many(&self, name: &str, wait: Duration, address: IpAddr) -> Result<Answer> {
+        let known = self.directory.user(name).map(|user| user.name);
+        self.record_refusal(&known.unwrap_or_default(), "too many attempts", address).await?;
+        Ok(Err(LoginRefused::Wait(wait)))
+    }
+
     /// Signs in the user of a [ticket](Directory::create_sign_in_ticket), and uses the ticket up.
     ///
     /// # Errors
     /// Those of [`Directory::sign_in_by_ticket`]. The inner error is the refusal.
     pub async fn sign_in_by_ticket(&self, ticket: &str, address: IpAddr) -> Result<Answer> {
         if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
-            return Ok(Err(LoginRefused::Wait(wait)));
+            return self.too_many("", wait, address).await;
         }
         let directory = self.directory.asked_from(address.to_string());
         let answer = directory.sign_in_by_ticket(ticket).await?;
@@ -167,7 +174,7 @@ impl Login {
         address: IpAddr,
     ) -> Result<Answer> {
         if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
-            return Ok(Err(LoginRefused::Wait(wait)));
+            return self.too_many("", wait, address).await;
         }
         let hash = self.passwords.hash(name, password).await?;
         let directory = self.directory.asked_from(address.to_string());
@@ -234,7 +241,7 @@ impl Login {
         let now = self.directory.now();
         // Its owner is signed in here: others cannot lock it.
         if let Err(wait) = self.throttle.attempt(now, &user.name, address, true) {
-            return Ok(Err(LoginRefused::Wait(wait)));
+            return self.too_many(&user.name, wait, address).await;
         }
         let found = self.passwords.compare(current, user.stored_password()).await?;
         if found == PasswordMatch::Mismatch {

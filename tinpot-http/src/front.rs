@@ -37,6 +37,16 @@ const HEADERS: [(HeaderName, &str); 5] = [
 const OPENERS: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// The id of a request, which its answer has in a header.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
 /// The state of the layer.
 #[derive(Debug)]
 pub(crate) struct Front {
@@ -122,11 +132,12 @@ fn is_trustworthy(headers: &HeaderMap) -> bool {
 /// and ends nothing else.
 async fn handled(
     front: &Front,
-    request: Request,
+    mut request: Request,
     next: Next,
     id: &HeaderValue,
     client_id: Option<&HeaderValue>,
 ) -> Response {
+    request.extensions_mut().insert(RequestId(id.clone()));
     let uri = request.uri().clone();
     let client_id = client_id.and_then(printable);
     let answer = cors::allow(&front.cors, request, |request| {

@@ -17,7 +17,9 @@ use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Times
 use crate::authenticator::{Authenticator, Identity, PeerAddress, Presented};
 use crate::csrf;
 use crate::error::ApiError;
+use crate::front::RequestId;
 use crate::principals::{PrincipalLimits, Principals};
+use crate::proxies::ClientAddress;
 use crate::router::{App, Need, need_of};
 
 /// The times between checks of an open stream: if its identity has expired, as clocks may be set, and
@@ -64,14 +66,14 @@ impl Gate {
         Probe(&self.coordinator)
     }
 
-    async fn enter(&self, request: &Presented<'_>) -> std::result::Result<Entered, ApiError> {
-        let Some(authenticator) = &self.authenticator else { return Err(missing()) };
     /// Returns the coordinator for the caller of a request that needs none; `None` if the caller is
     /// not known.
     pub(crate) async fn recognize(&self, request: &Presented<'_>) -> Option<Entered> {
         self.enter(request).await.ok()
     }
 
+    async fn enter(&self, request: &Presented<'_>) -> std::result::Result<Entered, ApiError> {
+        let Some(authenticator) = &self.authenticator else { return Err(missing()) };
         match authenticator.authenticate(request).await {
             Ok(Identity::Known { valid_until: Some(end), .. }) if end <= Timestamp::now() => {
                 Err(unauthorized("identity has expired"))
@@ -107,7 +109,10 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
         let presented =
             Presented::new(request.method(), request.uri().path(), request.headers()).peer(peer);
         match gate.enter(&presented).await {
-            Ok(entered) => {
+            Ok(mut entered) => {
+                let address = request.extensions().get().map(|ClientAddress(address)| *address);
+                let request_id = request.extensions().get().map(RequestId::as_str);
+                entered.scoped = entered.scoped.asked_from(address, request_id.unwrap_or_default());
                 let id = &entered.scoped.caller().id;
                 let admitted = gate.principals.admit(id, request.method(), request.uri().path());
                 let admitted = match admitted {

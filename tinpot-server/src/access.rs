@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_access::{
-    AUDIT_LOG, ChainAudit, Directory, Grant, Grantee, Login, NewToken, NewUser, PasswordCost,
+    AUDIT_LOG, AuditCopy, AuditCopyTarget, ChainAudit, Directory, Grant, Grantee, Login, NewToken, NewUser, PasswordCost,
     Passwords, RUNS_LOG, Role, Rules, Secret, SecretStore,
 };
 use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records};
@@ -48,7 +48,9 @@ pub(crate) struct Access {
     has_passwords: bool,
     /// If true, members of a group of another system are admins.
     has_admin_group: bool,
+    records: Arc<dyn Records>,
     upkeep: JoinHandle<()>,
+    copy: Option<JoinHandle<()>>,
 }
 
 impl Access {
@@ -111,7 +113,7 @@ impl Access {
         signer: Option<Arc<dyn Suite>>,
     ) -> Result<Self> {
         let audit = ChainAudit::start_signed(records.clone(), NODE, signer);
-        let directory = Directory::builder(records).audit(Arc::new(audit.clone()));
+        let directory = Directory::builder(records.clone()).audit(Arc::new(audit.clone()));
         let directory = directory.teams(has_teams).open().await?;
         // It hashes one password, which takes some 26 ms.
         let passwords = tokio::task::spawn_blocking(|| Passwords::new(PasswordCost::default()));
@@ -119,7 +121,15 @@ impl Access {
         let login = Login::new(directory, passwords.await.map_err(failed)??);
         let accounts = Accounts::new(login.clone()).audit(audit.clone());
         let upkeep = tokio::spawn(keep_up(login, audit.clone(), audit_days));
-        Ok(Self { accounts, audit, has_passwords: true, has_admin_group: false, upkeep })
+        Ok(Self {
+            accounts,
+            audit,
+            has_passwords: true,
+            has_admin_group: false,
+            records,
+            upkeep,
+            copy: None,
+        })
     }
 
     /// Sets the ways to sign in.
@@ -140,6 +150,19 @@ impl Access {
         self.accounts = accounts;
         let by = AuditWho::new("operator", "", "start");
         self.directory().keep_external_admins(&by, settings.admin_group()).await?;
+        Ok(self)
+    }
+
+    /// Copies the entries of the audit to this place, too.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it cannot be written.
+    pub(crate) fn copied_to(mut self, target: Option<AuditCopyTarget>) -> Result<Self> {
+        if let Some(target) = target {
+            let copy = AuditCopy::new(self.records.clone(), target);
+            copy.check().map_err(|e| e.with_context("--audit-to (TINPOT_AUDIT_TO)"))?;
+            self.copy = Some(tokio::spawn(copy.run()));
+        }
         Ok(self)
     }
 
@@ -198,6 +221,9 @@ impl Access {
 impl Drop for Access {
     fn drop(&mut self) {
         self.upkeep.abort();
+        if let Some(copy) = &self.copy {
+            copy.abort();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tinpot_access::{IdentityKey, RingSuite};
+use tinpot_access::{AuditCopyTarget, IdentityKey, RingSuite};
 use tinpot_core::seal::Suite;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
 use tinpot_mqtt::broker::{Broker, BrokerRights};
@@ -80,6 +80,10 @@ pub struct CoordinatorSettings {
     /// who can read the broker's messages can read them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_PLAIN_SECRETS"))]
     pub insecure_plain_secrets: bool,
+    /// The file to which every entry of the audit is appended as a line of JSON, or - for standard
+    /// output.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_AUDIT_TO", value_name = "FILE"))]
+    pub audit_to: Option<String>,
 }
 
 /// The address of the embedded broker.
@@ -175,6 +179,12 @@ impl CoordinatorSettings {
         if !self.http.auth.is_none() {
             Access::check(&self.store, STORE)?;
         }
+        if self.http.auth.is_none() && self.audit_target().is_some() {
+            return invalid(
+                "--audit-to (TINPOT_AUDIT_TO) needs users, whose acts the audit records: add --auth \
+                 (TINPOT_AUTH)",
+            );
+        }
         if self.broker_user.is_some() && self.broker_user_file.is_some() {
             return invalid(
                 "--broker-user (BROKER_USER) and --broker-user-file (BROKER_USER_FILE) exclude each \
@@ -194,6 +204,14 @@ impl CoordinatorSettings {
             return invalid(message);
         }
         Ok(())
+    }
+
+    /// Returns the place for a copy of the audit.
+    fn audit_target(&self) -> Option<AuditCopyTarget> {
+        match self.audit_to.as_deref().map(str::trim).filter(|text| !text.is_empty())? {
+            "-" => Some(AuditCopyTarget::Stdout),
+            path => Some(AuditCopyTarget::File(path.into())),
+        }
     }
 
     fn embeds_broker(&self) -> bool {
@@ -288,7 +306,8 @@ impl CoordinatorSettings {
         } else {
             let signer = enrolment.as_ref().map(Enrolment::suite);
             let access = Access::open(&self.store, STORE, self.http.teams, signer).await?;
-            Some(access.signed_in_by(&self).await?)
+            let access = access.signed_in_by(&self).await?;
+            Some(access.copied_to(self.audit_target())?)
         };
         if let Some(access) = &access {
             builder = builder.policy(access.rules()).audit(access.audit()).teams(self.http.teams);

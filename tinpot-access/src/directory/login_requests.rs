@@ -256,7 +256,7 @@ impl Directory {
         let event = AuditEvent::new(self.now(), by.clone(), what);
         let event = event.target(AuditTarget::new("login", code)).detail(detail);
         let event = match &self.asked_from {
-            Some(address) => event.request(&**address, ""),
+            Some(address) => event.request(&**address, &*self.request_id),
             None => event,
         };
         self.record_all(&[event]).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tinpot_access::{
-    AUDIT_LOG, AuditQuery, AuditReport, ChainAudit, IdentityKey, RUNS_LOG, RingSuite, verify_audit,
+    AUDIT_LOG, AuditCopy, AuditCopyTarget, AuditQuery, AuditReport, ChainAudit, IdentityKey, RUNS_LOG, RingSuite, verify_audit,
 };
 use tinpot_core::access::records::{Change, Changed, Record};
 use tinpot_core::access::{
@@ -13,7 +13,7 @@ use tinpot_core::access::{
 };
 use tinpot_core::seal::Suite;
 use tinpot_core::testing::audit::Subject;
-use tinpot_core::{Result, Timestamp};
+use tinpot_core::{ErrorKind, Result, Timestamp};
 
 use crate::support::by;
 
@@ -394,6 +394,67 @@ async fn heads_are_signed_and_show_that_the_end_of_a_log_was_cut() {
         let fault = verify(&forged, RUNS_LOG).await.fault.expect("a fault");
         assert_eq!(fault.entry, 2_000, "{by:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_are_copied_as_lines_wherever_they_come_from_and_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    record(&audit, 1..3).await;
+    let lines = |path: &std::path::Path| -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let until = async |path: &std::path::Path, number: usize| {
+        let is_there = async {
+            while lines(path).len() < number {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(60);
+        tokio::time::timeout(patience, is_there).await.expect("in time");
+        lines(path)
+    };
+    let copy = || {
+        let copy = AuditCopy::new(records.clone(), AuditCopyTarget::File(path.clone()));
+        copy.check().expect("a file");
+        tokio::spawn(copy.run())
+    };
+    let running = copy();
+    let is_begun = async {
+        while records.get("audit_copied", AUDIT_LOG).await.expect("records").is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    is_begun.await;
+    // Another process writes to the same logs.
+    record(&ChainAudit::start(records.clone(), "command"), 3..5).await;
+    let copied = until(&path, 2).await;
+    assert_eq!((&copied[0]["log"], &copied[0]["n"]), (&"audit".into(), &3.into()), "{copied:?}");
+    assert_eq!((&copied[1]["node"], &copied[1]["n"]), (&"command".into(), &4.into()));
+    assert!(copied[1]["prev"].as_str().is_some_and(|digest| digest.len() == 64));
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // A rotated file is created again.
+    std::fs::rename(&path, folder.path().join("audit.1")).expect("a rename");
+    record(&audit, 5..6).await;
+    assert_eq!(until(&path, 1).await[0]["n"], 5);
+    // Nothing is left out while it is away, or while the file cannot be written.
+    running.abort();
+    std::fs::remove_file(&path).expect("a removal");
+    std::fs::create_dir(&path).expect("a folder");
+    record(&audit, 6..7).await;
+    let away = AuditCopy::new(records.clone(), AuditCopyTarget::File(path.clone()));
+    assert_eq!(away.check().expect_err("a folder").kind(), ErrorKind::InvalidInput);
+    let running = tokio::spawn(away.run());
+    record(&audit, 7..8).await;
+    std::fs::remove_dir(&path).expect("a removal");
+    let numbers: Vec<_> = until(&path, 2).await.iter().map(|line| line["n"].clone()).collect();
+    assert_eq!(numbers, [6, 7]);
+    running.abort();
 }
 
 /// Records in whose audit a text is another.

@@ -9,6 +9,7 @@ mod rights;
 mod sight;
 mod workers;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) use self::checks::may_call;
@@ -18,7 +19,7 @@ pub use self::sight::Sight;
 use super::core::RequestedCancel;
 use super::stats::{Recent, Stats};
 use super::submit::{find_action, unknown_action};
-use super::trail::{self, Entry, Object, Particulars};
+use super::trail::{self, Entry, Object, Origin, Particulars};
 use super::{Changes, Coordinator, ExecutionHandle, Shared, unknown_execution};
 use crate::access::{Caller, Decision, Right};
 use crate::model::error::Result;
@@ -55,13 +56,15 @@ const COUNTED_PAGES: usize = 10;
 pub struct Scoped {
     coordinator: Coordinator,
     caller: Arc<Caller>,
+    /// The request that is being answered, for the audit.
+    origin: Option<Origin>,
 }
 
 impl Coordinator {
     /// Returns this coordinator as a caller may use it. The coordinator itself is for the program
     /// that runs it: it asks no policy.
     pub fn scoped(&self, caller: impl Into<Arc<Caller>>) -> Scoped {
-        Scoped { coordinator: self.clone(), caller: caller.into() }
+        Scoped { coordinator: self.clone(), caller: caller.into(), origin: None }
     }
 }
 
@@ -69,6 +72,18 @@ impl Scoped {
     /// Returns the caller.
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Sets the address of the client and the id of the request, which the audit records with what the
+    /// caller does.
+    #[must_use]
+    pub fn asked_from(
+        mut self,
+        address: Option<IpAddr>,
+        request_id: impl Into<Arc<str>>,
+    ) -> Self {
+        self.origin = Some(Origin { address, request_id: request_id.into() });
+        self
     }
 
     /// Returns the executions that the caller may read, kept up to date.
@@ -137,7 +152,8 @@ impl Scoped {
         particulars: Particulars,
     ) -> Option<Entry<'_>> {
         let audit = self.shared().audit.as_ref()?;
-        Some(audit.begin_now(&self.caller, what).about(object, particulars))
+        let note = audit.begin_now(&self.caller, what).from(self.origin.as_ref());
+        Some(note.about(object, particulars))
     }
 
     /// Submits an execution of an action, as one of the caller's.
@@ -171,7 +187,7 @@ impl Scoped {
         };
         let (id, what) = (execution.id, if of.is_some() { "rerun" } else { "run" });
         let particulars = audit.particulars(&execution, of);
-        let note = audit.begin(&self.caller, what).await?;
+        let note = audit.begin(&self.caller, what).await?.from(self.origin.as_ref());
         // If the caller does not wait for the answer, the note is written nevertheless.
         let note = note.about(Object::Execution(id), particulars);
         match self.coordinator.submit_prepared(execution).await {

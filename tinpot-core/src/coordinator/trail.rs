@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-pub(super) use self::events::{Object, Particulars};
+pub(super) use self::events::{Object, Origin, Particulars};
 use self::refused::Refused;
 use crate::access::{AuditDecision, AuditEvent, AuditSink, Caller, SecretSealer};
 use crate::model::error::{Error, ErrorKind, Result};
@@ -78,6 +78,7 @@ enum Item {
 struct Note {
     time: Timestamp,
     caller: Arc<Caller>,
+    origin: Option<Origin>,
     what: &'static str,
     object: Object,
     particulars: Particulars,
@@ -143,6 +144,7 @@ impl Trail {
         let note = Note {
             time: Timestamp::now(),
             caller: caller.clone(),
+            origin: None,
             what,
             object: Object::None,
             particulars: Particulars::None,
@@ -218,6 +220,14 @@ impl fmt::Debug for Entry<'_> {
 }
 
 impl Entry<'_> {
+    /// Sets the request that asks for it.
+    pub(super) fn from(mut self, origin: Option<&Origin>) -> Self {
+        if let Some(note) = &mut self.note {
+            note.origin = origin.cloned();
+        }
+        self
+    }
+
     /// Sets what it is about.
     pub(super) fn about(mut self, object: Object, particulars: Particulars) -> Self {
         if let Some(note) = &mut self.note {
@@ -368,6 +378,13 @@ impl Note {
         let event = AuditEvent::new(self.time, who, self.what)
             .target(self.object.into_target(&self.caller))
             .detail(self.particulars.to_string());
+        let event = match self.origin {
+            Some(Origin { address, request_id }) => {
+                let address = address.map(|address| address.to_string()).unwrap_or_default();
+                event.request(address, &*request_id)
+            }
+            None => event,
+        };
         match self.failed {
             Some(why) => event.decided(AuditDecision::Failed, why),
             None => event,

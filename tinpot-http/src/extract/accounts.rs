@@ -14,6 +14,7 @@ use tinpot_core::{DEFAULT_TEAM, Right, Scoped};
 
 use crate::accounts::Accounts;
 use crate::error::ApiError;
+use crate::front::RequestId;
 use crate::gate::Entered;
 use crate::proxies::ClientAddress;
 use crate::router::App;
@@ -33,6 +34,7 @@ pub(crate) struct Asked {
     pub(crate) entered: Entered,
     pub(crate) address: IpAddr,
     pub(crate) headers: HeaderMap,
+    request_id: Option<RequestId>,
     uri: Uri,
 }
 
@@ -51,7 +53,8 @@ impl FromRequestParts<Arc<App>> for Asked {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let entered = Entered::from_request_parts(parts, app).await?;
         let Visit { accounts, address, headers } = Visit::from_request_parts(parts, app).await?;
-        Ok(Self { accounts, entered, address, headers, uri: parts.uri.clone() })
+        let request_id = parts.extensions.get().cloned();
+        Ok(Self { accounts, entered, address, headers, request_id, uri: parts.uri.clone() })
     }
 }
 
@@ -112,7 +115,8 @@ impl Asked {
     /// Returns the directory, for changes that the caller asks for.
     pub(crate) fn directory(&self) -> Directory {
         let directory = self.accounts.directory().asked_from(self.address.to_string());
-        directory.of_team(self.team())
+        let request_id = self.request_id.as_ref().map_or("", RequestId::as_str);
+        directory.request_id(request_id).of_team(self.team())
     }
 
     /// Returns the id of the team in which the caller acts.

@@ -46,6 +46,8 @@ pub(crate) struct AuditJson {
     why: String,
     /// The address from which it was asked for.
     from: String,
+    /// The id of the request, which its answer had in `X-Request-Id`.
+    request_id: String,
 }
 
 /// The principal of an entry.
@@ -81,7 +83,8 @@ pub(crate) enum AuditDecisionName {
 impl AuditJson {
     fn of(entry: AuditEntry, has_number: bool) -> Self {
         let n = has_number.then_some(entry.n);
-        let AuditEvent { time, who, what, target, detail, decision, why, from, .. } = entry.event;
+        let AuditEvent { time, who, what, target, detail, decision, why, from, request_id, .. } =
+            entry.event;
         Self {
             n,
             time: Time(time),
@@ -101,6 +104,7 @@ impl AuditJson {
             },
             why,
             from,
+            request_id,
         }
     }
 }

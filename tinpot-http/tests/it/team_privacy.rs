@@ -14,6 +14,27 @@ use crate::teams::{Teams, run};
 const NONE: Value = Value::Null;
 
 #[tokio::test]
+async fn the_audit_names_the_address_and_the_request_of_a_run() {
+    let teams = Teams::start().await;
+    let ada = teams.people.browser_of("red-1-admin").await;
+    let ran = ada.ask("POST", "/api/actions/red-only/sync_execute", json!({})).await;
+    let cancel = format!("/api/executions/{}/cancel", ran.json()["execution_id"].as_str().unwrap());
+    ada.ask("POST", &cancel, NONE).await;
+    let made = ada.ask("POST", "/api/tokens", json!({ "name": "own" })).await;
+    teams.people.coordinator.shutdown().await;
+    for (path, what, request) in [
+        ("/api/audit?log=runs", "run", &ran),
+        ("/api/audit?what=token.create", "token.create", &made),
+    ] {
+        let page = ada.expect(200, "GET", path, NONE).await;
+        let entry = page["entries"].as_array().unwrap().iter().find(|one| one["what"] == what);
+        let entry = entry.unwrap_or_else(|| panic!("{path}: {page}"));
+        assert_eq!(entry["from"], "192.0.2.1", "{entry}");
+        assert_eq!(entry["request_id"], request.header("x-request-id"), "{entry}");
+    }
+}
+
+#[tokio::test]
 async fn the_audit_of_a_team_does_not_count_what_others_do() {
     let teams = Teams::start().await;
     let ada = teams.people.browser_of("red-1-admin").await;

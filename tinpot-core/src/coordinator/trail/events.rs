@@ -1,11 +1,19 @@
 //! The parts of events.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::access::{AuditTarget, AuditWho, Caller};
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
+
+/// The request that asks for an act.
+#[derive(Clone, Debug)]
+pub(in crate::coordinator) struct Origin {
+    pub(in crate::coordinator) address: Option<IpAddr>,
+    pub(in crate::coordinator) request_id: Arc<str>,
+}
 
 /// The object of a note.
 #[derive(Clone, Debug)]
