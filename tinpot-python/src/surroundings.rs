@@ -25,6 +25,9 @@ pub struct Surroundings {
     pub umask: Option<u32>,
     /// The soft limit of open files. The hard limit stays.
     pub open_files: Option<u64>,
+    /// If true, no program that they start gains privileges: `sudo` and other programs that run as
+    /// another user do not work. Linux only.
+    pub no_new_privileges: bool,
 }
 
 impl Surroundings {
@@ -39,6 +42,13 @@ impl Surroundings {
     #[must_use]
     pub fn open_files(mut self, number: u64) -> Self {
         self.open_files = Some(number);
+        self
+    }
+
+    /// Keeps programs that they start from gaining privileges.
+    #[must_use]
+    pub fn no_new_privileges(mut self, yes: bool) -> Self {
+        self.no_new_privileges = yes;
         self
     }
 }
@@ -71,17 +81,17 @@ impl Base {
                 None => command.env_remove(name),
             };
         }
-        if self.surroundings != Surroundings::default() {
-            restore(&mut command, self.surroundings);
-        }
+        restore(&mut command, self.surroundings);
         command
     }
 }
 
-/// Makes the process begin with these surroundings.
+/// Makes the process begin with these surroundings, and without the descriptors that this process
+/// has inherited itself. Its own are closed by `exec` anyway.
 #[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
 fn restore(command: &mut Command, surroundings: Surroundings) {
     let between_fork_and_exec = move || {
+        close_at_exec();
         if let Some(mask) = surroundings.umask {
             rustix::process::umask(Mode::from_raw_mode(mask));
         }
@@ -89,11 +99,27 @@ fn restore(command: &mut Command, surroundings: Surroundings) {
             let maximum = getrlimit(Resource::Nofile).maximum;
             setrlimit(Resource::Nofile, Rlimit { current: Some(number), maximum })?;
         }
+        #[cfg(target_os = "linux")]
+        if surroundings.no_new_privileges {
+            rustix::thread::set_no_new_privs(true)?;
+        }
         Ok(())
     };
     // SAFETY: the closure makes system calls only. It neither allocates nor takes a lock, which
     // must not happen between fork and exec in a process with threads.
     unsafe {
         command.pre_exec(between_fork_and_exec);
+    }
+}
+
+/// Marks all descriptors but the first three as ones that `exec` closes. Those to keep are marked
+/// otherwise after that.
+#[allow(unsafe_code, reason = "there is no safe function for it")]
+fn close_at_exec() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: it closes nothing now, and changes what `exec` does in this process only. Kernels before
+    // 5.11 know no such call, and answer with an error.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
 }

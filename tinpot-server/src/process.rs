@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 
 use rustix::fs::Mode;
+#[cfg(target_os = "linux")]
+use rustix::process::DumpableBehavior;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tinpot_python::Surroundings;
 
@@ -12,12 +14,15 @@ const OPEN_FILES: u64 = 1 << 20;
 /// A process has these once, so that the record of what they were is one, too.
 static FOUND: OnceLock<Surroundings> = OnceLock::new();
 
-/// Prepares this process to be a server: files that it creates are its user's alone, and it may open
-/// as many files as the system allows. The processes that actions start get back what was there.
+/// Prepares this process to be a server: files that it creates are its user's alone, it may open as
+/// many files as the system allows, and on Linux other processes of the user cannot read its memory
+/// and environment, nor does it dump core: both have keys. The processes that actions start get back
+/// what was there.
 ///
 /// Call it first in `main`.
 pub fn keep_private() {
     FOUND.get_or_init(|| {
+        hide_memory();
         let found = Surroundings::default().umask(umask(Mode::RWXG | Mode::RWXO).as_raw_mode());
         let limit = getrlimit(Resource::Nofile);
         let wanted = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
@@ -35,6 +40,14 @@ pub fn keep_private() {
     });
 }
 
+/// Keeps the memory and the environment of this process from other processes of its user, and from
+/// core dumps.
+fn hide_memory() {
+    #[cfg(target_os = "linux")]
+    // It goes on with what it has.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
 /// Gives this process its umask back, for actions that run in it.
 #[cfg(feature = "embed")]
 pub(crate) fn share_umask() {
@@ -46,4 +59,17 @@ pub(crate) fn share_umask() {
 /// Returns what [`keep_private`] has changed.
 pub(crate) fn found() -> Surroundings {
     FOUND.get().copied().unwrap_or_default()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+
+    #[test]
+    fn a_server_dumps_no_core() {
+        let before = dumpable_behavior().expect("a behaviour");
+        super::hide_memory();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        set_dumpable_behavior(before).expect("as before");
+    }
 }

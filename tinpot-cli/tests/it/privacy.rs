@@ -18,6 +18,12 @@ import subprocess
 from tinpot import Context, action
 
 
+def descriptors():
+    """Give the files that are open here."""
+    paths = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return [os.readlink(path) for path in paths if os.path.exists(path)]
+
+
 @action
 def look(ctx: Context):
     """Give what an action sees of its worker."""
@@ -30,6 +36,8 @@ def look(ctx: Context):
         "umask": mask,
         "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "secret": ctx.secret("db").reveal() == "canary-of-a-secret",
+        "descriptors": descriptors(),
+        "status": open("/proc/self/status").read(),
     }
 "#;
 
@@ -87,6 +95,23 @@ fn actions_see_what_the_operator_names_and_no_setting_of_the_worker() {
     assert_eq!((&variables["NAMED"], &variables["APP_MODE"]), (&"named".into(), &"mode".into()));
     assert!(variables["PATH"].is_string() && variables["HOME"].is_string(), "{variables}");
     assert_eq!(seen["secret"], true, "it is there for those who ask: {seen}");
+}
+
+#[test]
+fn an_action_inherits_no_descriptor_and_gains_privileges_unless_that_is_refused() {
+    for (refused, expected) in [("false", "NoNewPrivs:\t0"), ("true", "NoNewPrivs:\t1")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        file(folder.path(), "canary.key", "canary of a key");
+        let path = folder.path().join("canary.key").display().to_string();
+        let mut command = after(&format!("exec 9< {path}"));
+        command.env("TINPOT_NO_NEW_PRIVILEGES", refused);
+        let (_process, url) = start(command, folder.path());
+        let seen = look(&url);
+        let open = seen["descriptors"].to_string();
+        assert!(open.contains("socket:") && !open.contains("canary"), "{open}");
+        let status = seen["status"].as_str().expect("a text");
+        assert!(status.contains(expected), "{status}");
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(feature = "embed")]
+use tinpot_core::{Error, ErrorKind};
 use tinpot_core::{Executor, Result};
 use tinpot_python::{Containment, ContainmentMode, Isolation, Limits, PythonPool};
 
@@ -68,6 +70,10 @@ pub struct ActionsSettings {
         )
     )]
     pub isolation: Isolation,
+    /// Keep the programs that actions start from gaining privileges: sudo and other programs that run
+    /// as another user do not work in them.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_NEW_PRIVILEGES"))]
+    pub no_new_privileges: bool,
     /// Ignore changes of the Python files; by default the worker reloads them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_RELOAD"))]
     pub no_reload: bool,
@@ -90,6 +96,7 @@ impl Default for ActionsSettings {
             env: Vec::new(),
             containment: ContainmentMode::Auto,
             isolation: Isolation::Reuse,
+            no_new_privileges: false,
             no_reload: false,
             limits: LimitSettings::default(),
             #[cfg(feature = "embed")]
@@ -115,6 +122,12 @@ impl ActionsSettings {
         let dir = self.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.unwrap_or(default_dir);
         #[cfg(feature = "embed")]
+        if self.in_process && self.no_new_privileges {
+            let message = "--no-new-privileges is for Python in processes of its own: leave out \
+                           --in-process";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        #[cfg(feature = "embed")]
         if self.in_process {
             // What the worker itself writes is private by its own modes.
             crate::process::share_umask();
@@ -127,7 +140,7 @@ impl ActionsSettings {
         let mut builder = PythonPool::builder(dir)
             .size(self.concurrency as usize)
             .pass_env(trimmed(&self.env))
-            .surroundings(crate::process::found())
+            .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .containment(self.containment)
             .isolation(self.isolation)
             .reload(!self.no_reload)
