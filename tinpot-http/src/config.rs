@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use tinpot_core::Watcher;
 
 #[cfg(feature = "access")]
 use crate::accounts::Accounts;
@@ -66,6 +67,7 @@ pub struct HttpConfig {
     pub principal_limits: PrincipalLimits,
     /// If true, the UI warns that every client of the server may do everything. Default: false.
     pub insecure: bool,
+    pub(crate) certificate_problem: Option<Watcher<Option<String>>>,
     #[cfg(feature = "access")]
     pub(crate) accounts: Option<Accounts>,
     shutdown: Shared<BoxFuture<'static, ()>>,
@@ -87,6 +89,7 @@ impl Default for HttpConfig {
             authenticator: None,
             principal_limits: PrincipalLimits::default(),
             insecure: false,
+            certificate_problem: None,
             #[cfg(feature = "access")]
             accounts: None,
             shutdown: futures::future::pending().boxed().shared(),
@@ -203,6 +206,14 @@ impl HttpConfig {
             None => Arc::new(known),
         });
         self.accounts = Some(accounts);
+        self
+    }
+
+    /// Sets the source of what is wrong with the certificate of the server, in words: `/health` and
+    /// `/ready` report it.
+    #[must_use]
+    pub fn certificate_problem(mut self, problem: Watcher<Option<String>>) -> Self {
+        self.certificate_problem = Some(problem);
         self
     }
 

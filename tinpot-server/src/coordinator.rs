@@ -342,12 +342,16 @@ impl CoordinatorSettings {
             crate::access::reseal(secrets).await;
         }
         crate::access::note_start(&self, access.as_ref(), STORE).await?;
+        let tls = crate::serve::open_tls(&self.http)?;
+        if let Some(tls) = &tls {
+            config = config.certificate_problem(tls.problem());
+        }
         let config = config.shutdown_signal(shutdown.clone().begun());
         let router = tinpot_http::router(coordinator.clone(), config);
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
-        let server =
-            crate::serve::serve_at(&self.http, listener, router, limits, shutdown.clone())?;
+        let at = (listener, tls);
+        let server = crate::serve::serve_at(&self.http, at, router, limits, shutdown.clone())?;
         if let Some(access) = &access {
             let url = self.pages.public_url().map(|url| url.to_string());
             let url = url.unwrap_or_else(|| reachable(self.http.scheme(), address));

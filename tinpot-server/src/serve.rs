@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use self::limits::ConnectionLimits;
-use self::tls::Tls;
+pub(crate) use self::tls::Tls;
 use crate::settings::HttpSettings;
 use crate::shutdown::Shutdown;
 
@@ -31,13 +31,25 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
-    serve_at(settings, listener, app, ConnectionLimits::default(), shutdown)
+    let tls = open_tls(settings)?;
+    Ok(serve_at(settings, (listener, tls), app, ConnectionLimits::default(), shutdown)?)
 }
 
-/// Serves `app` on a listener of these settings, and prints the address.
+/// Reads the certificate that the settings name; `None` for plain HTTP.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if it, its key, or the authorities of clients cannot be used.
+pub(crate) fn open_tls(settings: &HttpSettings) -> Result<Option<Arc<Tls>>> {
+    let client_ca = settings.client_ca()?;
+    let files = settings.tls_files()?;
+    let tls = files.map(|(certificate, key)| Tls::open(certificate, key, client_ca));
+    Ok(tls.transpose()?.map(Arc::new))
+}
+
+/// Serves `app` on a listener of these settings, with this certificate, and prints the address.
 pub(crate) fn serve_at(
     settings: &HttpSettings,
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Arc<Tls>>),
     app: axum::Router,
     limits: ConnectionLimits,
     shutdown: Shutdown,
@@ -46,8 +58,6 @@ pub(crate) fn serve_at(
         let host = settings.host;
         tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");
     }
-    let tls = settings.tls_files()?.map(|(certificate, key)| Tls::open(certificate, key));
-    let tls = tls.transpose()?.map(Arc::new);
     println!("Tinpot listens on {}://{}", settings.scheme(), local_address(&listener)?);
     Ok(serve_with(listener, app, limits, tls, shutdown.begun()))
 }

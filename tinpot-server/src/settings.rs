@@ -99,6 +99,10 @@ pub struct HttpSettings {
     /// The file with the private key of --tls-cert, in PEM.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_TLS_KEY_FILE", value_name = "FILE"))]
     pub tls_key_file: Option<PathBuf>,
+    /// The file with the certificates of authorities, in PEM: only clients that have a certificate of
+    /// one of them can connect. They sign in as well. Needs --tls-cert.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_CLIENT_CA", value_name = "FILE"))]
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {
@@ -118,6 +122,7 @@ impl HttpSettings {
             insecure_no_auth: false,
             tls_cert: None,
             tls_key_file: None,
+            client_ca: None,
         }
     }
 
@@ -141,6 +146,20 @@ impl HttpSettings {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Returns the file with the authorities of clients.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] without a certificate of the server.
+    pub(crate) fn client_ca(&self) -> Result<Option<&Path>> {
+        let file = self.client_ca.as_deref().filter(|file| !file.as_os_str().is_empty());
+        if file.is_some() && self.tls_files()?.is_none() {
+            let message = "--client-ca (TINPOT_CLIENT_CA) is for HTTPS: add --tls-cert \
+                           (TINPOT_TLS_CERT) and --tls-key-file (TINPOT_TLS_KEY_FILE)";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(file)
     }
 
     /// Returns the scheme of the server's URL.

@@ -61,6 +61,8 @@ pub(crate) enum Reason {
     Catalogue,
     /// Live workers offer less than they have.
     Worker,
+    /// The certificate of the server ends soon, or has ended.
+    Certificate,
 }
 
 impl Reason {
@@ -73,6 +75,7 @@ impl Reason {
             Self::NoWorker => "no_worker",
             Self::Catalogue => "catalogue",
             Self::Worker => "worker",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -158,7 +161,8 @@ pub(crate) async fn health(
     let problems = app.gate.probe().store_problems().into_iter();
     let problems = problems.map(|problem| Problem::new(Reason::Store, problem.message));
     let audit = app.gate.probe().audit_problem().map(audit_away);
-    Ok(answer("healthy", workers, problems.chain(audit).collect(), sees_all))
+    let problems = problems.chain(audit).chain(app.certificate_problem());
+    Ok(answer("healthy", workers, problems.collect(), sees_all))
 }
 
 /// Checks that actions can run.
@@ -219,7 +223,13 @@ impl App {
         }
         let of_store =
             of_store.into_iter().map(|problem| Problem::new(Reason::Store, problem.message));
-        Ok((workers.len(), of_store.chain(problems).collect()))
+        let problems = of_store.chain(problems).chain(self.certificate_problem());
+        Ok((workers.len(), problems.collect()))
+    }
+
+    fn certificate_problem(&self) -> Option<Problem> {
+        let why = self.config.certificate_problem.as_ref()?.current()?;
+        Some(Problem::new(Reason::Certificate, why))
     }
 
     /// Returns the live workers, if the coordinator answers and has its link.

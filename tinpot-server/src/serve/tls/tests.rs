@@ -28,7 +28,16 @@ fn write_pair(folder: &Path) -> CertificateDer<'static> {
 }
 
 fn open(folder: &TempDir) -> Result<Tls> {
-    Tls::open(&folder.path().join("cert.pem"), &folder.path().join("key.pem"))
+    Tls::open(&folder.path().join("cert.pem"), &folder.path().join("key.pem"), None)
+}
+
+/// Writes a certificate for `localhost` that ends in January of this year, and its key.
+fn write_ending(folder: &Path, year: i32) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(year, 1, 15);
+    fs::write(folder.join("cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
 }
 
 /// Makes the files look as old as they never were.
@@ -59,13 +68,27 @@ async fn serve(tls: Tls, limits: ConnectionLimits) -> Server {
 impl Server {
     /// Sends a request by HTTPS, and trusts this certificate only.
     async fn ask(&self, trusted: &CertificateDer<'static>) -> io::Result<String> {
+        self.ask_as(trusted, None).await
+    }
+
+    /// The same as a client with this certificate.
+    async fn ask_as(
+        &self,
+        trusted: &CertificateDer<'static>,
+        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> io::Result<String> {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match own {
+            Some((certificate, key)) => {
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
@@ -120,6 +143,70 @@ async fn a_replaced_certificate_is_served_and_a_bad_one_leaves_the_former() {
     server.tls.refresh();
     server.ask(&first).await.expect_err("the former certificate is gone");
     server.ask(&second).await.expect("the new certificate");
+}
+
+#[tokio::test]
+async fn with_a_client_ca_only_clients_with_its_certificates_connect() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = write_pair(folder.path());
+    let authority = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        (certificate, rcgen::Issuer::new(params, key))
+    };
+    let ((own, issuer), (_, stranger)) = (authority(), authority());
+    let path = folder.path().join("ca.pem");
+    fs::write(&path, own.pem()).unwrap();
+    let client = |issuer: &rcgen::Issuer<'_, rcgen::KeyPair>| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["deployer".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, issuer).unwrap().der().clone();
+        Some((certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap()))
+    };
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let tls = Tls::open(&certificate, &key, Some(&path)).unwrap();
+    let server = serve(tls, ConnectionLimits::default()).await;
+    let answer = server.ask_as(&trusted, client(&issuer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for other in [None, client(&stranger)] {
+        let refused = server.ask_as(&trusted, other).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains("ertificate")));
+    }
+    fs::write(&path, "nothing").unwrap();
+    let why = Tls::open(&certificate, &key, Some(&path)).unwrap_err().to_string();
+    assert!(why.contains("ca.pem (--client-ca) cannot be used"), "{why}");
+}
+
+#[test]
+fn the_end_of_a_certificate_is_a_problem_two_weeks_before() {
+    let folder = tempfile::tempdir().unwrap();
+    write_ending(folder.path(), 2101);
+    let tls = open(&folder).unwrap();
+    assert_eq!(tls.problem().current(), None);
+    let ends = tls.lock().ends;
+    let before = |days: u64| Timestamp(ends.0 - days * 86_400_000_000);
+    tls.judge(before(15));
+    assert_eq!(tls.problem().current(), None);
+    tls.judge(before(12));
+    let why = tls.problem().current().expect("a problem");
+    assert_eq!(why, "certificate ends on 2101-01-15, in 12 days: replace it");
+    tls.judge(ends);
+    let why = tls.problem().current().expect("a problem");
+    assert!(why.starts_with("certificate ended on 2101-01-15"), "{why}");
+    // A bad one that replaces it is a problem, too.
+    fs::write(folder.path().join("key.pem"), "no key").unwrap();
+    age(&folder, 1_000);
+    tls.refresh();
+    tls.judge(before(2));
+    let why = tls.problem().current().expect("a problem");
+    assert!(why.contains("new certificate cannot be used") && why.contains("ends on"), "{why}");
+    write_ending(folder.path(), 2102);
+    age(&folder, 2_000);
+    tls.refresh();
+    tls.judge(before(2));
+    assert_eq!(tls.problem().current(), None);
 }
 
 #[test]
