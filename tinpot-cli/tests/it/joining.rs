@@ -184,6 +184,55 @@ fn a_worker_joins_when_it_starts_with_a_key_in_a_file_or_in_memory() {
     assert!(place.operate(&["workers", "keys"]).ok().contains("token, 1 left"));
 }
 
+/// The procedures of `docs/security.md`, "Rotate everything".
+#[test]
+fn the_keys_of_a_worker_and_of_the_namespace_are_rotated() {
+    let mut place = Place::start();
+    let join = |place: &Place, folder: &str| {
+        let token = place.token(&["--names", "web-1"]);
+        place.join(folder, &token, "web-1").ok();
+        let mut worker = Process::start(place.worker(folder, &[]));
+        worker.line("Worker web-1-");
+        worker
+    };
+    let says = |place: &Place, text: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ran = place.run(&["run", "say", "--text", text]);
+            if ran.stdout.trim() == text {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the worker does not run it: {ran:?}");
+        }
+    };
+    let key = |place: &Place, folder: &str| {
+        let path = place.folder.path().join(folder).join("worker.toml");
+        let text = std::fs::read_to_string(path).expect("a file");
+        let line = text.lines().find(|line| line.starts_with("key ")).expect("a key");
+        line.split('"').nth(1).expect("an id").to_owned()
+    };
+    let first = join(&place, "first");
+    place.wait_for_action("say");
+    says(&place, "first");
+    // The key of the worker: another one under the same name, then the former is revoked.
+    let second = join(&place, "second");
+    assert_ne!(key(&place, "first"), key(&place, "second"));
+    place.operate(&["workers", "revoke", &key(&place, "first")]).ok();
+    drop(first);
+    says(&place, "second");
+    // The key of the namespace: every worker joins again, with a token for the new key.
+    let former = place.token(&["--names", "web-1"]);
+    let former = std::fs::read_to_string(former).expect("a token");
+    drop(second);
+    std::fs::remove_file(place.folder.path().join("namespace.key")).expect("a removal");
+    place.restart();
+    let former = file(place.folder.path(), "former", &former);
+    let refused = place.join("late", &former, "web-1");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let _third = join(&place, "third");
+    says(&place, "third");
+}
+
 #[test]
 fn bad_tokens_and_keys_get_a_message_each() {
     let place = Place::start();

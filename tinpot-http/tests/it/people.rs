@@ -195,6 +195,11 @@ impl Browser {
         Self { team: Some(team.to_owned()), ..self }
     }
 
+    /// The same one, with a token instead of cookies.
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
     pub(crate) fn cookie(&self) -> String {
         let cookies = self.cookies.lock().unwrap();
         let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

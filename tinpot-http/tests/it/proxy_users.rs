@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use serde_json::{Value, json};
-use tinpot_access::{ExternalIdentity, Grant, Grantee, NewUser, Role, Secret};
-use tinpot_core::Result;
+use tinpot_access::{ExternalIdentity, Grant, Grantee, NewTeam, NewUser, Role, Secret};
+use tinpot_core::{Coordinator, MemoryNetwork, Result};
 use tinpot_http::testing::authenticator::Subject;
 use tinpot_http::{
     Accounts, Authenticator, HttpConfig, Identity, PeerAddress, Presented, ProxyUsers,
@@ -70,6 +70,38 @@ impl Behind {
         assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
         if answer.body.is_empty() { Value::Null } else { answer.json() }
     }
+}
+
+#[tokio::test]
+async fn a_person_behind_the_proxy_acts_in_their_teams_only() {
+    let builder = |_: &_| Coordinator::builder(MemoryNetwork::new().transport());
+    let people = People::with_teams(builder).await;
+    let people = people.configured(|one| one.proxy(proxy_users()), |config| config);
+    let team = async |name: &str| {
+        let team = people.directory.create_team(&by(), NewTeam::new(name)).await.unwrap();
+        // The proxy names groups, but no teams.
+        let directory = people.directory.of_team(team.id.clone());
+        directory.set_group(&by(), "ops", &[]).await.unwrap();
+        let grant = Grant::new(Grantee::Group("ops".into()), Role::Operator).team(team.id.clone());
+        directory.add_grant(&by(), grant).await.unwrap();
+        team
+    };
+    let (red, blue) = (team("red").await, team("blue").await);
+    let mut ada = Behind::new(&people, "ada", "ops");
+    let me = ada.ask(200, "GET", "/api/auth/me", Value::Null).await;
+    assert_eq!(me["rights"], json!([]), "a group of that name gives nothing outside of a team: {me}");
+    let user = people.id("ada");
+    people.directory.add_member(&by(), &red.id, &user, None).await.unwrap();
+    let me = ada.ask(200, "GET", "/api/auth/me", Value::Null).await;
+    assert_eq!(me["team"], *red.id);
+    assert!(me["rights"].as_array().unwrap().contains(&json!("run")), "{me}");
+    ada.headers.push(("tinpot-team", "blue".to_owned()));
+    let other = ada.ask(404, "GET", "/api/auth/me", Value::Null).await.to_string();
+    ada.headers.pop();
+    ada.headers.push(("tinpot-team", "never".to_owned()));
+    let never = ada.ask(404, "GET", "/api/auth/me", Value::Null).await.to_string();
+    assert_eq!(other, never.replace("never", "blue"));
+    assert!(!other.contains(&*blue.id));
 }
 
 #[tokio::test]

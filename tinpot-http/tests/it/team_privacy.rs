@@ -4,11 +4,13 @@ use axum::body::BodyDataStream;
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tinpot_access::AUDIT_LOG;
+use tinpot_access::{AUDIT_LOG, IdentityKey, NewTeam, RingSuite, Role, Team, WorkerKeys};
+use tinpot_core::seal::Suite;
+use tinpot_core::{Coordinator, MemoryNetwork};
 use tower::ServiceExt;
 
 use crate::cluster::within;
-use crate::people::Browser;
+use crate::people::{Browser, People, by};
 use crate::teams::{Teams, run};
 
 const NONE: Value = Value::Null;
@@ -107,4 +109,81 @@ async fn the_stream_of_a_team_is_silent_while_others_work() {
     // Her own work is announced.
     until(&mut of_ada, &mut seen, &topics[..2]).await;
     assert!(!seen.contains("\"catalogue\""), "{seen}");
+}
+
+/// A server with the teams `red` and `blue`, each with an admin, and with keys of workers.
+async fn two_teams() -> (People, Team, Team) {
+    let builder = |_: &_| Coordinator::builder(MemoryNetwork::new().transport());
+    let people = People::with_teams(builder).await;
+    let keys = WorkerKeys::builder(people.records.clone()).open().await.unwrap();
+    let namespace = RingSuite::new(&IdentityKey::generate().unwrap());
+    let people = people.configured(|one| one.worker_keys(keys, namespace.public()), |config| config);
+    let team = async |name: &str| {
+        let team = people.directory.create_team(&by(), NewTeam::new(name)).await.unwrap();
+        people.add_to(&team, &format!("{name}-admin"), Role::Admin).await;
+        team
+    };
+    let (red, blue) = (team("red").await, team("blue").await);
+    (people, red, blue)
+}
+
+#[tokio::test]
+async fn worker_keys_and_join_tokens_are_those_of_the_team() {
+    let (people, ..) = two_teams().await;
+    let ada = people.browser_of("red-admin").await;
+    let bob = people.browser_of("blue-admin").await;
+    let new = json!({ "names": "web-*" });
+    let made = ada.expect(201, "POST", "/api/join-tokens", new.clone()).await;
+    let of_bob = bob.expect(201, "POST", "/api/join-tokens", new).await;
+    for (browser, own, other) in [(&ada, &made, &of_bob), (&bob, &of_bob, &made)] {
+        let listed = browser.get("/api/join-tokens").await;
+        let id = |token: &Value| token["token"]["id"].as_str().unwrap().to_owned();
+        assert!(listed.text().contains(&id(own)) && !listed.text().contains(&id(other)));
+        // Another team's token is answered like one that never was.
+        let hidden = browser.ask("DELETE", &format!("/api/join-tokens/{}", id(other)), NONE).await;
+        let never = "0".repeat(32);
+        let none = browser.ask("DELETE", &format!("/api/join-tokens/{never}"), NONE).await;
+        assert_eq!(hidden.detail(404), none.detail(404).replace(&never, &id(other)));
+    }
+    // A token for the workers of another team, or of all, cannot be asked for.
+    for more in [json!({ "names": "w", "teams": ["blue"] }), json!({ "names": "w", "teams": null })] {
+        ada.expect(422, "POST", "/api/join-tokens", more).await;
+    }
+    assert_eq!(ada.get("/api/worker-keys").await.json(), json!({ "keys": [] }));
+}
+
+#[tokio::test]
+async fn an_admin_asks_about_users_of_the_own_team_only() {
+    let (people, red, blue) = two_teams().await;
+    let ada = people.browser_of("red-admin").await;
+    let both = people.add_to(&red, "both", Role::Viewer).await;
+    let added = people.directory.add_member(&by(), &blue.id, &both.id, Some(Role::Admin)).await;
+    added.unwrap();
+    let may = ada.expect(200, "GET", &format!("/api/users/{}/may", both.id), NONE).await;
+    let rights = may["rights"].as_array().unwrap();
+    assert!(rights.contains(&json!("read")), "{may}");
+    assert!(!rights.contains(&json!("manage_team")), "that is a right in the other team: {may}");
+    let foreign = people.id("blue-admin");
+    let hidden = ada.get(&format!("/api/users/{foreign}/may")).await.detail(404);
+    let never = ada.get("/api/users/user:never/may").await.detail(404);
+    assert_eq!(hidden, never.replace("user:never", &foreign));
+}
+
+#[tokio::test]
+async fn a_program_that_a_person_signs_in_acts_in_the_team_of_that_page() {
+    let (people, red, blue) = two_teams().await;
+    let both = people.add_to(&red, "both", Role::Viewer).await;
+    people.directory.add_member(&by(), &blue.id, &both.id, Some(Role::Admin)).await.unwrap();
+    let program = people.browser();
+    let asked = program.expect(201, "POST", "/api/auth/device", json!({ "client": "ci" })).await;
+    let code = asked["code"].as_str().unwrap();
+    let person = people.browser_of("both").await.in_team("blue");
+    let agreed = json!({ "agree": true });
+    person.expect(204, "POST", &format!("/api/auth/device/{code}"), agreed).await;
+    let ask = json!({ "device": asked["device"] });
+    let token = program.expect(200, "POST", "/api/auth/device/token", ask).await;
+    let known = people.browser().with_token(token["secret"].as_str().unwrap());
+    let me = known.expect(200, "GET", "/api/auth/me", NONE).await;
+    assert_eq!(me["team"], *blue.id, "{me}");
+    assert!(known.in_team("red").get("/api/auth/me").await.status.as_u16() >= 400);
 }
