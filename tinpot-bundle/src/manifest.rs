@@ -121,7 +121,7 @@ impl Manifest {
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).
     pub fn digest(&self) -> Result<Digest> {
-        Ok(Digest::of(&self.to_bytes()?))
+        Ok(Hasher::of(&self.to_bytes()?))
     }
 
     /// Reads canonical JSON.

@@ -58,6 +58,7 @@ pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
 pub use self::model::action::{Action, LoadError};
+pub use self::model::digest::Digest;
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{
     AttemptRecord, CancelRequest, Execution, Owner, Parent, SubmitOptions,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use tinpot_bundle::testing::blob_store::{self as suite, Subject};
 use tinpot_bundle::{
-    Blob, BlobInfo, BlobStore, Body, ByteRange, Digest, MemoryBlobStore, PutOptions, body,
+    Blob, BlobInfo, BlobStore, Body, ByteRange, Digest, Hasher, MemoryBlobStore, PutOptions, body,
 };
 use tinpot_core::{Result, Timestamp};
 
@@ -91,7 +91,7 @@ impl BlobStore for Faulty {
             SkipsKnownContent | KeepsTheTime => {
                 let all: Vec<Bytes> = content.try_collect().await?;
                 let all = all.concat();
-                let known = self.store.info(&Digest::of(&all)).await?;
+                let known = self.store.info(&Hasher::of(&all)).await?;
                 if let (Some(info), KeepsTheTime) = (known, self.fault) {
                     return Ok(info);
                 }

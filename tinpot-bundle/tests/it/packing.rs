@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use tinpot_bundle::{
-    BundleEntry, Digest, Limits, Manifest, PackEntry, PackOptions, Packed, Runtime, inspect, list,
+    BundleEntry, Hasher, Limits, Manifest, PackEntry, PackOptions, Packed, Runtime, inspect, list,
     pack, read_towerfile, unpack,
 };
 use tinpot_core::ErrorKind;
@@ -71,7 +71,7 @@ fn the_same_files_give_the_same_bundle() {
     let (packed_other, archive_other) = packed(other.path());
     assert_eq!(packed_one.manifest, packed_other.manifest);
     assert_eq!(archive_one, archive_other);
-    assert_eq!(packed_one.manifest.artifact.digest, Digest::of(&archive_one));
+    assert_eq!(packed_one.manifest.artifact.digest, Hasher::of(&archive_one));
     assert_eq!(packed_one.manifest.runtime, Runtime::Script);
 }
 
@@ -257,7 +257,7 @@ fn manifests_are_canonical() {
     let manifest = packed.manifest;
     let bytes = manifest.to_bytes().expect("JSON");
     assert_eq!(Manifest::parse(&bytes).expect("a manifest"), manifest);
-    assert_eq!(manifest.digest().expect("a digest"), Digest::of(&bytes));
+    assert_eq!(manifest.digest().expect("a digest"), Hasher::of(&bytes));
     let text = String::from_utf8(bytes).expect("UTF-8");
     assert!(text.starts_with("{\"artifact\":{\"bytes\":"), "{text}");
     let refused = |text: &str, expected: &str| {

@@ -8,7 +8,7 @@ use tinpot_core::ErrorKind;
 
 use super::source::{Held, counted, piece};
 use super::{Subject, put, read, refused};
-use crate::{ByteRange, Digest, Hasher, PutOptions};
+use crate::{ByteRange, Hasher, PutOptions};
 
 /// The maximum part of a body that a store may hold, in bytes.
 const MEMORY: usize = 4 << 20;
@@ -21,7 +21,7 @@ pub async fn content_is_returned_as_it_was_put(subject: &dyn Subject) {
     let store = subject.open().await;
     for content in [&b""[..], b"x", &[0, 1, 2, 255, 0], &vec![7; 300_000]] {
         let info = put(&*store, content).await;
-        assert_eq!(info.digest, Digest::of(content));
+        assert_eq!(info.digest, Hasher::of(content));
         assert_eq!(info.bytes, content.len() as u64);
         assert_eq!(store.info(&info.digest).await.expect("an info"), Some(info));
         let blob = store.get(&info.digest, ByteRange::ALL).await.expect("a get").expect("a blob");
@@ -34,7 +34,7 @@ pub async fn content_is_returned_as_it_was_put(subject: &dyn Subject) {
 pub async fn pieces_are_joined(subject: &dyn Subject) {
     let store = subject.open().await;
     let pieces = ["to", "", "get", "her"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
-    let options = PutOptions::default().digest(Digest::of(b"together"));
+    let options = PutOptions::default().digest(Hasher::of(b"together"));
     let info = store.put(stream::iter(pieces).boxed(), options).await.expect("a put");
     assert_eq!(
         read(&*store, &info.digest, ByteRange::ALL).await.as_deref(),
@@ -46,7 +46,7 @@ pub async fn pieces_are_joined(subject: &dyn Subject) {
 pub async fn unknown_blobs_are_none(subject: &dyn Subject) {
     let store = subject.open().await;
     put(&*store, b"another").await;
-    let digest = Digest::of(b"unknown");
+    let digest = Hasher::of(b"unknown");
     assert_eq!(store.info(&digest).await.expect("an info"), None);
     assert!(store.get(&digest, ByteRange::from_start(9)).await.expect("a get").is_none());
     let later = tinpot_core::Timestamp(u64::MAX / 2);

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use tinpot_core::Timestamp;
 
 use super::{Subject, is_there, put, read};
-use crate::{BlobStore, ByteRange, Digest, PutOptions, body};
+use crate::{BlobStore, ByteRange, Digest, Hasher, PutOptions, body};
 
 const TEXT: &[u8] = b"some content";
 
@@ -21,7 +21,7 @@ async fn after(time: Timestamp) {
 /// All `put`s of the same content succeed, and there is one blob.
 pub async fn the_same_content_is_put_many_times_at_once(subject: &dyn Subject) {
     let content = vec![3; 600_000];
-    let digest = Digest::of(&content);
+    let digest = Hasher::of(&content);
     let stores = [subject.open().await, subject.open().await];
     let puts = (0..16).map(|number| {
         let (store, content) = (Arc::clone(&stores[number % 2]), content.clone());

@@ -5,17 +5,17 @@ use futures::{FutureExt, StreamExt, stream};
 use tinpot_core::{Error, ErrorKind};
 
 use super::{Subject, is_there, put, read, refused};
-use crate::{ByteRange, Digest, PutOptions, body};
+use crate::{ByteRange, Hasher, PutOptions, body};
 
 const TEXT: &[u8] = b"the whole content";
 
 /// Content with another digest than the expected one is not stored.
 pub async fn a_wrong_digest_leaves_nothing(subject: &dyn Subject) {
     let store = subject.open().await;
-    let expected = Digest::of(b"other content");
+    let expected = Hasher::of(b"other content");
     let options = PutOptions::default().digest(expected);
     refused(store.put(body(TEXT), options).await, ErrorKind::Malformed);
-    for digest in [expected, Digest::of(TEXT)] {
+    for digest in [expected, Hasher::of(TEXT)] {
         assert!(!is_there(&*store, &digest).await, "{digest}");
     }
 }
@@ -29,11 +29,11 @@ pub async fn a_cut_stream_leaves_nothing(subject: &dyn Subject) {
     {
         let broken = Error::new(ErrorKind::Unavailable, "the connection is lost");
         let pieces = [Ok(Bytes::from_static(&TEXT[..sent])), Err(broken)];
-        let digest = expected.then(|| Digest::of(TEXT));
+        let digest = expected.then(|| Hasher::of(TEXT));
         let options = PutOptions { digest, ..PutOptions::default() };
         let result = store.put(stream::iter(pieces).boxed(), options).await;
         refused(result, ErrorKind::Unavailable);
-        for digest in [Digest::of(TEXT), Digest::of(&TEXT[..sent])] {
+        for digest in [Hasher::of(TEXT), Hasher::of(&TEXT[..sent])] {
             assert!(!is_there(&*store, &digest).await, "{sent} bytes");
         }
     }
@@ -45,7 +45,7 @@ pub async fn too_much_content_leaves_nothing(subject: &dyn Subject) {
     let bytes = TEXT.len() as u64;
     let options = PutOptions::default().max_bytes(bytes - 1);
     refused(store.put(body(TEXT), options).await, ErrorKind::InvalidInput);
-    for digest in [Digest::of(TEXT), Digest::of(&TEXT[..TEXT.len() - 1])] {
+    for digest in [Hasher::of(TEXT), Hasher::of(&TEXT[..TEXT.len() - 1])] {
         assert!(!is_there(&*store, &digest).await);
     }
     // A body without an end is not read to it.
@@ -63,7 +63,7 @@ pub async fn a_dropped_put_leaves_nothing(subject: &dyn Subject) {
     let unfinished = start.chain(stream::pending()).boxed();
     let put = store.put(unfinished, PutOptions::default());
     assert!(put.now_or_never().is_none());
-    assert!(!is_there(&*store, &Digest::of(TEXT)).await);
+    assert!(!is_there(&*store, &Hasher::of(TEXT)).await);
     // It does not prevent another try either.
     super::put(&*store, TEXT).await;
 }
@@ -77,15 +77,15 @@ pub async fn nothing_is_visible_before_the_end(subject: &dyn Subject) {
         Ok(Bytes::from_static(b" content"))
     });
     let start = stream::iter([Ok(Bytes::from_static(b"the whole"))]);
-    let options = PutOptions::default().digest(Digest::of(TEXT));
+    let options = PutOptions::default().digest(Hasher::of(TEXT));
     let mut put = store.put(start.chain(rest).boxed(), options);
     assert!((&mut put).now_or_never().is_none());
-    for digest in [Digest::of(TEXT), Digest::of(b"the whole")] {
+    for digest in [Hasher::of(TEXT), Hasher::of(b"the whole")] {
         assert!(!is_there(&*store, &digest).await, "{digest}");
     }
     go.send(()).expect("the put waits");
     put.await.expect("a put");
-    assert!(is_there(&*store, &Digest::of(TEXT)).await);
+    assert!(is_there(&*store, &Hasher::of(TEXT)).await);
 }
 
 /// A failed `put` does no harm to the same content of an earlier one.
