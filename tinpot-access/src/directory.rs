@@ -208,7 +208,8 @@ impl DirectoryBuilder {
             rules: Rules::new(),
         };
         let (inner, team) = (Arc::new(inner), DEFAULT_TEAM.into());
-        let directory = Directory { inner, asked_from: None, request_id: "".into(), team, is_for_team: false };
+        let directory =
+            Directory { inner, asked_from: None, request_id: "".into(), team, is_for_team: false };
         directory.refresh().await?;
         Ok(directory)
     }

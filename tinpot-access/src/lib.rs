@@ -26,13 +26,13 @@ mod tokens;
 mod worker_keys;
 
 pub use self::audit::{
-    AUDIT_LOG, AuditCopy, AuditCopyTarget, AuditEntry, AuditFault, AuditPage, AuditQuery, AuditReport, ChainAudit, RUNS_LOG,
-    read_audit, verify_audit,
+    AUDIT_LOG, AuditCopy, AuditCopyTarget, AuditEntry, AuditFault, AuditPage, AuditQuery,
+    AuditReport, ChainAudit, RUNS_LOG, read_audit, verify_audit,
 };
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{
-    Directory, DirectoryBuilder, ExternalIdentity, Known, LoginAnswer, LoginRequest, NewLogin, NewTeam,
-    NewToken, NewUser, Rejection, TeamUpdate, UserUpdate,
+    Directory, DirectoryBuilder, ExternalIdentity, Known, LoginAnswer, LoginRequest, NewLogin,
+    NewTeam, NewToken, NewUser, Rejection, TeamUpdate, UserUpdate,
 };
 pub use self::documents::{
     Grant, Grantee, Group, Program, Role, SignIn, Team, Ticket, Token, User,

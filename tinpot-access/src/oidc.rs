@@ -472,9 +472,8 @@ impl Oidc {
             Some(Value::String(group)) => vec![group],
             _ => Vec::new(),
         };
-        let is_in = |group: &Option<String>| {
-            group.as_deref().is_some_and(|group| groups.contains(&group))
-        };
+        let is_in =
+            |group: &Option<String>| group.as_deref().is_some_and(|group| groups.contains(&group));
         if config.required_group.is_some()
             && !is_in(&config.required_group)
             && !is_in(&config.admin_group)

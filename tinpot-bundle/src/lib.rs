@@ -24,7 +24,8 @@ pub use self::manifest::{
 };
 pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile};
 pub use self::towerfile::{
-    Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RetryOn, RunLimits, RunRetry, Runtime,
-    TOWERFILE, Towerfile, TowerfileParameter,
+    Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RunLimits, RunRetry, Runtime, TOWERFILE,
+    Towerfile, TowerfileParameter,
 };
 pub use self::unpack::unpack;
+pub use tinpot_core::RetryOn;

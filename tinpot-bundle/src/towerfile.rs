@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Json, Result};
 
-pub use self::extras::{Extras, Kind, RetryOn, RunLimits, RunRetry};
+pub use self::extras::{Extras, Kind, RunLimits, RunRetry};
 pub use self::parameters::{ParameterType, TowerfileParameter};
 use self::reading::{Table, invalid};
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::access::{
-    AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs, RoleName,
-    SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
+    AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs,
+    RoleName, SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
 };
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};

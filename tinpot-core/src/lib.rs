@@ -58,6 +58,7 @@ pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
 pub use self::model::action::{Action, LoadError};
+pub use self::model::deployed::{BundleRef, Deployed};
 pub use self::model::digest::Digest;
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{
@@ -73,7 +74,7 @@ pub use self::model::log::{
 pub use self::model::names::{NamePattern, Names};
 pub use self::model::outcome::Outcome;
 pub use self::model::page::ListOptions;
-pub use self::model::retry::{Backoff, RetryPolicy};
+pub use self::model::retry::{Backoff, RetryOn, RetryPolicy};
 pub use self::model::status::Status;
 pub use self::model::time::Timestamp;
 pub use self::model::violation::Violation;

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub(crate) mod address;
+pub(crate) mod deployed;
 pub(crate) mod digest;
 pub(crate) mod error;
 pub(crate) mod execution;

@@ -25,9 +25,9 @@ pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub(crate) use self::holder::{Heard, heard};
 pub use self::log::{LogReceiver, LogSender};
 pub use self::message::{
-    Accept, Beat, BeatAck, Cancel, Dispatch, Drain, Goodbye, Hello, Log, LogAck, Message, Probe,
-    ProgressReport, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
-    WhoIsThere,
+    Accept, Beat, BeatAck, Cancel, Dispatch, Drain, Goodbye, Granted, Hello, Log, LogAck, Message,
+    Probe, ProgressReport, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck,
+    ResultReport, WhoIsThere,
 };
 pub use self::secret::{SecretAnswer, SecretGet, SecretState};
 pub use self::tick::Tick;

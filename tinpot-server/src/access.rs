@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_access::{
-    AUDIT_LOG, AuditCopy, AuditCopyTarget, ChainAudit, Directory, Grant, Grantee, Login, NewToken, NewUser, PasswordCost,
-    Passwords, RUNS_LOG, Role, Rules, Secret, SecretStore,
+    AUDIT_LOG, AuditCopy, AuditCopyTarget, ChainAudit, Directory, Grant, Grantee, Login, NewToken,
+    NewUser, PasswordCost, Passwords, RUNS_LOG, Role, Rules, Secret, SecretStore,
 };
 use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records};
 use tinpot_core::seal::Suite;

@@ -58,11 +58,11 @@ pub(crate) fn queued(
 ) -> Result<Vec<Arc<Execution>>> {
     let (limit, max_bytes) = (page.limit, page.max_bytes);
     match &page.order {
-        QueueOrder::Ready { queue, action, after } => {
-            let mut route = connection
-                .prepare_cached("SELECT route FROM routes WHERE queue = ?1 AND action = ?2")?;
-            let route: Option<i64> =
-                route.query_row([&**queue, &**action], |row| row.get(0)).optional()?;
+        QueueOrder::Ready { queue, action, runtime, after } => {
+            let sql = "SELECT route FROM routes WHERE queue = ?1 AND action = ?2 AND runtime = ?3";
+            let mut route = connection.prepare_cached(sql)?;
+            let names = [&**queue, &**action, runtime.as_deref().unwrap_or_default()];
+            let route: Option<i64> = route.query_row(names, |row| row.get(0)).optional()?;
             let Some(route) = route else { return Ok(Vec::new()) };
             let (rank, id) = after.map_or((i64::MIN, [0; 16]), |(rank, id)| (rank, id_bytes(id)));
             let sql = format!(

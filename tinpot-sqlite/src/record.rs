@@ -9,8 +9,8 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    AttemptRecord, CancelRequest, Execution, ExecutionId, Json, Outcome, Parent, RetryPolicy,
-    Status, Timestamp,
+    AttemptRecord, BundleRef, CancelRequest, Execution, ExecutionId, Json, Outcome, Parent,
+    RetryPolicy, Status, Timestamp,
 };
 
 use crate::damage::Damage;
@@ -108,6 +108,8 @@ struct RestOut<'a> {
     cancel_request: Option<&'a CancelRequest>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     secrets: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle: Option<&'a BundleRef>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attempts: &'a [AttemptRecord],
     #[serde(skip_serializing_if = "Ended::is_not")]
@@ -130,6 +132,8 @@ struct RestIn {
     cancel_request: Option<CancelRequest>,
     #[serde(default)]
     secrets: Vec<String>,
+    #[serde(default)]
+    bundle: Option<Arc<BundleRef>>,
     #[serde(default)]
     attempts: Vec<AttemptRecord>,
     #[serde(default)]
@@ -168,6 +172,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         on_behalf_of: execution.on_behalf_of.as_deref(),
         cancel_request: execution.cancel_request.as_ref(),
         secrets: &execution.secrets,
+        bundle: execution.bundle.as_deref(),
         attempts: &execution.attempts,
         ended,
     };
@@ -224,6 +229,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.on_behalf_of = rest.on_behalf_of;
     execution.cancel_request = rest.cancel_request;
     execution.secrets = rest.secrets;
+    execution.bundle = rest.bundle;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;
     execution.started_at = rest.started_at;

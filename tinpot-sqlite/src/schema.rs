@@ -21,6 +21,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V7__callers.sql"),
     include_str!("schema/V8__records.sql"),
     include_str!("schema/V9__rewritten_parameters.sql"),
+    include_str!("schema/V10__runtimes.sql"),
 ];
 
 /// SQLite's `application_id` of a store: "TPOT".

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, Throughput};
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
-    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Frame, Hello, Message, ProtocolConfig,
-    ResultReport, Tick,
+    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Frame, Granted, Hello, Message,
+    ProtocolConfig, ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{Action, Execution, ExecutionId, Json, Outcome, WorkerId};
@@ -43,6 +43,7 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         version: String::new(),
         started_at: None,
         teams: Vec::new(),
+        granted: Granted::default(),
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tinpot_access::{
-    AUDIT_LOG, AuditCopy, AuditCopyTarget, AuditQuery, AuditReport, ChainAudit, IdentityKey, RUNS_LOG, RingSuite, verify_audit,
+    AUDIT_LOG, AuditCopy, AuditCopyTarget, AuditQuery, AuditReport, ChainAudit, IdentityKey,
+    RUNS_LOG, RingSuite, verify_audit,
 };
 use tinpot_core::access::records::{Change, Changed, Record};
 use tinpot_core::access::{

@@ -97,9 +97,11 @@ async fn what_a_program_says_of_itself_is_plain() {
     let world = World::new().await;
     let directory = &world.directory;
     let name = "your bank\u{202e}\n<b>says</b> yes https://evil.example";
-    let (_, request) = directory.request_login(NewLogin::new(name, LOCAL)).await.expect("a request");
+    let (_, request) =
+        directory.request_login(NewLogin::new(name, LOCAL)).await.expect("a request");
     assert_eq!(request.client, "yourbankbsaysbyeshttpsevil.example");
-    let (_, request) = directory.request_login(NewLogin::new("\"", LOCAL)).await.expect("a request");
+    let (_, request) =
+        directory.request_login(NewLogin::new("\"", LOCAL)).await.expect("a request");
     assert_eq!(request.client, "unknown");
     for days in [0, 367] {
         let asked = directory.request_login(NewLogin::new("x", LOCAL).days(days)).await;

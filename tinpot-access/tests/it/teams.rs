@@ -111,7 +111,8 @@ async fn a_team_does_not_take_the_room_of_others() {
     refused(add(&in_red, "eve").await, ErrorKind::InvalidInput, says);
     let bob = add(&in_blue, "bob").await.expect("a user");
 
-    let grant = || Grant::new(Grantee::Principal(bob.id.clone()), Role::Viewer).team(blue.id.clone());
+    let grant =
+        || Grant::new(Grantee::Principal(bob.id.clone()), Role::Viewer).team(blue.id.clone());
     let one = in_blue.add_grant(&by(), grant()).await.expect("a grant");
     fill(&world, "grant", &one.id, 2_500).await;
     let says = "a team has at most 2500 grants";

@@ -237,9 +237,8 @@ async fn a_team_does_not_take_all_join_tokens() {
     for _ in 0..250 {
         deployment.token(of("red")).await;
     }
-    let create = async |new| {
-        deployment.keys.create_token(&by(), deployment.namespace.public(), new).await
-    };
+    let create =
+        async |new| deployment.keys.create_token(&by(), deployment.namespace.public(), new).await;
     let says = "the team has 250 join tokens, a quarter of those of the server";
     refused(create(of("red")).await, ErrorKind::InvalidInput, says);
     assert!(create(of("blue")).await.is_ok());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use tinpot_core::Result;
+use tinpot_core::{Result, RetryOn};
 
 use super::check_path;
 use super::parameters::one_of;
@@ -45,18 +45,6 @@ pub enum Kind {
     Script,
     /// A folder of `@action` files.
     Actions,
-}
-
-/// The outcomes after which a run is tried again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RetryOn {
-    /// Every failure.
-    #[default]
-    Any,
-    /// The loss of the worker only.
-    Lost,
 }
 
 /// The retries of a run.

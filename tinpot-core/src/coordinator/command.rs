@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::core::{Accepted, RequestedCancel};
+use crate::model::action::Action;
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -28,6 +29,10 @@ pub(super) enum Command {
     SetPaused {
         queue: String,
         paused: bool,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    Deploy {
+        actions: Vec<Arc<Action>>,
         reply: oneshot::Sender<Result<()>>,
     },
     Drain {

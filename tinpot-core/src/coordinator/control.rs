@@ -236,6 +236,10 @@ impl Control {
                 let ticket = self.replies.open(Reply::Done(reply));
                 self.core.set_paused(now, &queue, paused, ticket);
             }
+            Command::Deploy { actions, reply } => {
+                let ticket = self.replies.open(Reply::Done(reply));
+                self.core.deploy(now, &actions, ticket);
+            }
             Command::Drain { worker, reply } => {
                 let ticket = self.replies.open(Reply::Done(reply));
                 self.core.drain_worker(now, &worker, ticket);
@@ -278,6 +282,12 @@ impl Control {
             let message = format!("a later coordinator, {epoch}, is at work on this store");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        self.publish();
+        Ok(())
+    }
+
+    /// Publishes workers and catalogue if they have changed.
+    fn publish(&mut self) {
         if self.version != self.core.version() {
             self.version = self.core.version();
             let catalogue = Arc::new(self.core.catalogue().clone());
@@ -286,7 +296,6 @@ impl Control {
             self.published.catalogue.send_replace(catalogue);
             self.published.changes.catalogue_changed();
         }
-        Ok(())
     }
 
     /// Commits the transitions, then performs the effects that waited for them: persist before
@@ -306,6 +315,8 @@ impl Control {
                     self.shared.stats.committed(self.core.batch(), at);
                     self.core.committed();
                     self.shared.commits.are(self.core.commits());
+                    // Before the answer to a deploy: whoever has it submits the new version.
+                    self.publish();
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
                 Err(error) => {

@@ -18,6 +18,7 @@ pub(crate) use self::exchange::{
     Accepted, Answer, CallAnswer, CallFound, Output, RequestedCancel, Response, Step, Ticket,
 };
 use super::idempotency::{RecentKeys, same};
+use crate::model::action::Action;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
@@ -40,7 +41,8 @@ enum Pending {
     Cancelled(Result<CancelOutcome>, Ticket),
     /// The execution is not in memory: perhaps it waits in the store.
     CancelStored(ExecutionId, RequestedCancel, Ticket),
-    Queue(Ticket),
+    /// A change of a queue or of deployed actions.
+    Change(&'static str, Ticket),
 }
 
 /// The machine, and its effects on their way to the store and to the shell.
@@ -247,7 +249,19 @@ impl Core {
             false => self.machine.resume_queue(now, queue, &mut self.effects),
         };
         match changed {
-            Ok(()) => self.pending.push(Pending::Queue(ticket)),
+            Ok(()) => self.pending.push(Pending::Change("the change of the queue", ticket)),
+            error => self.reply(ticket, Response::Done(error)),
+        }
+    }
+
+    /// Puts deployed actions into the catalogue.
+    pub(crate) fn deploy(&mut self, now: Tick, actions: &[Arc<Action>], ticket: Ticket) {
+        if self.store_failing {
+            let error = Error::new(ErrorKind::StorageFull, "the store cannot write now");
+            return self.reply(ticket, Response::Done(Err(error)));
+        }
+        match self.machine.deploy(now, actions, &mut self.effects) {
+            Ok(()) => self.pending.push(Pending::Change("the deploy", ticket)),
             error => self.reply(ticket, Response::Done(error)),
         }
     }
@@ -384,7 +398,7 @@ impl Core {
                     (ticket, Response::Submitted(Accepted::Before(id)))
                 }
                 Pending::Cancelled(outcome, ticket) => (ticket, Response::Cancelled(outcome)),
-                Pending::Queue(ticket) => (ticket, Response::Done(Ok(()))),
+                Pending::Change(_, ticket) => (ticket, Response::Done(Ok(()))),
                 Pending::CancelStored(id, requested, ticket) => {
                     self.stored_cancels.push_back((id, requested, ticket));
                     continue;
@@ -420,9 +434,8 @@ impl Core {
                     let error = refused().with_context("the cancel is not recorded yet");
                     (ticket, Response::Cancelled(Err(error)))
                 }
-                Pending::Queue(ticket) => {
-                    let error =
-                        refused().with_context("the change of the queue is not recorded yet");
+                Pending::Change(what, ticket) => {
+                    let error = refused().with_context(format_args!("{what} is not recorded yet"));
                     (ticket, Response::Done(Err(error)))
                 }
             };

@@ -53,6 +53,9 @@ impl Coordinator {
             // Even if it is none: the action's default may have changed since.
             execution.timeout = recorded.timeout;
         }
+        if given.retries.is_none() {
+            execution.retry.on = retry.on;
+        }
         // A secret stays a secret, even if the schema has changed since.
         for place in &recorded.secrets {
             if !execution.secrets.contains(place) {

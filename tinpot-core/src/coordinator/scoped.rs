@@ -77,11 +77,7 @@ impl Scoped {
     /// Sets the address of the client and the id of the request, which the audit records with what the
     /// caller does.
     #[must_use]
-    pub fn asked_from(
-        mut self,
-        address: Option<IpAddr>,
-        request_id: impl Into<Arc<str>>,
-    ) -> Self {
+    pub fn asked_from(mut self, address: Option<IpAddr>, request_id: impl Into<Arc<str>>) -> Self {
         self.origin = Some(Origin { address, request_id: request_id.into() });
         self
     }
@@ -168,7 +164,8 @@ impl Scoped {
         options: SubmitOptions,
     ) -> Result<ExecutionHandle> {
         let catalogue = self.coordinator.catalogue();
-        let queue = options.queue.as_deref();
+        let of_version = options.definition.as_deref().map(|version| &*version.queue);
+        let queue = options.queue.as_deref().or(of_version);
         may_run(self.shared(), std::slice::from_ref(&self.caller), &catalogue, action, queue)?;
         // From the same catalogue: the queue of the action may have changed since.
         let owner = self.owner();

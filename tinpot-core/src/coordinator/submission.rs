@@ -1,5 +1,6 @@
 //! A submission that is being put together: action, parameters and options.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -7,6 +8,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::{Coordinator, ExecutionHandle};
+use crate::model::action::Action;
 use crate::model::error::Result;
 use crate::model::execution::{Owner, SubmitOptions};
 use crate::model::json::Json;
@@ -95,6 +97,8 @@ impl<'a> Submission<'a> {
         queue: impl Into<String>;
         /// Sets the name of the requester, for people.
         requested_by: impl Into<String>;
+        /// Sets the version of a deployed action to run, in place of the active one.
+        definition: impl Into<Arc<Action>>;
     }
 }
 

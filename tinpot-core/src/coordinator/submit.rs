@@ -8,7 +8,8 @@ use super::command::Command;
 use super::core::Accepted;
 use super::idempotency::{check_name, same, with_key};
 use super::{Coordinator, ExecutionHandle};
-use crate::model::action::check_label;
+use crate::model::action::{Action, Schema, check_label};
+use crate::model::deployed::BundleRef;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
@@ -122,10 +123,9 @@ pub(crate) fn prepare(
             format!("parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let secrets = entry.check(&parameters)?;
-    let action = &entry.action;
+    let Version { action, bundle, secrets } = version(entry, options.definition, &parameters)?;
     let mut execution = Execution::new(id, name, parameters);
-    execution.secrets = secrets;
+    (execution.secrets, execution.bundle) = (secrets, bundle);
     execution.queue = match options.queue {
         Some(queue) => {
             check_label("queue", &queue)?;
@@ -143,6 +143,7 @@ pub(crate) fn prepare(
         retries: options.retries.unwrap_or(action.retry.retries),
         backoff: options.backoff.unwrap_or(action.retry.backoff),
         max_lost_attempts: options.max_lost_attempts.unwrap_or(action.retry.max_lost_attempts),
+        on: action.retry.on,
     };
     execution.retry.check()?;
     let delay = match options.not_before {
@@ -179,6 +180,40 @@ pub(crate) fn prepare(
     (execution.team, execution.caller) = (owner.team, owner.caller);
     execution.accepted_at = now;
     Ok(execution)
+}
+
+/// The definition that a submission runs.
+struct Version {
+    action: Arc<Action>,
+    bundle: Option<Arc<BundleRef>>,
+    /// JSON pointers to the secrets among the parameters.
+    secrets: Vec<String>,
+}
+
+/// Checks the parameters, and returns the version of an action that a submission runs: the active
+/// one, unless it names another.
+fn version(
+    entry: &CatalogueEntry,
+    definition: Option<Arc<Action>>,
+    parameters: &Json,
+) -> Result<Version> {
+    let name = &entry.action.name;
+    if entry.action.deployed.as_ref().is_some_and(|deployed| !deployed.enabled) {
+        let message = format!("action {name:?} is disabled: enable it to run it");
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    let Some(action) = definition else {
+        let (action, bundle) = (entry.action.clone(), entry.bundle().cloned());
+        return Ok(Version { action, bundle, secrets: entry.check(parameters)? });
+    };
+    let is_version = entry.bundle().is_some() && action.key() == entry.action.key();
+    let Some(deployed) = action.deployed.as_ref().filter(|_| is_version) else {
+        let message = format!("definition: it must be a version of the deployed action {name:?}");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    };
+    let bundle = Some(Arc::new(deployed.bundle_ref()));
+    let secrets = Schema::compile(&action.schema)?.check(parameters)?;
+    Ok(Version { action, bundle, secrets })
 }
 
 /// Returns an action of a team, and its name.

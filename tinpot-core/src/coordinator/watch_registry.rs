@@ -218,7 +218,9 @@ impl Registry {
         let fences = lock(&self.fences);
         let granted = fences.get(&fence);
         match heard(granted.map(|(holder, live)| (&holder.worker, (holder, live))), from) {
-            Heard::Holder((holder, _)) if grant.is_some_and(|grant| !holder.is_served_by(grant)) => {
+            Heard::Holder((holder, _))
+                if grant.is_some_and(|grant| !holder.is_served_by(grant)) =>
+            {
                 Heard::NotHolder
             }
             Heard::Holder((_, live)) => Heard::Holder(live.clone()),

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::calls::{CallSender, Child};
 use super::log_writer::{LogLines, LogWriter};
 use super::secrets::SecretSender;
+use crate::model::deployed::BundleRef;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::execution::SubmitOptions;
 use crate::model::fence::Fence;
@@ -43,6 +44,9 @@ pub struct Attempt {
     pub parameters: Json,
     /// The longest time that it may run, for information. The worker enforces it by a [`Stop`].
     pub timeout: Option<Duration>,
+    /// The bundle to run, if the action is deployed. It needs one of the runtimes that the executor
+    /// offers, and has what else there is to know of the action.
+    pub bundle: Option<Arc<BundleRef>>,
 }
 
 impl Attempt {
@@ -53,7 +57,8 @@ impl Attempt {
         action: impl Into<Arc<str>>,
         parameters: Json,
     ) -> Self {
-        Self { execution, fence, number: 1, action: action.into(), parameters, timeout: None }
+        let (action, number) = (action.into(), 1);
+        Self { execution, fence, number, action, parameters, timeout: None, bundle: None }
     }
 
     /// Sets the number of the attempt.
@@ -67,6 +72,13 @@ impl Attempt {
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets the bundle to run, if the action is deployed.
+    #[must_use]
+    pub fn bundle(mut self, bundle: Option<Arc<BundleRef>>) -> Self {
+        self.bundle = bundle;
         self
     }
 }

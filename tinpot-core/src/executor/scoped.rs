@@ -72,7 +72,7 @@ where
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
         let name = attempt.action.clone();
-        if !self.actions.borrow().actions.iter().any(|action| *action.name == *name) {
+        if !offers(&self.actions.borrow(), &attempt) {
             return Outcome::failed(format!("there is no action {name:?}"));
         }
         let mut closed = self.closed.subscribe();
@@ -95,6 +95,14 @@ where
     async fn close(&self) -> Result<()> {
         self.closed.send_replace(true);
         Ok(())
+    }
+}
+
+/// Returns true if an executor with this offer runs the attempt.
+fn offers(offer: &ActionSet, attempt: &Attempt) -> bool {
+    match &attempt.bundle {
+        Some(bundle) => offer.runtimes.contains(&bundle.runtime),
+        None => offer.actions.iter().any(|action| *action.name == *attempt.action),
     }
 }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::parameters::{Parameter, parameters};
 pub use self::schema::Schema;
-pub(crate) use self::schema::SecretParts;
+pub(crate) use self::schema::{SecretParts, secret_texts};
+use crate::model::deployed::Deployed;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::retry::RetryPolicy;
@@ -91,6 +92,11 @@ pub struct Action {
     /// The policy after an attempt that failed, timed out or was lost.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetryPolicy,
+    /// The active version, if the coordinator holds the definition:
+    /// [`Coordinator::deploy`](crate::Coordinator::deploy) sets it. What a worker says here is
+    /// ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<Deployed>,
 }
 
 fn default_group() -> String {
@@ -138,6 +144,7 @@ impl Action {
             timeout: None,
             concurrency: None,
             retry: RetryPolicy::never(),
+            deployed: None,
         })
     }
 
@@ -229,6 +236,20 @@ impl Action {
         self.retry = retry;
         self
     }
+
+    /// Sets the team; empty for the default team.
+    #[must_use]
+    pub fn team(mut self, team: impl Into<String>) -> Self {
+        self.team = team.into();
+        self
+    }
+
+    /// Sets the active version, for [`Coordinator::deploy`](crate::Coordinator::deploy).
+    #[must_use]
+    pub fn deployed(mut self, deployed: Deployed) -> Self {
+        self.deployed = Some(deployed);
+        self
+    }
 }
 
 /// Checks the name of an action, a queue or a group.
@@ -287,12 +308,16 @@ impl LoadError {
     }
 }
 
-/// All actions that one executor or one worker offers, and its load errors.
+/// All actions and runtimes that one executor or one worker offers, and its load errors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActionSet {
     /// The actions, each name once.
+    #[serde(default)]
     pub actions: Vec<std::sync::Arc<Action>>,
+    /// The runtimes: an executor that offers one runs every deployed action that needs it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtimes: Vec<std::sync::Arc<str>>,
     /// The actions and files that could not be loaded; `problems` on the wire.
     #[serde(default, rename = "problems", skip_serializing_if = "Vec::is_empty")]
     pub load_errors: Vec<LoadError>,
@@ -301,10 +326,14 @@ pub struct ActionSet {
 impl ActionSet {
     /// Creates a set of these actions, without load errors.
     pub fn new(actions: impl IntoIterator<Item = Action>) -> Self {
-        Self {
-            actions: actions.into_iter().map(std::sync::Arc::new).collect(),
-            load_errors: Vec::new(),
-        }
+        Self { actions: actions.into_iter().map(std::sync::Arc::new).collect(), ..Self::default() }
+    }
+
+    /// Adds a runtime.
+    #[must_use]
+    pub fn runtime(mut self, runtime: impl Into<std::sync::Arc<str>>) -> Self {
+        self.runtimes.push(runtime.into());
+        self
     }
 
     /// Adds a load error.

@@ -9,6 +9,7 @@ pub use self::options::SubmitOptions;
 pub(crate) use self::owner::ANONYMOUS;
 pub use self::owner::Owner;
 use crate::model::action::DEFAULT_QUEUE;
+use crate::model::deployed::BundleRef;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -70,6 +71,10 @@ pub struct Execution {
     /// their place, and the execution cannot run.
     #[serde(skip)]
     pub has_lost_secrets: bool,
+    /// The bundle that every attempt runs, if the action was deployed. It is pinned when the
+    /// execution is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Arc<BundleRef>>,
     /// The priority: higher runs first.
     pub priority: i32,
     /// The maximum run time of an attempt.
@@ -138,6 +143,7 @@ impl Execution {
             parameters,
             secrets: Vec::new(),
             has_lost_secrets: false,
+            bundle: None,
             priority: 0,
             timeout: None,
             retry: RetryPolicy::never(),
@@ -200,6 +206,12 @@ impl Execution {
         } else {
             action_key(&self.team, &self.action)
         }
+    }
+
+    /// Returns the runtime that a worker needs to run it; `None` if a worker has to offer its
+    /// action.
+    pub fn runtime(&self) -> Option<&Arc<str>> {
+        self.bundle.as_ref().map(|bundle| &bundle.runtime)
     }
 
     /// Returns the idempotency key as the submitter gave it. A call without a key of its own has

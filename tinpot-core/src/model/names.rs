@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// let both = names.and(&Names::of(["*-web"]));
 /// assert!(both.has("deploy-web") && !both.has("backup"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Names {
     /// A name has to be in each list. Without lists, every name is selected.
     lists: Vec<Arc<[NamePattern]>>,
@@ -30,7 +30,7 @@ pub struct Names {
 /// assert!(pattern.matches("deploy-web") && !pattern.matches("backup"));
 /// assert!(!NamePattern::Exact("deploy-*".into()).matches("deploy-web"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NamePattern {
     /// One name.
     Exact(Arc<str>),

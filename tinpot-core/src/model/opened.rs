@@ -44,7 +44,8 @@ impl Opened {
     }
 }
 
-/// The number of executions of one action that wait in one queue without a live attempt.
+/// The number of executions of one action that wait in one queue without a live attempt, and need
+/// the same runtime, if any.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct WaitingCount {
@@ -52,6 +53,8 @@ pub struct WaitingCount {
     pub queue: Arc<str>,
     /// The [key](Action::key) of the action.
     pub action: Arc<str>,
+    /// The runtime of the bundles to which they are pinned, if they are.
+    pub runtime: Option<Arc<str>>,
     /// The executions that may start: their `not_before` is not set.
     pub ready: u64,
     /// The executions that are delayed.
@@ -67,6 +70,13 @@ impl WaitingCount {
         ready: u64,
         delayed: u64,
     ) -> Self {
-        Self { queue: queue.into(), action: action.into(), ready, delayed }
+        Self { queue: queue.into(), action: action.into(), runtime: None, ready, delayed }
+    }
+
+    /// Sets the runtime of the bundles to which the executions are pinned, if they are.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Option<Arc<str>>) -> Self {
+        self.runtime = runtime;
+        self
     }
 }

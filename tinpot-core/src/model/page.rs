@@ -12,13 +12,16 @@ use super::visible::Visible;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueOrder {
-    /// Executions of one action in one queue that may start (no `not_before`): the lowest
-    /// [rank](super::execution::Execution::rank) first, then the smallest id.
+    /// Executions of one action in one queue that may start (no `not_before`) and need the same
+    /// runtime, if any: the lowest [rank](super::execution::Execution::rank) first, then the
+    /// smallest id.
     Ready {
         /// The queue.
         queue: Arc<str>,
         /// The [key](crate::Action::key) of the action.
         action: Arc<str>,
+        /// The runtime of the bundles to which they are pinned; `None` for those without a bundle.
+        runtime: Option<Arc<str>>,
         /// The rank and id of the last execution before the page.
         after: Option<(i64, ExecutionId)>,
     },

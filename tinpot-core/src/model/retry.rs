@@ -37,6 +37,35 @@ pub struct RetryPolicy {
     /// left: an action that kills its worker must not kill all of them.
     #[serde(default = "three")]
     pub max_lost_attempts: u32,
+    /// The ends after which an attempt is retried.
+    #[serde(default, skip_serializing_if = "RetryOn::is_any")]
+    pub on: RetryOn,
+}
+
+/// The ends of an attempt after which another may follow.
+///
+/// ```
+/// use tinpot_core::{RetryOn, RetryPolicy};
+///
+/// // A failure is final. An attempt that was lost with its worker is tried again.
+/// let policy = RetryPolicy::exponential(3).on(RetryOn::Lost);
+/// assert_eq!(policy.on, RetryOn::Lost);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RetryOn {
+    /// After a failure, a timeout or a loss.
+    #[default]
+    Any,
+    /// After a loss only: the worker was lost, or has killed the attempt because its lease ended.
+    Lost,
+}
+
+impl RetryOn {
+    fn is_any(&self) -> bool {
+        *self == Self::Any
+    }
 }
 
 /// The delays between attempts.
@@ -167,13 +196,20 @@ impl RetryPolicy {
     /// Creates a policy with `retries` further attempts after these delays. The execution fails
     /// after three lost attempts.
     pub fn new(retries: u32, backoff: Backoff) -> Self {
-        Self { retries, backoff, max_lost_attempts: three() }
+        Self { retries, backoff, max_lost_attempts: three(), on: RetryOn::Any }
     }
 
     /// Sets the number of lost attempts after which the execution fails as poisoned.
     #[must_use]
     pub fn max_lost_attempts(mut self, max_lost_attempts: u32) -> Self {
         self.max_lost_attempts = max_lost_attempts;
+        self
+    }
+
+    /// Sets the ends after which an attempt is retried.
+    #[must_use]
+    pub fn on(mut self, on: RetryOn) -> Self {
+        self.on = on;
         self
     }
 

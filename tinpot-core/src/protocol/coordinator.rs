@@ -5,6 +5,7 @@ mod callers;
 mod cascade;
 mod catalogue;
 mod children;
+mod deploy;
 mod drain;
 mod introduction;
 mod pause;
@@ -14,6 +15,7 @@ mod queue_info;
 mod read;
 mod recovery;
 mod report;
+mod runtimes;
 mod schedule;
 mod secrets;
 mod tombstones;
@@ -30,7 +32,7 @@ pub use self::catalogue::{Catalogue, CatalogueEntry};
 use self::children::Children;
 pub(crate) use self::drain::unknown_worker;
 pub(crate) use self::pause::unknown_queue;
-use self::queue::{DelayedKey, WaitingKey, Wanted};
+use self::queue::{DelayedKey, LaneKey, WaitingKey, Wanted};
 use self::queue_head::Window;
 pub use self::queue_info::QueueInfo;
 pub use self::read::{Cascade, PendingCall, PendingSecret, Read};
@@ -47,6 +49,7 @@ use crate::model::execution::Execution;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
+use crate::model::retry::RetryOn;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
@@ -134,8 +137,8 @@ impl CancelOutcome {
     }
 }
 
-/// The waiting executions, by queue and key of the action.
-type Waiting = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Window<WaitingKey>>>;
+/// The waiting executions, by queue and lane.
+type Waiting = BTreeMap<Arc<str>, BTreeMap<LaneKey, Window<WaitingKey>>>;
 
 /// The number of settled fences in memory, so that a repeated report is answered with `duplicate`.
 /// Enough for every report in flight.
@@ -328,7 +331,7 @@ impl CoordinatorMachine {
     ///
     /// # Errors
     /// `Overloaded` when too many have not ended; `StorageFull` when too many of its caller have not;
-    /// `Conflict` when the id exists.
+    /// `Conflict` when the id exists, or when the action of a worker was deployed meanwhile.
     pub fn submit(
         &mut self,
         now: Tick,
@@ -344,6 +347,7 @@ impl CoordinatorMachine {
         if self.active.contains_key(&id) {
             return Err(Error::new(ErrorKind::Conflict, format!("execution {id} exists already")));
         }
+        self.check_pinned(&execution)?;
         self.held_by_callers.add(&self.config, &execution)?;
         self.unfinished += 1;
         out.push(CoordinatorEffect::Persist(Transition::Accept(execution.clone())));
@@ -480,6 +484,7 @@ impl CoordinatorMachine {
             matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
         let retryable =
             !matches!(end.outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
+        let retryable = retryable && (lost || active.execution.retry.on == RetryOn::Any);
         let permanent = end.outcome.failure().is_some_and(|failure| failure.permanent);
         let policy = active.execution.retry;
         let poisoned = lost && !policy.is_never() && active.lost >= policy.max_lost_attempts;

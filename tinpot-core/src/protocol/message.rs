@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::call::{Call, Called};
 use super::secret::{SecretAnswer, SecretGet};
 use crate::model::action::ActionSet;
+use crate::model::deployed::BundleRef;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
 use crate::model::log::{Level, LogChunk, Progress, SpanId, Stream};
+use crate::model::names::Names;
 use crate::model::outcome::Outcome;
 use crate::model::serde_millis::{millis, optional_millis};
 use crate::model::time::Timestamp;
@@ -52,6 +54,18 @@ pub struct Hello {
     /// from the grant of the worker's key: they never come in a message.
     #[serde(skip)]
     pub teams: Vec<Arc<str>>,
+    /// The deployed actions that the worker may run. They come from the grant, too.
+    #[serde(skip)]
+    pub granted: Granted,
+}
+
+/// The deployed actions that a worker's key is granted: all by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The groups of the actions.
+    pub groups: Names,
+    /// The names of the actions.
+    pub actions: Names,
 }
 
 /// Worker → coordinator: a heartbeat, sent every heartbeat interval.
@@ -139,6 +153,14 @@ pub struct Dispatch {
     /// If true, another attempt may follow: the worker must kill this one before its lease ends.
     #[serde(default)]
     pub retryable: bool,
+    /// The bundle to run, if the action is deployed. The worker then needs its runtime, and need
+    /// not offer the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Arc<BundleRef>>,
+    /// JSON pointers to the secrets among the parameters, only with a bundle: the worker knows no
+    /// schema by which it could find them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// Worker → coordinator: the worker holds the attempt.

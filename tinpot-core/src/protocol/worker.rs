@@ -15,14 +15,14 @@ use std::sync::Arc;
 use self::attempt::{Held, Phase};
 use self::children::Children;
 use self::epoch::Former;
-use self::holds::Holds;
+use self::holds::{Holds, Offered};
 use self::lease::LeaseTerms;
 use self::secrets::SecretRequests;
 use self::slots::concurrency_of;
 use super::call::{CallId, CallState};
 use super::config::ProtocolConfig;
 use super::message::{
-    Beat, BeatAck, Dispatch, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
+    Beat, BeatAck, Dispatch, Granted, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
     ResultReport,
 };
 use super::secret::SecretState;
@@ -257,7 +257,10 @@ impl WorkerMachine {
     /// Replaces the offer of the executors.
     pub fn offer_changed(&mut self, now: Tick, offer: Arc<ActionSet>, out: &mut Vec<WorkerEffect>) {
         self.actions = concurrency_of(&offer);
-        self.holds.retain(|action| self.actions.contains_key(action));
+        self.holds.retain(|offered| match offered {
+            Offered::Action(action) => self.actions.contains_key(action),
+            Offered::Runtime(runtime) => offer.runtimes.iter().any(|name| **name == *runtime),
+        });
         self.offer = offer;
         if self.said_hello {
             self.hello(now, out);
@@ -277,6 +280,7 @@ impl WorkerMachine {
             version: self.profile.version.clone(),
             started_at: self.profile.started_at,
             teams: Vec::new(),
+            granted: Granted::default(),
         })));
         self.beat(now, out);
     }
@@ -415,20 +419,18 @@ impl WorkerMachine {
             }
             return;
         }
-        let refuse = if !self.renew(dispatch.seq_echo)
-            || (self.lease_until - self.stop_margin()) <= now
-        {
-            Some(RejectReason::Stale)
-        } else if self.draining.is_some() {
-            Some(RejectReason::Draining)
-        } else if !self.actions.contains_key(&*dispatch.action) || self.holds.has(&dispatch.action)
-        {
-            Some(RejectReason::UnknownAction)
-        } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
-            Some(RejectReason::Busy)
-        } else {
-            None
-        };
+        let refuse =
+            if !self.renew(dispatch.seq_echo) || (self.lease_until - self.stop_margin()) <= now {
+                Some(RejectReason::Stale)
+            } else if self.draining.is_some() {
+                Some(RejectReason::Draining)
+            } else if !self.offers(Offered::of(&dispatch)) {
+                Some(RejectReason::UnknownAction)
+            } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
+                Some(RejectReason::Busy)
+            } else {
+                None
+            };
         self.seen.insert(fence.number, refuse);
         self.settle_up_to(dispatch.settled.min(fence.number - 1));
         if let Some(why) = refuse {
@@ -461,6 +463,11 @@ impl WorkerMachine {
         self.forget_secrets(fence);
         let Some(held) = self.held.get_mut(&fence) else { return };
         let action = held.dispatch.action.clone();
+        let bundle = held.dispatch.bundle.clone();
+        let offered = match &bundle {
+            Some(bundle) => Offered::Runtime(&bundle.runtime),
+            None => Offered::Action(&action),
+        };
         match self.unslotted.get_mut(&action).filter(|_| held.unslotted) {
             Some(running) => *running -= 1,
             None if self.parked.remove(&fence) => {}
@@ -480,13 +487,13 @@ impl WorkerMachine {
         };
         let not_started = outcome.reason_not_started().map(str::to_owned);
         if not_started.is_none() {
-            self.holds.started(&action);
+            self.holds.started(offered);
         }
         if dropped {
             self.held.remove(&fence);
             out.push(WorkerEffect::Forget(fence));
         } else if let Some(why) = not_started {
-            self.give_back(now, fence, &action, why, out);
+            self.give_back(now, fence, offered, why, out);
         } else if reason == Some(StopReason::Fenced) && outcome == Outcome::Cancelled {
             self.release(now, fence, ReleasedHow::Killed, out);
         } else {

@@ -6,7 +6,7 @@
 //! delays, reorders, repeats and corrupts frames, and can be cut in either direction; processes
 //! that are paused, crash, drain, come back and lie about each other, each with a clock of its own rate; executors that
 //! finish, fail, hang and ignore requests to stop; clients that repeat requests, cancel, and give
-//! up. These parts are real: both state machines; the order in which the control loop uses machine,
+//! up; versions of actions that are deployed, rolled back and disabled. These parts are real: both state machines; the order in which the control loop uses machine,
 //! store and network (persist before send); the transitions of the store; the encoding of frames;
 //! both ends of the log lanes; and in every fourth history the sessions of sealed frames, with an
 //! adversary that owns the network.
@@ -20,6 +20,7 @@ mod checks;
 mod client;
 mod clock;
 mod coordinator;
+mod deploys;
 mod events;
 mod joining;
 mod network;
@@ -76,7 +77,7 @@ pub struct Violation {
     pub seed: u64,
     /// The time since the beginning of the history.
     pub at: Duration,
-    /// The broken invariant: `I1` to `I20` of `protocol.md`, or a word for one that follows from
+    /// The broken invariant: `I1` to `I21` of `protocol.md`, or a word for one that follows from
     /// them.
     pub invariant: &'static str,
     /// A description of the violation.

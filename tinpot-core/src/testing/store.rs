@@ -95,6 +95,7 @@ macro_rules! store_conformance {
                 a_key_is_taken_once_within_a_batch
                 an_execution_is_found_by_its_key
                 ready_executions_are_paged_by_priority
+                executions_with_bundles_wait_by_runtime
                 delayed_executions_are_paged_by_time
                 expired_executions_are_found
                 ready_ends_a_delay
@@ -176,6 +177,7 @@ macro_rules! store_reopen_conformance {
             epochs_grow_within_one_instance
             every_status_is_remembered
             waiting_executions_are_counted_by_queue_and_action
+            waiting_executions_are_counted_by_runtime
             granted_executions_are_returned
             the_longest_lease_is_that_of_a_live_attempt
             open_logs_are_returned

@@ -319,7 +319,7 @@ impl Control {
     fn start(&mut self, dispatch: Dispatch, finished: mpsc::Sender<Finished>) {
         let fence = dispatch.fence;
         let (logs, buffer) = LogWriter::channel(self.logs.ready(), self.limits.log_bytes);
-        for secret in self.offers.secrets(&dispatch.action, &dispatch.parameters) {
+        for secret in self.offers.secrets(&dispatch) {
             logs.mask(&secret);
         }
         let reported = logs.clone();
@@ -334,10 +334,11 @@ impl Control {
                 .attempt(dispatch.attempt),
         );
         let stops = context.stop_requests();
-        let executor = self.offers.executor(&dispatch.action);
+        let executor = self.offers.executor(&dispatch);
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
             .number(dispatch.attempt)
-            .timeout(dispatch.timeout);
+            .timeout(dispatch.timeout)
+            .bundle(dispatch.bundle);
         let span = tracing::info_span!(
             "attempt",
             execution = %attempt.execution,
@@ -370,8 +371,11 @@ impl Control {
                 }
                 None => Outcome::Failed(
                     Failure::new(format!(
-                        "the worker no longer offers action {:?}",
-                        attempt.action
+                        "the worker no longer offers {}",
+                        match &attempt.bundle {
+                            Some(bundle) => format!("runtime {:?}", bundle.runtime),
+                            None => format!("action {:?}", attempt.action),
+                        }
                     ))
                     .code(FailureCode::ActionUnavailable),
                 ),

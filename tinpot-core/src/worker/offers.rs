@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::future::select_all;
 
 use crate::executor::Executor;
-use crate::model::action::{ActionSet, LoadError, SecretParts};
-use crate::model::json::Json;
+use crate::model::action::{ActionSet, LoadError, SecretParts, secret_texts};
+use crate::protocol::Dispatch;
 use crate::watcher::Watcher;
 
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Offers {
     groups: Vec<String>,
     /// The index of each action's executor.
     places: HashMap<String, usize>,
+    /// The index of each runtime's executor.
+    runtimes: HashMap<Arc<str>, usize>,
     /// The secret parameters of each action that has any.
     secrets: HashMap<String, SecretParts>,
     merged: Arc<ActionSet>,
@@ -25,8 +27,8 @@ pub(super) struct Offers {
 impl Offers {
     pub(super) fn new(executors: Vec<Arc<dyn Executor>>, groups: Vec<String>) -> Self {
         let watches = executors.iter().map(|executor| executor.actions()).collect();
-        let (places, secrets, merged) = Default::default();
-        let mut offers = Self { executors, watches, groups, places, secrets, merged };
+        let (places, runtimes, secrets, merged) = Default::default();
+        let mut offers = Self { executors, watches, groups, places, runtimes, secrets, merged };
         // Takes what the watches begin with.
         offers.refresh();
         offers.merge();
@@ -37,17 +39,28 @@ impl Offers {
         self.merged.clone()
     }
 
-    pub(super) fn executor(&self, action: &str) -> Option<Arc<dyn Executor>> {
-        self.places.get(action).map(|place| self.executors[*place].clone())
+    /// Returns the executor that runs an attempt.
+    pub(super) fn executor(&self, dispatch: &Dispatch) -> Option<Arc<dyn Executor>> {
+        let place = match &dispatch.bundle {
+            Some(bundle) => self.runtimes.get(&bundle.runtime),
+            None => self.places.get(&*dispatch.action),
+        };
+        place.map(|place| self.executors[*place].clone())
     }
 
     pub(super) fn executors(&self) -> &[Arc<dyn Executor>] {
         &self.executors
     }
 
-    /// Returns the secrets among the parameters of an action.
-    pub(super) fn secrets(&self, action: &str, parameters: &Json) -> Vec<String> {
-        self.secrets.get(action).map(|parts| parts.texts(parameters)).unwrap_or_default()
+    /// Returns the secrets among the parameters of an attempt.
+    pub(super) fn secrets(&self, dispatch: &Dispatch) -> Vec<String> {
+        let Dispatch { action, parameters, bundle, secrets, .. } = dispatch;
+        match bundle {
+            Some(_) => secret_texts(parameters, secrets),
+            None => {
+                self.secrets.get(&**action).map(|parts| parts.texts(parameters)).unwrap_or_default()
+            }
+        }
     }
 
     /// Waits until an executor changes its offer. Cancel safe.
@@ -79,10 +92,23 @@ impl Offers {
     fn merge(&mut self) {
         let mut merged = ActionSet::default();
         self.places.clear();
+        self.runtimes.clear();
         self.secrets.clear();
         for (place, executor) in self.executors.iter().enumerate() {
             let offer = executor.actions().current();
             merged.load_errors.extend(offer.load_errors.iter().cloned());
+            for runtime in &offer.runtimes {
+                if let Some(other) = self.runtimes.get(runtime) {
+                    let message = format!(
+                        "two executors offer runtime {runtime:?}: {:?} and {executor:?}; the first one's is used",
+                        self.executors[*other]
+                    );
+                    merged.load_errors.push(LoadError::new(&**runtime, message));
+                    continue;
+                }
+                self.runtimes.insert(runtime.clone(), place);
+                merged.runtimes.push(runtime.clone());
+            }
             for action in &offer.actions {
                 if !self.groups.is_empty() && !self.groups.contains(&action.group) {
                     continue;

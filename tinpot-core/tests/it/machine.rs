@@ -6,8 +6,8 @@ use std::time::Duration;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Beat, BeatAck, CallState, CoordinatorEffect, CoordinatorMachine, Drain, Epoch, Fence, Frame,
-    Goodbye, Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WhoIsThere,
-    WorkerEffect, WorkerMachine, WorkerProfile,
+    Goodbye, Granted, Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick,
+    WhoIsThere, WorkerEffect, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{
@@ -31,6 +31,7 @@ pub(crate) fn hello(offer: ActionSet) -> Hello {
         version: String::new(),
         started_at: None,
         teams: Vec::new(),
+        granted: Granted::default(),
     }
 }
 
@@ -270,6 +271,7 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
             version,
             started_at,
             teams: Vec::new(),
+            granted: Granted::default(),
         })
     };
     effects.clear();
@@ -295,6 +297,7 @@ fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<C
         version: String::new(),
         started_at: None,
         teams: Vec::new(),
+        granted: Granted::default(),
     };
     let (by, mut effects) = (WorkerId::new(by).expect("an id"), Vec::new());
     machine.receive(now, &by, Message::Hello(hello), &mut effects);
@@ -531,7 +534,8 @@ fn the_reason_of_a_wait_says_nothing_of_the_workers_of_other_teams() {
     assert_eq!(alone.as_deref(), Some("no live worker serves this queue"));
     let foreign = worker_of(&mut machine, "blue-1", &["blue"]);
     assert_eq!(why(&machine), alone, "another team has a worker for the queue");
-    let mut broken = hello(ActionSet::default().load_error(LoadError::new("x", "canary").blocking()));
+    let mut broken =
+        hello(ActionSet::default().load_error(LoadError::new("x", "canary").blocking()));
     broken.teams = [Arc::from("blue")].into_iter().collect();
     machine.receive(Tick(3), &foreign, Message::Hello(broken), &mut Vec::new());
     assert_eq!(why(&machine), alone, "it cannot start anything");

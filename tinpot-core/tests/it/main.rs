@@ -9,6 +9,8 @@ mod changes;
 mod children;
 mod claims;
 mod cluster;
+mod deployed;
+mod deployed_machine;
 mod documentation;
 mod draining;
 mod executor;

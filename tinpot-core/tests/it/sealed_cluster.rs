@@ -11,9 +11,9 @@ use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, PlainFrames, Sui
 use tinpot_core::testing::ToySuite;
 use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{
-    Action, Coordinator, ErrorKind, Failure, FunctionExecutor, Json, Level, LogChunk, MemoryNetwork,
-    MemoryStore, Outcome, Progress, Refusal, Status, Store, Stream, Timestamp, Transport, Worker,
-    WorkerId,
+    Action, Coordinator, ErrorKind, Failure, FunctionExecutor, Json, Level, LogChunk,
+    MemoryNetwork, MemoryStore, Outcome, Progress, Refusal, Status, Store, Stream, Timestamp,
+    Transport, Worker, WorkerId,
 };
 
 use crate::session_probe::{SessionProbe, released};

@@ -101,7 +101,8 @@ async fn worker_that_cannot_start_code_is_named_and_not_counted_on() {
         within(changes.next()).await.unwrap();
     }
     let why = "worker \"bad\": no Python interpreter starts";
-    let expected = json!({"status": "ready", "workers": 2, "reasons": ["worker"], "problems": [why]});
+    let expected =
+        json!({"status": "ready", "workers": 2, "reasons": ["worker"], "problems": [why]});
     assert_eq!(cluster.get("/ready").await.json(), expected);
     let workers = cluster.get("/api/workers").await.json();
     let bad_one = workers["workers"].as_array().unwrap().iter().find(|one| one["name"] == "bad");

@@ -89,7 +89,11 @@ async fn a_person_behind_the_proxy_acts_in_their_teams_only() {
     let (red, blue) = (team("red").await, team("blue").await);
     let mut ada = Behind::new(&people, "ada", "ops");
     let me = ada.ask(200, "GET", "/api/auth/me", Value::Null).await;
-    assert_eq!(me["rights"], json!([]), "a group of that name gives nothing outside of a team: {me}");
+    assert_eq!(
+        me["rights"],
+        json!([]),
+        "a group of that name gives nothing outside of a team: {me}"
+    );
     let user = people.id("ada");
     people.directory.add_member(&by(), &red.id, &user, None).await.unwrap();
     let me = ada.ask(200, "GET", "/api/auth/me", Value::Null).await;

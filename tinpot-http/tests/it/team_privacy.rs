@@ -117,7 +117,8 @@ async fn two_teams() -> (People, Team, Team) {
     let people = People::with_teams(builder).await;
     let keys = WorkerKeys::builder(people.records.clone()).open().await.unwrap();
     let namespace = RingSuite::new(&IdentityKey::generate().unwrap());
-    let people = people.configured(|one| one.worker_keys(keys, namespace.public()), |config| config);
+    let people =
+        people.configured(|one| one.worker_keys(keys, namespace.public()), |config| config);
     let team = async |name: &str| {
         let team = people.directory.create_team(&by(), NewTeam::new(name)).await.unwrap();
         people.add_to(&team, &format!("{name}-admin"), Role::Admin).await;
@@ -146,7 +147,8 @@ async fn worker_keys_and_join_tokens_are_those_of_the_team() {
         assert_eq!(hidden.detail(404), none.detail(404).replace(&never, &id(other)));
     }
     // A token for the workers of another team, or of all, cannot be asked for.
-    for more in [json!({ "names": "w", "teams": ["blue"] }), json!({ "names": "w", "teams": null })] {
+    for more in [json!({ "names": "w", "teams": ["blue"] }), json!({ "names": "w", "teams": null })]
+    {
         ada.expect(422, "POST", "/api/join-tokens", more).await;
     }
     assert_eq!(ada.get("/api/worker-keys").await.json(), json!({ "keys": [] }));

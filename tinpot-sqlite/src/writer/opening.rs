@@ -108,7 +108,7 @@ pub(super) fn load(
     let mut waiting: BTreeMap<i64, WaitingCount> = BTreeMap::new();
     let mut ended = HashMap::new();
     let mut statement = connection.prepare(
-        "SELECT c.route, c.state, c.number, r.queue, r.action FROM \
+        "SELECT c.route, c.state, c.number, r.queue, r.action, r.runtime FROM \
          (SELECT route, state, count(*) AS number FROM executions INDEXED BY listed GROUP BY route, state) AS c \
          JOIN routes AS r ON r.route = c.route",
     )?;
@@ -121,8 +121,11 @@ pub(super) fn load(
         }
         if matches!(state, State::Ready | State::Delayed) {
             let names = (row.get::<_, String>(3)?, row.get::<_, String>(4)?);
-            let count =
-                waiting.entry(route).or_insert_with(|| WaitingCount::new(names.0, names.1, 0, 0));
+            let runtime = row.get::<_, String>(5)?;
+            let runtime = Some(runtime).filter(|runtime| !runtime.is_empty()).map(Arc::from);
+            let count = waiting
+                .entry(route)
+                .or_insert_with(|| WaitingCount::new(names.0, names.1, 0, 0).runtime(runtime));
             *(if state == State::Ready { &mut count.ready } else { &mut count.delayed }) = number;
         }
     }

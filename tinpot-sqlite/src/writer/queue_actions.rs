@@ -1,20 +1,28 @@
-//! Pairs of queue and key of an action, and their numbers: the table `routes`.
+//! Routes and their numbers: the queue, the key of the action and the runtime, if any, of executions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use tinpot_core::Execution;
 
 use crate::error::Result;
 
-/// All pairs of executions in the store. A pair without executions is removed at the next opening.
+/// The number of each action's routes in a queue, by action and then by runtime. The empty runtime is
+/// that of executions without a bundle.
+type ByAction = HashMap<Arc<str>, HashMap<Arc<str>, i64>>;
+
+/// All routes of executions in the store. A route without executions is removed at the next opening.
 #[derive(Debug, Default)]
 pub(super) struct QueueActions {
-    by_name: HashMap<Arc<str>, HashMap<Arc<str>, i64>>,
+    by_name: HashMap<Arc<str>, ByAction>,
     actions: HashMap<i64, Arc<str>>,
-    /// Pairs that are not committed yet.
-    new: Vec<(Arc<str>, Arc<str>, i64)>,
+    /// Routes that are not committed yet.
+    new: Vec<(Route, i64)>,
 }
+
+/// The queue, the key of the action and the runtime of a route.
+type Route = [Arc<str>; 3];
 
 impl QueueActions {
     pub(super) fn load(connection: &Connection) -> Result<Self> {
@@ -23,39 +31,40 @@ impl QueueActions {
             [],
         )?;
         let mut routes = Self::default();
-        let mut statement = connection.prepare("SELECT route, queue, action FROM routes")?;
+        let mut statement =
+            connection.prepare("SELECT route, queue, action, runtime FROM routes")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let [queue, action] = [row.get::<_, String>(1)?, row.get(2)?].map(Arc::from);
-            routes.insert(queue, action, row.get(0)?);
+            let names = [row.get::<_, String>(1)?, row.get(2)?, row.get(3)?];
+            routes.insert(names.map(Arc::from), row.get(0)?);
         }
         Ok(routes)
     }
 
-    fn insert(&mut self, queue: Arc<str>, action: Arc<str>, route: i64) {
+    fn insert(&mut self, [queue, action, runtime]: Route, route: i64) {
         self.actions.insert(route, action.clone());
-        self.by_name.entry(queue).or_default().insert(action, route);
+        let actions = self.by_name.entry(queue).or_default();
+        actions.entry(action).or_default().insert(runtime, route);
     }
 
-    /// Returns the number of a pair, and adds a new pair.
-    pub(super) fn number(
-        &mut self,
-        connection: &Connection,
-        queue: &Arc<str>,
-        action: &Arc<str>,
-    ) -> Result<i64> {
-        if let Some(route) = self.by_name.get(queue).and_then(|actions| actions.get(action)) {
+    /// Returns the number of the route of an execution, and adds a new route.
+    pub(super) fn number(&mut self, connection: &Connection, execution: &Execution) -> Result<i64> {
+        let (queue, action) = (&execution.queue, execution.action_key());
+        let runtime = execution.runtime().map_or("", |runtime| &**runtime);
+        let runtimes = self.by_name.get(queue).and_then(|actions| actions.get(&action));
+        if let Some(route) = runtimes.and_then(|runtimes| runtimes.get(runtime)) {
             return Ok(*route);
         }
-        let sql = "INSERT INTO routes (queue, action) VALUES (?1, ?2)";
-        connection.prepare_cached(sql)?.execute([&**queue, &**action])?;
+        let sql = "INSERT INTO routes (queue, action, runtime) VALUES (?1, ?2, ?3)";
+        connection.prepare_cached(sql)?.execute([&**queue, &*action, runtime])?;
         let route = connection.last_insert_rowid();
-        self.insert(queue.clone(), action.clone(), route);
-        self.new.push((queue.clone(), action.clone(), route));
+        let names = [queue.clone(), action, runtime.into()];
+        self.insert(names.clone(), route);
+        self.new.push((names, route));
         Ok(route)
     }
 
-    /// Returns the name of the action of a pair, of whatever team.
+    /// Returns the name of the action of a route, of whatever team.
     pub(super) fn action(&self, route: i64) -> &str {
         let key = self.actions.get(&route).map_or("", |action| &**action);
         key.split_once('/').map_or(key, |(_, name)| name)
@@ -68,10 +77,11 @@ impl QueueActions {
 
     /// Ends the transaction after it failed.
     pub(super) fn rollback(&mut self) {
-        for (queue, action, route) in self.new.drain(..) {
+        for ([queue, action, runtime], route) in self.new.drain(..) {
             self.actions.remove(&route);
-            if let Some(actions) = self.by_name.get_mut(&queue) {
-                actions.remove(&action);
+            let actions = self.by_name.get_mut(&queue);
+            if let Some(runtimes) = actions.and_then(|actions| actions.get_mut(&action)) {
+                runtimes.remove(&runtime);
             }
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Row {
 
 pub(super) type Entry = CachedExecution<Row>;
 
-/// A bucket of ended executions: one pair of queue and action, and one terminal state.
+/// A bucket of ended executions: one route and one terminal state.
 pub(super) type Bucket = (i64, State);
 
 /// Executions with their rows, and counts of those that have ended.
@@ -84,8 +84,7 @@ impl Records {
         }
         let Self { cache, queue_actions, next_row, .. } = self;
         cache.apply(batch, at, |execution| -> Result<Row> {
-            let action = execution.action_key();
-            let route = queue_actions.number(connection, &execution.queue, &action)?;
+            let route = queue_actions.number(connection, execution)?;
             let row = *next_row;
             *next_row += 1;
             Ok(Row { row, route, stored: None, tail: Some(Tail::default()) })

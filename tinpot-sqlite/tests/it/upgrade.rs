@@ -189,7 +189,12 @@ async fn a_store_of_version_0_1_0_opens_and_keeps_everything() {
             assert_eq!(log(&stored, number).await, log(&memory, number).await, "{number}");
         }
         for order in [
-            QueueOrder::Ready { queue: "default".into(), action: "act".into(), after: None },
+            QueueOrder::Ready {
+                queue: "default".into(),
+                action: "act".into(),
+                runtime: None,
+                after: None,
+            },
             QueueOrder::Delayed { after: None },
             QueueOrder::Expired { at: Timestamp(u64::MAX) },
         ] {

@@ -236,8 +236,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a worker with room is given what waits in a paused queue",
         edits: &[Edit {
             file: "protocol/coordinator/schedule.rs",
-            old: "worker.actions.contains(*action) && !self.is_paused(queue, team_of_key(action))",
-            new: "worker.actions.contains(*action) && (!self.is_paused(queue, team_of_key(action)) || MUTANT)",
+            old: "self.offers(worker, key) && !self.is_paused(queue, team_of_key(&key.action))",
+            new: "self.offers(worker, key) && (!self.is_paused(queue, team_of_key(&key.action)) || MUTANT)",
         }],
     },
     Mutant {

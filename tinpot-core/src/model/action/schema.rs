@@ -119,6 +119,15 @@ impl SecretParts {
     }
 }
 
+/// Returns the texts and numbers at these JSON pointers of the parameters.
+pub(crate) fn secret_texts(parameters: &Json, pointers: &[String]) -> Vec<String> {
+    if pointers.is_empty() {
+        return Vec::new();
+    }
+    let Some(value) = strict::read(parameters.as_str()).value else { return Vec::new() };
+    secrets::texts_at(&value, pointers)
+}
+
 /// Returns the name of a value in an error: its type, or the value itself if it is always short.
 fn kind_of(value: &Value) -> String {
     match value {

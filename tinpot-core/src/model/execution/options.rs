@@ -1,9 +1,11 @@
 //! The options of a submission.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::action::Action;
 use crate::model::retry::Backoff;
 use crate::model::time::Timestamp;
 
@@ -68,6 +70,10 @@ pub struct SubmitOptions {
     /// The name of the requester, for people: 1 to 255 characters, not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<String>,
+    /// The version of a deployed action to run, in place of the active one. It never travels: only
+    /// the program that runs the coordinator can set it.
+    #[serde(skip)]
+    pub definition: Option<Arc<Action>>,
 }
 
 impl SubmitOptions {
@@ -143,6 +149,13 @@ impl SubmitOptions {
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
+        self
+    }
+
+    /// Sets the version of a deployed action to run, in place of the active one.
+    #[must_use]
+    pub fn definition(mut self, definition: impl Into<Arc<Action>>) -> Self {
+        self.definition = Some(definition.into());
         self
     }
 

@@ -24,16 +24,15 @@ impl CoordinatorMachine {
         }
         self.version += 1;
         self.actions.begin_standings();
-        let (mut offers, mut blank, mut blank_queues) = (0, HashSet::new(), HashSet::new());
+        let mut offers = self.deployed_stand();
+        let (mut blank, mut blank_queues) = (HashSet::new(), HashSet::new());
         for worker in self.workers.values() {
             offers += 1 + worker.actions.len() + worker.withheld.len();
-            let (stays, silent) = (worker.slots > 0 && !worker.draining, worker.silent);
+            let standing = worker.standing();
             for name in &worker.actions {
                 self.actions.stands(name, |action| match worker.serves(&action.queue) {
                     false => Standing::NotServed,
-                    true if !stays => Standing::Draining,
-                    true if silent => Standing::Silent,
-                    true => Standing::Available,
+                    true => standing,
                 });
             }
             for name in &worker.withheld {

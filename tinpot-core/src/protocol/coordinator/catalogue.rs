@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::introduction::{TEAM_SHARE, size_bytes};
 use super::worker::Taken;
 use crate::model::action::{Action, LoadError, Schema};
-use crate::model::error::Result;
+use crate::model::deployed::BundleRef;
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::visible::team_of_key;
 
@@ -15,6 +16,8 @@ use crate::model::visible::team_of_key;
 const ACTIONS_MAX: usize = 20_000;
 /// The maximum size of all known actions, in bytes.
 const ACTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The problem of a worker that offers an action with the name of a deployed one.
+const TAKEN: &str = "it is not offered: a deployed action has this name. Rename one of them";
 /// The actions that are forgotten at once, so that many new ones do not cost a search each.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 
@@ -32,7 +35,12 @@ pub(super) enum Standing {
 
 impl Standing {
     /// Returns the reason why the action is not available; `None` if it is.
-    fn why_not(self) -> Option<&'static str> {
+    fn why_not(self, action: &Action) -> Option<&'static str> {
+        match (self, &action.deployed) {
+            (_, Some(deployed)) if !deployed.enabled => return Some("it is disabled"),
+            (Self::NotOffered, Some(_)) => return Some("no live worker offers its runtime"),
+            _ => {}
+        }
         match self {
             Self::NotOffered => Some("no live worker offers it"),
             Self::NotStartable => {
@@ -78,6 +86,8 @@ pub struct CatalogueEntry {
     /// The reason why the action is not available, for people.
     pub unavailable: Option<&'static str>,
     schema: Arc<Schema>,
+    /// The bundle of the active version, if the action is deployed.
+    bundle: Option<Arc<BundleRef>>,
     standing: Standing,
     /// The number of the hello that offered it last.
     offered: u64,
@@ -91,6 +101,25 @@ impl CatalogueEntry {
     /// [`InvalidParameters`](crate::ErrorKind::InvalidParameters), naming every violation.
     pub fn validate(&self, parameters: &Json) -> Result<()> {
         self.schema.check(parameters).map(|_| ())
+    }
+
+    fn new(action: Arc<Action>, schema: Schema, offered: u64) -> Self {
+        let (bytes, standing) = (size_bytes(&action), Standing::NotOffered);
+        Self {
+            available: false,
+            unavailable: standing.why_not(&action),
+            schema: Arc::new(schema),
+            bundle: action.deployed.as_ref().map(|deployed| Arc::new(deployed.bundle_ref())),
+            standing,
+            offered,
+            bytes,
+            action,
+        }
+    }
+
+    /// Returns the bundle to which submissions of the action are pinned, if it is deployed.
+    pub fn bundle(&self) -> Option<&Arc<BundleRef>> {
+        self.bundle.as_ref()
     }
 
     /// Returns true if parameters of the action can be secret.
@@ -116,6 +145,8 @@ pub(super) struct KnownActions {
     bytes: usize,
     /// The room that each team takes.
     teams: BTreeMap<Arc<str>, Taken>,
+    /// The number of deployed actions.
+    deployed: usize,
     /// The number of hellos so far.
     hellos: u64,
     /// The usual duration of an attempt, in microseconds: an exponentially weighted mean.
@@ -142,6 +173,10 @@ impl KnownActions {
         self.hellos += 1;
         for action in actions {
             let (hello, key) = (self.hellos, action.key());
+            if self.is_deployed(&key) {
+                load_errors.push(LoadError::new(&*action.name, TAKEN));
+                continue;
+            }
             let same = self.entries.get_mut(&key).is_some_and(|entry| {
                 entry.offered = hello;
                 entry.action == *action
@@ -156,10 +191,8 @@ impl KnownActions {
             };
             let bytes = size_bytes(action);
             let before = self.entries.get(&name).map_or(0, |entry| entry.bytes);
-            let more = Taken {
-                number: usize::from(before == 0),
-                bytes: bytes.saturating_sub(before),
-            };
+            let more =
+                Taken { number: usize::from(before == 0), bytes: bytes.saturating_sub(before) };
             // Once there is no room, the rest of the offer needs no search for it.
             if has_share && (beyond_share > 0 || !self.make_room_in(action.team_name(), more)) {
                 beyond_share += 1;
@@ -170,27 +203,14 @@ impl KnownActions {
                 continue;
             }
             let schema = match Schema::compile(&action.schema) {
-                Ok(schema) => Arc::new(schema),
+                Ok(schema) => schema,
                 Err(error) => {
                     load_errors.push(LoadError::new(&*action.name, error.to_string()));
                     continue;
                 }
             };
-            let entry = CatalogueEntry {
-                action: action.clone(),
-                available: false,
-                unavailable: Standing::NotOffered.why_not(),
-                schema,
-                standing: Standing::NotOffered,
-                offered: self.hellos,
-                bytes,
-            };
-            self.forget(&name);
-            self.bytes += bytes;
-            let taken = self.teams.entry(action.team_name().into()).or_default();
-            (taken.number, taken.bytes) = (taken.number + 1, taken.bytes + bytes);
             news.push(action.clone());
-            self.entries.insert(name.clone(), entry);
+            self.put(name.clone(), CatalogueEntry::new(action.clone(), schema, self.hellos));
             names.push(name);
         }
         if beyond_share > 0 {
@@ -211,7 +231,55 @@ impl KnownActions {
         names
     }
 
-    /// Makes room for an action, if need be by forgetting actions that no worker offers. Returns
+    /// Puts actions that are deployed into the catalogue: all of them, or none.
+    ///
+    /// # Errors
+    /// `Overloaded` if there is no room for them.
+    pub(super) fn deploy(&mut self, actions: &[Arc<Action>], schemas: Vec<Schema>) -> Result<()> {
+        let keys: Vec<Arc<str>> = actions.iter().map(|action| action.key()).collect();
+        let is_new = |key: &&Arc<str>| !self.entries.contains_key(*key);
+        let new = keys.iter().filter(is_new).count();
+        let bytes = actions.iter().map(|action| size_bytes(action)).sum();
+        if !self.make_room(Taken { number: new, bytes }) {
+            let message = format!(
+                "the coordinator knows at most {ACTIONS_MAX} actions with {ACTIONS_BYTES_MAX} bytes"
+            );
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        for ((action, schema), key) in actions.iter().zip(schemas).zip(keys) {
+            self.put(key, CatalogueEntry::new(action.clone(), schema, self.hellos));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: Arc<str>, entry: CatalogueEntry) {
+        self.forget(&key);
+        self.bytes += entry.bytes;
+        self.deployed += usize::from(entry.bundle.is_some());
+        let taken = self.teams.entry(entry.action.team_name().into()).or_default();
+        (taken.number, taken.bytes) = (taken.number + 1, taken.bytes + entry.bytes);
+        self.entries.insert(key, entry);
+    }
+
+    /// Returns true if there are deployed actions.
+    pub(super) fn has_deployed(&self) -> bool {
+        self.deployed > 0
+    }
+
+    /// Returns true if the action with this key is deployed.
+    pub(super) fn is_deployed(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.bundle.is_some())
+    }
+
+    /// Takes the standing of each deployed action.
+    pub(super) fn deployed_stand(&mut self, standing: impl Fn(&Action) -> Standing) -> usize {
+        for entry in self.entries.values_mut().filter(|entry| entry.bundle.is_some()) {
+            entry.standing = standing(&entry.action);
+        }
+        self.deployed
+    }
+
+    /// Makes room for more actions, if need be by forgetting actions that no worker offers. Returns
     /// false if there is none.
     fn make_room(&mut self, more: Taken) -> bool {
         let fits = |known: &Self| {
@@ -242,7 +310,8 @@ impl KnownActions {
     /// Forgets the actions among these that no worker offers: the oldest, and only some at once.
     fn forget_idle(&mut self, is_meant: impl Fn(&str) -> bool) {
         let idle = |entry: &CatalogueEntry| {
-            entry.standing == Standing::NotOffered && entry.offered < self.hellos
+            let is_idle = entry.standing == Standing::NotOffered && entry.offered < self.hellos;
+            is_idle && entry.bundle.is_none()
         };
         let idle = self.entries.iter().filter(|(name, entry)| idle(entry) && is_meant(name));
         let mut oldest: Vec<_> = idle.map(|(name, entry)| (entry.offered, name.clone())).collect();
@@ -256,6 +325,7 @@ impl KnownActions {
     fn forget(&mut self, name: &str) {
         let Some(entry) = self.entries.remove(name) else { return };
         self.bytes -= entry.bytes;
+        self.deployed -= usize::from(entry.bundle.is_some());
         let team = team_of_key(name);
         if let Some(taken) = self.teams.get_mut(team) {
             (taken.number, taken.bytes) = (taken.number - 1, taken.bytes - entry.bytes);
@@ -268,7 +338,17 @@ impl KnownActions {
     /// Restores the actions that earlier epochs knew.
     pub(super) fn remember(&mut self, actions: &[Arc<Action>]) {
         let mut problems = Vec::new();
-        self.offer(actions, false, &mut Vec::new(), &mut problems);
+        // First those that no worker would offer again.
+        let (deployed, offered): (Vec<_>, Vec<_>) =
+            actions.iter().cloned().partition(|action| action.deployed.is_some());
+        for action in &deployed {
+            let entered = Schema::compile(&action.schema)
+                .and_then(|schema| self.deploy(std::slice::from_ref(action), vec![schema]));
+            if let Err(error) = entered {
+                problems.push(LoadError::new(&*action.name, error.to_string()));
+            }
+        }
+        self.offer(&offered, false, &mut Vec::new(), &mut problems);
         for problem in problems {
             tracing::warn!(
                 action = problem.place,
@@ -300,7 +380,7 @@ impl KnownActions {
             if entry.standing == Standing::NotOffered && may_have(entry.action.team_name(), queue) {
                 entry.standing = Standing::NotStartable;
             }
-            entry.unavailable = entry.standing.why_not();
+            entry.unavailable = entry.standing.why_not(&entry.action);
             entry.available = entry.unavailable.is_none();
         }
     }

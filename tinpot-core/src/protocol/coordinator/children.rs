@@ -132,7 +132,8 @@ impl CoordinatorMachine {
         let open = OpenCall { worker: from.clone(), wait: call.wait, child: None, low_rank: false };
         self.children.insert(id, open);
         let Call { action, parameters, options, .. } = call;
-        let pending = PendingCall { id, action, parameters, options, parent, by, owner, known: None };
+        let pending =
+            PendingCall { id, action, parameters, options, parent, by, owner, known: None };
         out.push(CoordinatorEffect::Read(Read::Call(Box::new(pending))));
     }
 

@@ -24,6 +24,8 @@ const PROBLEMS: usize = 100;
 const PROBLEM_BYTES: usize = 2 * 1024;
 /// The maximum number of queues, and of groups, of a worker.
 const LABELS: usize = 256;
+/// The maximum number of runtimes of a worker.
+pub(super) const RUNTIMES: usize = 16;
 /// The number of earlier incarnations that a worker may name.
 pub(super) const DEAD: usize = 64;
 /// The maximum number of hellos in a second, and the number that may come at once.
@@ -95,7 +97,7 @@ fn check_labels(hello: &Hello) -> Result<(), String> {
     Ok(())
 }
 
-fn check_action(action: &Action) -> Result<(), String> {
+pub(super) fn check_action(action: &Action) -> Result<(), String> {
     check_label("action name", &action.name).map_err(|error| error.to_string())?;
     check_label("group", &action.group).map_err(|error| error.to_string())?;
     check_label("queue", &action.queue).map_err(|error| error.to_string())?;
@@ -147,6 +149,24 @@ fn cut(from: &WorkerId, hello: &mut Hello) {
              {ACTIONS_BYTES} bytes"
         );
         left_out.push(LoadError::new("actions", message));
+    }
+    let runtimes = &mut hello.offer.runtimes;
+    runtimes.retain(|runtime| match check_label("runtime", runtime) {
+        Ok(()) => true,
+        Err(error) => {
+            let error = format!("it is not offered: {error}");
+            left_out.push(LoadError::new("runtimes", error));
+            false
+        }
+    });
+    if runtimes.len() > RUNTIMES {
+        let message = format!("a worker may offer at most {RUNTIMES} (got {})", runtimes.len());
+        left_out.push(LoadError::new("runtimes", message));
+        runtimes.truncate(RUNTIMES);
+    }
+    // Only the coordinator says which actions are deployed.
+    for action in hello.offer.actions.iter_mut().filter(|action| action.deployed.is_some()) {
+        Arc::make_mut(action).deployed = None;
     }
     // What the worker does not know itself comes first.
     load_errors.splice(0..0, left_out);
@@ -206,7 +226,8 @@ impl CoordinatorMachine {
         cut(from, hello);
         cut_problems(&mut hello.offer.load_errors);
         let labels = hello.queues.iter().chain(&hello.groups);
-        let bytes = said_bytes(labels, &hello.offer.load_errors, hello.offer.actions.len());
+        let bytes =
+            said_bytes(labels, &hello.offer.load_errors, hello.offer.actions.len() + RUNTIMES);
         let others = self.workers_bytes - self.workers.get(from).map_or(0, |entry| entry.bytes);
         if others + bytes > WORKERS_BYTES {
             let detail = format!("all workers together say more than {WORKERS_BYTES} bytes");

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
-use crate::model::id::ExecutionId;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
 use crate::model::page::{QueueOrder, QueuePage};
 use crate::model::time::Timestamp;
@@ -24,10 +24,25 @@ pub(super) type WaitingKey = (i64, ExecutionId);
 /// The order of delayed executions: the earliest first.
 pub(super) type DelayedKey = (Timestamp, ExecutionId);
 
+/// A lane of a queue: the executions of one action that need the same runtime, if any. So no version
+/// of a deployed action waits behind another that other workers can run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LaneKey {
+    /// The key of the action.
+    pub(super) action: Arc<str>,
+    pub(super) runtime: Option<Arc<str>>,
+}
+
+impl LaneKey {
+    pub(super) fn of(execution: &Execution) -> Self {
+        Self { action: execution.action_key(), runtime: execution.runtime().cloned() }
+    }
+}
+
 /// A read that a queue needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wanted {
-    Ready(Arc<str>, Arc<str>),
+    Ready(Arc<str>, LaneKey),
     Delayed,
     Expired,
 }
@@ -127,7 +142,7 @@ impl CoordinatorMachine {
 
     fn lane(&mut self, execution: &Execution) -> &mut super::queue_head::Window<WaitingKey> {
         let queue = self.waiting.entry(execution.queue.clone()).or_default();
-        queue.entry(execution.action_key()).or_default()
+        queue.entry(LaneKey::of(execution)).or_default()
     }
 
     /// Arms the timers of an execution that waits in memory.
@@ -198,30 +213,38 @@ impl CoordinatorMachine {
             return;
         }
         let Some(actions) = self.waiting.get_mut(&execution.queue) else { return };
-        let action = execution.action_key();
-        let Some(lane) = actions.get(&action) else { return };
+        let key = LaneKey::of(execution);
+        let Some(lane) = actions.get(&key) else { return };
         if lane.runs_low(max) {
-            self.wanted.insert(Wanted::Ready(execution.queue.clone(), action));
+            self.wanted.insert(Wanted::Ready(execution.queue.clone(), key));
         } else if lane.is_empty() {
-            actions.remove(&action);
+            actions.remove(&key);
             if actions.is_empty() {
                 self.waiting.remove(&execution.queue);
             }
         }
     }
 
-    /// Requests pages of the served queues that have nothing in memory, for a worker with a free
+    /// Requests pages of the served lanes that have nothing in memory, for a worker with a free
     /// slot.
-    pub(super) fn want_for(&mut self, served: impl Fn(&str, &str) -> bool) {
+    pub(super) fn want_for(&mut self, worker: &WorkerId) {
+        let Some(worker) = self.workers.get(worker) else { return };
         let max = self.config.queue_window;
-        for (queue, actions) in &self.waiting {
-            for (action, lane) in actions {
-                let is_paused = self.is_paused(queue, team_of_key(action));
-                if lane.runs_low(max) && !is_paused && served(queue, action) {
-                    self.wanted.insert(Wanted::Ready(queue.clone(), action.clone()));
+        let mut wanted = Vec::new();
+        for (queue, lanes) in self.waiting.iter().filter(|(queue, _)| worker.serves(queue)) {
+            for (key, _) in lanes.iter().filter(|(_, lane)| lane.runs_low(max)) {
+                let is_paused = self.is_paused(queue, team_of_key(&key.action));
+                if !is_paused && self.offers(worker, key) {
+                    wanted.push(Wanted::Ready(queue.clone(), key.clone()));
                 }
             }
         }
+        self.wanted.extend(wanted);
+    }
+
+    /// Returns true if executions wait in this lane of any queue.
+    pub(super) fn has_lane(&self, key: &LaneKey) -> bool {
+        self.waiting.values().any(|lanes| lanes.contains_key(key))
     }
 
     /// Returns the page to read from the store once everything is committed, and to pass to
@@ -230,11 +253,11 @@ impl CoordinatorMachine {
     pub fn page_wanted(&mut self, now: Tick) -> Option<QueuePage> {
         let (order, limit) = loop {
             match self.wanted.pop_first()? {
-                Wanted::Ready(queue, action) => {
-                    let lane = self.waiting.get(&queue).and_then(|actions| actions.get(&action));
+                Wanted::Ready(queue, key) => {
+                    let lane = self.waiting.get(&queue).and_then(|lanes| lanes.get(&key));
                     let Some(lane) = lane else { continue };
-                    let after = lane.last();
-                    let order = QueueOrder::Ready { queue, action, after };
+                    let (after, LaneKey { action, runtime }) = (lane.last(), key);
+                    let order = QueueOrder::Ready { queue, action, runtime, after };
                     break (order, (self.config.queue_window / 2).max(1));
                 }
                 Wanted::Delayed => {
@@ -252,7 +275,9 @@ impl CoordinatorMachine {
     /// Requests a page again that could not be read.
     pub fn not_loaded(&mut self, page: QueuePage) {
         self.wanted.insert(match page.order {
-            QueueOrder::Ready { queue, action, .. } => Wanted::Ready(queue, action),
+            QueueOrder::Ready { queue, action, runtime, .. } => {
+                Wanted::Ready(queue, LaneKey { action, runtime })
+            }
             QueueOrder::Delayed { .. } => Wanted::Delayed,
             QueueOrder::Expired { .. } => Wanted::Expired,
         });
@@ -267,7 +292,8 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         match &page.order {
-            QueueOrder::Ready { queue, action, .. } => {
+            QueueOrder::Ready { queue, action, runtime, .. } => {
+                let of_page = LaneKey { action: action.clone(), runtime: runtime.clone() };
                 let last = executions.last().cloned();
                 for execution in &executions {
                     if self.is_orphan(execution) {
@@ -281,16 +307,16 @@ impl CoordinatorMachine {
                 }
                 if let Some(last) = last {
                     self.want_more(&last, false);
-                } else if let Some(actions) = self.waiting.get_mut(queue) {
-                    if let Some(lane) = actions.get_mut(action) {
+                } else if let Some(lanes) = self.waiting.get_mut(queue) {
+                    if let Some(lane) = lanes.get_mut(&of_page) {
                         lane.read_to_the_end();
                     }
-                    actions.retain(|_, lane| !lane.is_empty());
+                    lanes.retain(|_, lane| !lane.is_empty());
                 }
                 // Executions that have expired in the store since the last search must not be
                 // granted.
                 self.tick(now, out);
-                self.fill_all(now, queue, action, out);
+                self.fill_all(now, queue, &of_page, out);
             }
             QueueOrder::Delayed { .. } => {
                 if executions.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::queue::LaneKey;
 use super::queue_head::Window;
 use super::worker::WorkerEntry;
 use super::{ActiveState, Catalogue, CoordinatorMachine};
@@ -148,15 +149,18 @@ impl CoordinatorMachine {
         if !matches!(active.state, ActiveState::Waiting) {
             return None;
         }
-        let (queue, action) = (&active.execution.queue, active.execution.action_key());
+        let (queue, lane) = (&active.execution.queue, LaneKey::of(&active.execution));
         let team = active.execution.team_name();
         if self.is_paused(queue, team) {
             return Some(Obstacle::Paused.to_string());
         }
         // What workers of other teams do is hidden from those who may read the execution.
-        Some(match self.obstacle(queue, Some(team), &[(&action, active.is_secret())]) {
+        Some(match self.obstacle(queue, Some(team), &[(&lane, active.is_secret())]) {
             Obstacle::Withheld(..) => "the workers of its queue cannot start the action".to_owned(),
             Obstacle::Missing(_) => "no live worker of its queue offers the action".to_owned(),
+            Obstacle::MissingRuntime(_, runtime) => {
+                format!("no live worker of its queue with runtime {runtime:?} may run the action")
+            }
             Obstacle::Plain(_) => format!("it has secret parameters: {PLAIN}"),
             other => other.to_string(),
         })
@@ -171,18 +175,18 @@ impl CoordinatorMachine {
         }
         let lanes = self.waiting.get(queue);
         let head = |lane: &Window<_>| lane.first() != lane.first_without_secrets();
-        let actions = lanes.into_iter().flatten().map(|(action, lane)| (action, head(lane)));
-        Some(self.obstacle(queue, None, &actions.collect::<Vec<_>>()).to_string())
+        let heads = lanes.into_iter().flatten().map(|(key, lane)| (key, head(lane)));
+        Some(self.obstacle(queue, None, &heads.collect::<Vec<_>>()).to_string())
     }
 
-    /// Returns the reason why the first executions of these actions wait. The value next to an
-    /// action is true if its execution has secret parameters. With a team, only the workers of that
-    /// team count.
+    /// Returns the reason why the first executions of these lanes wait. The value next to a lane is
+    /// true if its execution has secret parameters. With a team, only the workers of that team
+    /// count.
     fn obstacle<'a>(
         &'a self,
         queue: &str,
         team: Option<&str>,
-        actions: &[(&'a Arc<str>, bool)],
+        lanes: &[(&'a LaneKey, bool)],
     ) -> Obstacle<'a> {
         let is_of_team = |worker: &WorkerEntry| {
             team.is_none_or(|team| worker.team_names().any(|name| name == team))
@@ -198,29 +202,34 @@ impl CoordinatorMachine {
         if serving.is_empty() {
             return Obstacle::NotServed;
         }
-        let is_offered = |action: &Arc<str>| serving.iter().any(|w| w.actions.contains(action));
-        let names = actions.iter().map(|(action, _)| *action);
-        let missing: Vec<&Arc<str>> = names.filter(|action| !is_offered(action)).collect();
+        let is_offered = |lane: &LaneKey| serving.iter().any(|worker| self.offers(worker, lane));
+        let keys = lanes.iter().map(|(lane, _)| *lane);
+        let missing: Vec<&LaneKey> = keys.filter(|lane| !is_offered(lane)).collect();
+        let withholds = |lane: &LaneKey| {
+            let mut able = serving.iter().filter(|worker| worker.may_withhold(lane, queue));
+            able.find_map(|worker| Some((worker, worker.why_withheld()?)))
+        };
         if let Some(first) = missing.first()
-            && let Some(worker) = serving.iter().find(|worker| worker.may_withhold(first, queue))
-            && let Some(why) = worker.why_withheld()
+            && let Some((worker, why)) = withholds(first)
         {
-            return Obstacle::Withheld(&worker.name, first, why);
+            return Obstacle::Withheld(&worker.name, &first.action, why);
+        }
+        if let Some(LaneKey { action, runtime: Some(runtime) }) = missing.first() {
+            return Obstacle::MissingRuntime(action, runtime);
         }
         if !missing.is_empty() {
-            return Obstacle::Missing(missing);
+            return Obstacle::Missing(missing.into_iter().map(|lane| &lane.action).collect());
         }
-        let is_plain = |action: &Arc<str>| {
-            let mut offering = serving.iter().filter(|worker| worker.actions.contains(action));
+        let is_plain = |lane: &LaneKey| {
+            let mut offering = serving.iter().filter(|worker| self.offers(worker, lane));
             offering.all(|worker| worker.plain)
         };
-        if let Some((action, _)) = actions.iter().find(|(name, secret)| *secret && is_plain(name)) {
-            return Obstacle::Plain(action);
+        if let Some((lane, _)) = lanes.iter().find(|(lane, secret)| *secret && is_plain(lane)) {
+            return Obstacle::Plain(&lane.action);
         }
         let able = || {
-            let offers = |worker: &&&WorkerEntry| {
-                actions.iter().any(|(action, _)| worker.actions.contains(*action))
-            };
+            let offers =
+                |worker: &&&WorkerEntry| lanes.iter().any(|(lane, _)| self.offers(worker, lane));
             serving.iter().filter(offers)
         };
         let ends = |worker: &WorkerEntry| worker.draining || worker.slots == 0;
@@ -244,6 +253,8 @@ enum Obstacle<'a> {
     /// A worker, an action that it cannot start, and its reason.
     Withheld(&'a str, &'a str, &'a str),
     Missing(Vec<&'a Arc<str>>),
+    /// A deployed action, and its runtime.
+    MissingRuntime(&'a str, &'a str),
     /// An action whose workers have plain frames, and that has secret parameters.
     Plain(&'a str),
     Draining,
@@ -263,6 +274,12 @@ impl fmt::Display for Obstacle<'_> {
             }
             Self::Missing(actions) => {
                 return write!(f, "no live worker of this queue offers {}", named(actions));
+            }
+            Self::MissingRuntime(action, runtime) => {
+                return write!(
+                    f,
+                    "no live worker of this queue with runtime {runtime:?} may run {action:?}"
+                );
             }
             Self::Plain(action) => {
                 return write!(f, "an execution of {action:?} has secret parameters: {PLAIN}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::callers::HeldByCallers;
-use super::queue::Wanted;
+use super::queue::{LaneKey, Wanted};
 use super::read::Read;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
 use crate::model::execution::Execution;
@@ -37,7 +37,8 @@ impl CoordinatorMachine {
             self.unfinished += (count.ready + count.delayed) as usize;
             if count.ready > 0 {
                 let queue = self.waiting.entry(count.queue.clone()).or_default();
-                queue.entry(count.action).or_default().add_beyond(count.ready);
+                let key = LaneKey { action: count.action, runtime: count.runtime };
+                queue.entry(key).or_default().add_beyond(count.ready);
             }
             if count.delayed > 0 {
                 *self.delayed_in.entry(count.queue).or_default() += count.delayed;

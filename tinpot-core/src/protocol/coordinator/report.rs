@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::queue::LaneKey;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
 use crate::model::address::Address;
 use crate::model::fence::Fence;
@@ -156,13 +157,14 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some((id, _)) = self.held_by(from, reject.fence) else { return };
-        let action = self.active.get(&id).map(|active| active.execution.action_key());
-        if let (Some(worker), Some(action)) = (self.workers.get_mut(from), action) {
-            match reject.why {
-                RejectReason::UnknownAction => {
-                    worker.actions.remove(&action);
+        let lane = self.active.get(&id).map(|active| LaneKey::of(&active.execution));
+        if let (Some(worker), Some(lane)) = (self.workers.get_mut(from), lane) {
+            match (reject.why, lane.runtime) {
+                (RejectReason::UnknownAction, Some(runtime)) => worker.runtimes.remove(&runtime),
+                (RejectReason::UnknownAction, None) => {
+                    worker.actions.remove(&lane.action);
                 }
-                RejectReason::Draining => worker.slots = 0,
+                (RejectReason::Draining, _) => worker.slots = 0,
                 _ => worker.paused = true,
             }
         }

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use super::queue::LaneKey;
 use super::queue_head::Window;
 use super::worker::WorkerEntry;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant, Timer};
@@ -29,6 +30,18 @@ impl CoordinatorMachine {
         (ahead > 0).then_some(ahead as usize)
     }
 
+    /// Returns true if a worker can run the executions of a lane, in a queue that it serves.
+    pub(super) fn offers(&self, worker: &WorkerEntry, lane: &LaneKey) -> bool {
+        match &lane.runtime {
+            None => worker.actions.contains(&lane.action),
+            Some(runtime) => {
+                let known = self.actions.entries().get(&lane.action);
+                let group = known.map(|entry| &*entry.action.group);
+                worker.runtimes.run(runtime, &lane.action, group)
+            }
+        }
+    }
+
     fn has_room(&self, worker: &WorkerEntry, action: &str) -> bool {
         if worker.beat == 0 || worker.paused || worker.silent || worker.draining {
             return false;
@@ -53,8 +66,8 @@ impl CoordinatorMachine {
         if self.is_paused(&execution.queue, execution.team_name()) {
             return;
         }
-        let action = execution.action_key();
-        let lane = self.waiting.get(&execution.queue).and_then(|actions| actions.get(&action));
+        let key = LaneKey::of(execution);
+        let lane = self.waiting.get(&execution.queue).and_then(|lanes| lanes.get(&key));
         let is = |key: Option<super::WaitingKey>| key.is_some_and(|key| key.1 == id);
         let is_first = is(lane.and_then(Window::first));
         if !is_first && !is(lane.and_then(Window::first_without_secrets)) {
@@ -66,8 +79,8 @@ impl CoordinatorMachine {
             let is_next = if worker.plain { !is_secret } else { is_first };
             is_next
                 && worker.serves(&execution.queue)
-                && worker.actions.contains(&action)
-                && self.has_room(worker, &action)
+                && self.offers(worker, &key)
+                && self.has_room(worker, &key.action)
                 && worker.load.may_take(execution.rank())
         });
         let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.load.in_slots() as i64;
@@ -83,13 +96,8 @@ impl CoordinatorMachine {
         while let Some(next) = self.next_for(id) {
             self.grant(now, next, id, out);
         }
-        if self.unfinished > self.active.len()
-            && let Some(worker) = self.workers.get(id)
-        {
-            let (queues, actions) = (worker.queues.clone(), worker.actions.clone());
-            self.want_for(|queue, action| {
-                (queues.is_empty() || queues.contains(queue)) && actions.contains(action)
-            });
+        if self.unfinished > self.active.len() {
+            self.want_for(id);
         }
     }
 
@@ -98,10 +106,10 @@ impl CoordinatorMachine {
         &mut self,
         now: Tick,
         queue: &str,
-        action: &str,
+        lane: &LaneKey,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        let serves = |worker: &WorkerEntry| worker.serves(queue) && worker.actions.contains(action);
+        let serves = |worker: &WorkerEntry| worker.serves(queue) && self.offers(worker, lane);
         let able = self.workers.iter().filter(|(_, worker)| serves(worker));
         let able: Vec<WorkerId> = able.map(|(id, _)| id.clone()).collect();
         for id in able {
@@ -113,13 +121,13 @@ impl CoordinatorMachine {
         let worker = self.workers.get(id)?;
         let queues = self.waiting.iter().filter(|(queue, _)| worker.serves(queue));
         let able = queues
-            .flat_map(|(queue, actions)| actions.iter().map(move |lane| (queue, lane)))
-            .filter(|(queue, (action, _))| {
-                worker.actions.contains(*action) && !self.is_paused(queue, team_of_key(action))
+            .flat_map(|(queue, lanes)| lanes.iter().map(move |lane| (queue, lane)))
+            .filter(|(queue, (key, _))| {
+                self.offers(worker, key) && !self.is_paused(queue, team_of_key(&key.action))
             })
             .map(|(_, lane)| lane);
         let first = able
-            .filter(|(action, _)| self.has_room(worker, action))
+            .filter(|(key, _)| self.has_room(worker, &key.action))
             .filter_map(|(_, keys)| match worker.plain {
                 true => keys.first_without_secrets(),
                 false => keys.first(),
@@ -199,6 +207,11 @@ impl CoordinatorMachine {
             timeout: execution.timeout,
             grace: self.config.grace,
             retryable: active.tries < execution.retry.retries,
+            bundle: execution.bundle.clone(),
+            secrets: match execution.bundle {
+                Some(_) => execution.secrets.clone(),
+                None => Vec::new(),
+            },
         };
         out.push(CoordinatorEffect::Send(
             Address::Worker(grant.worker.clone()),

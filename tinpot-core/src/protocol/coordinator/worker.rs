@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::introduction::{ACTIONS, DEAD, HelloRate, cut_problems, said_bytes};
+use super::catalogue::Standing;
+use super::introduction::{ACTIONS, DEAD, HelloRate, RUNTIMES, cut_problems, said_bytes};
+use super::queue::LaneKey;
+use super::runtimes::Runtimes;
 use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::model::action::{Action, LoadError};
@@ -39,6 +42,7 @@ pub(super) struct WorkerEntry {
     pub(super) actions: BTreeSet<Arc<str>>,
     /// The actions that the worker has, and does not offer because it cannot start them.
     pub(super) withheld: BTreeSet<Arc<str>>,
+    pub(super) runtimes: Runtimes,
     pub(super) load_errors: Vec<LoadError>,
     /// The last beat received, from any epoch.
     heard: u64,
@@ -112,6 +116,8 @@ pub struct WorkerInfo {
     pub slots: u32,
     /// The [keys](crate::Action::key) of the worker's actions.
     pub actions: Vec<Arc<str>>,
+    /// The runtimes of the worker, by which it runs deployed actions.
+    pub runtimes: Vec<Arc<str>>,
     /// The load errors of the worker.
     pub load_errors: Vec<LoadError>,
     /// The executions whose attempts the worker holds.
@@ -182,8 +188,11 @@ fn shortened(version: &str) -> String {
 impl WorkerEntry {
     /// Returns true if the worker has the action and cannot start it. A worker that offers nothing
     /// may have any action: the coordinator may have been restarted since it offered some.
-    pub(super) fn may_withhold(&self, action: &str, queue: &str) -> bool {
-        self.withheld.contains(action) || (self.is_blank() && self.serves(queue))
+    pub(super) fn may_withhold(&self, lane: &LaneKey, queue: &str) -> bool {
+        match &lane.runtime {
+            Some(runtime) => !self.runtimes.has(runtime) && self.serves(queue),
+            None => self.withheld.contains(&lane.action) || (self.is_blank() && self.serves(queue)),
+        }
     }
 
     /// Returns true if the worker offers nothing because it cannot start anything.
@@ -212,6 +221,15 @@ impl WorkerEntry {
         self.queues.is_empty() || self.queues.contains(queue)
     }
 
+    /// Returns the standing of what the worker offers for queues that it serves.
+    pub(super) fn standing(&self) -> Standing {
+        match (self.slots > 0 && !self.draining, self.silent) {
+            (false, _) => Standing::Draining,
+            (true, true) => Standing::Silent,
+            (true, false) => Standing::Available,
+        }
+    }
+
     /// Returns the number up to which no fence of `epoch` will be dispatched to the worker again.
     pub(super) fn settled(&self, epoch: crate::protocol::Epoch) -> u64 {
         let oldest = self.load.in_flight.keys().find(|fence| fence.epoch == epoch);
@@ -235,6 +253,7 @@ impl CoordinatorMachine {
             teams: worker.team_names().map(Arc::from).collect(),
             slots: worker.slots,
             actions: worker.actions.iter().cloned().collect(),
+            runtimes: worker.runtimes.names().cloned().collect(),
             load_errors: worker.load_errors.clone(),
             executions: worker.load.in_flight.values().copied().collect(),
             running: running(&worker.load),
@@ -283,6 +302,7 @@ impl CoordinatorMachine {
                 slots: 0,
                 actions: BTreeSet::new(),
                 withheld: BTreeSet::new(),
+                runtimes: Runtimes::default(),
                 load_errors: Vec::new(),
                 heard: self.departed.heard(id),
                 beat: 0,
@@ -334,6 +354,7 @@ impl CoordinatorMachine {
         if !self.admit(now, from, &mut hello, out) {
             return self.note_refused(now, from);
         }
+        let runtimes = Runtimes::of(&hello);
         let mut news = Vec::new();
         let mut problems = hello.offer.load_errors;
         let offered = of_teams(hello.offer.actions, &hello.teams);
@@ -363,10 +384,11 @@ impl CoordinatorMachine {
         } else {
             worker.withheld.clear();
         }
+        worker.runtimes = runtimes;
         worker.load.offered(limits);
         worker.load_errors = problems;
         let labels = worker.queues.iter().chain(&worker.groups);
-        let names = worker.actions.len() + worker.withheld.len();
+        let names = worker.actions.len() + worker.withheld.len() + RUNTIMES;
         let bytes = said_bytes(labels, &worker.load_errors, names);
         let before = std::mem::replace(&mut worker.bytes, bytes);
         worker.paused = false;
@@ -512,6 +534,7 @@ impl CoordinatorMachine {
         let Some(worker) = self.workers.get_mut(from) else { return };
         worker.slots = 0;
         worker.actions.clear();
+        worker.runtimes.clear();
         let in_flight: Vec<(Fence, ExecutionId)> =
             worker.load.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
         for (fence, id) in in_flight {

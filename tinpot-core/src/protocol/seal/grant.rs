@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::handshake::KeyId;
 use super::suite::PublicKey;
 use crate::model::action::{Action, ActionSet, LoadError};
+use crate::model::names::Names;
 use crate::model::visible::{DEFAULT_TEAM, action_key};
 use crate::protocol::coordinator::CatalogueEntry;
-use crate::protocol::message::Hello;
+use crate::protocol::message::{Granted, Hello};
 
 /// The names and offers that workers of one enrolled key may have. `None` means no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,10 @@ impl WorkerGrant {
                 lacks.then(|| "the worker's key is not granted this name".to_owned())
             }
         });
+        hello.granted = Granted {
+            groups: self.groups.as_ref().map_or_else(Names::any, Names::exactly),
+            actions: self.actions.as_ref().map_or_else(Names::any, Names::of),
+        };
         hello.teams = self.teams.iter().flatten().map(|team| team.as_str().into()).collect();
         hello.slots = hello.slots.min(self.slots.unwrap_or(u32::MAX));
         self.covers(&hello.name)

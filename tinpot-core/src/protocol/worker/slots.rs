@@ -22,10 +22,14 @@ impl WorkerMachine {
                 continue;
             };
             let action = &held.dispatch.action;
-            let room = match self.actions.get(&**action) {
-                Some(Some(limit)) => {
+            let limit = match held.dispatch.bundle {
+                Some(_) => None,
+                None => self.actions.get(&**action).copied().flatten(),
+            };
+            let room = match limit {
+                Some(limit) => {
                     let running = self.unslotted.entry(action.clone()).or_default();
-                    let room = *running < *limit;
+                    let room = *running < limit;
                     *running += u32::from(room);
                     held.unslotted = room;
                     room

@@ -9,8 +9,9 @@
 //! | `p` | id | parameters that are too large for the record |
 //! | `k` | idempotency key | id |
 //! | `c` | parent, id newest first | |
-//! | `q` | queue, action, rank, id | of an execution that is ready |
-//! | `d` | time, id | queue and action of a delayed execution |
+//! | `q` | queue, action, rank, id | of an execution that is ready and has no bundle |
+//! | `b` | queue, action, runtime, rank, id | of an execution that is ready and has a bundle |
+//! | `d` | time, id | queue, action and any runtime of a delayed execution |
 //! | `x` | time, id | of a waiting execution that expires |
 //! | `g` | id | lease of an execution with a live attempt, in microseconds |
 //! | `o` | id | of an execution without one whose log is open |
@@ -131,13 +132,26 @@ pub(super) fn ready() -> Key {
     Key::new(b'q')
 }
 
-pub(super) fn ready_in(queue: &str, action: &str) -> Key {
-    ready().text(queue).text(action)
+pub(super) fn ready_with_bundle() -> Key {
+    Key::new(b'b')
 }
 
-pub(super) fn ready_at(queue: &str, action: &str, rank: i64, id: ExecutionId) -> Key {
+pub(super) fn ready_in(queue: &str, action: &str, runtime: Option<&str>) -> Key {
+    match runtime {
+        None => ready().text(queue).text(action),
+        Some(runtime) => ready_with_bundle().text(queue).text(action).text(runtime),
+    }
+}
+
+pub(super) fn ready_at(
+    queue: &str,
+    action: &str,
+    runtime: Option<&str>,
+    rank: i64,
+    id: ExecutionId,
+) -> Key {
     // With the sign flipped, the bytes of signed numbers sort as the numbers do.
-    ready_in(queue, action).number(rank as u64 ^ (1 << 63)).id(id)
+    ready_in(queue, action, runtime).number(rank as u64 ^ (1 << 63)).id(id)
 }
 
 pub(super) fn delayed() -> Key {
@@ -205,21 +219,36 @@ pub(super) fn removed_log(id: ExecutionId) -> Key {
     removed_logs().id(id)
 }
 
-/// The queue and the key of the action of an execution, as the value of an index.
+/// The queue, the key of the action and any runtime of an execution, as the value of an index.
 pub(super) fn names(execution: &Execution) -> Vec<u8> {
-    let Key(bytes) = Key(Vec::new()).text(&execution.queue).text(&execution.action_key());
+    let names = Key(Vec::new()).text(&execution.queue).text(&execution.action_key());
+    let Key(bytes) = match execution.runtime() {
+        None => names,
+        Some(runtime) => names.text(runtime),
+    };
     bytes
 }
 
-/// Returns the queue and the action from [`names`], or from a key of [`ready`] without its prefix.
-pub(super) fn names_of(bytes: &[u8]) -> Result<(&str, &str)> {
-    fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        Some((std::str::from_utf8(text).ok()?, rest))
-    }
-    let names = text(bytes).and_then(|(queue, rest)| Some((queue, text(rest)?.0)));
+/// Returns the queue and the action from [`names`], or from a key of [`ready`] or
+/// [`ready_with_bundle`] without its prefix, and the bytes after them.
+pub(super) fn names_of(bytes: &[u8]) -> Result<(&str, &str, &[u8])> {
+    let names = text_of(bytes).and_then(|(queue, rest)| {
+        let (action, rest) = text_of(rest)?;
+        Some((queue, action, rest))
+    });
     names.ok_or_else(|| damaged("an index entry names no queue and action"))
+}
+
+/// Returns the runtime from the bytes after the names; `None` if there is none.
+pub(super) fn runtime_of(bytes: &[u8]) -> Option<&str> {
+    text_of(bytes).map(|(runtime, _)| runtime)
+}
+
+/// Returns the text at the beginning of some bytes, and what follows it.
+fn text_of(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
 }
 
 /// Returns the id at the end of a key.

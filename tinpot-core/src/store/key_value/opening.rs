@@ -60,17 +60,22 @@ impl<K: KeyValueStore> Shared<K> {
     }
 
     async fn waiting(&self) -> Result<Vec<WaitingCount>> {
-        let mut waiting: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
-        let mut count = |names: &[u8], ready, delayed| -> Result<()> {
-            let (queue, action) = keys::names_of(names)?;
-            let counts = waiting.entry((queue.to_owned(), action.to_owned())).or_default();
+        type Lane = (String, String, Option<String>);
+        let mut waiting: BTreeMap<Lane, (u64, u64)> = BTreeMap::new();
+        let mut count = |names: &[u8], has_runtime: bool, ready, delayed| -> Result<()> {
+            let (queue, action, rest) = keys::names_of(names)?;
+            let runtime = keys::runtime_of(rest).filter(|_| has_runtime).map(str::to_owned);
+            let lane = (queue.to_owned(), action.to_owned(), runtime);
+            let counts = waiting.entry(lane).or_default();
             *counts = (counts.0 + ready, counts.1 + delayed);
             Ok(())
         };
-        self.each(keys::ready().all(), |key, _| count(&key[1..], 1, 0)).await?;
-        self.each(keys::delayed().all(), |_, names| count(names, 0, 1)).await?;
-        let count = |((queue, action), (ready, delayed)): ((String, String), (u64, u64))| {
-            WaitingCount { queue: queue.into(), action: action.into(), ready, delayed }
+        self.each(keys::ready().all(), |key, _| count(&key[1..], false, 1, 0)).await?;
+        let with_bundle = keys::ready_with_bundle().all();
+        self.each(with_bundle, |key, _| count(&key[1..], true, 1, 0)).await?;
+        self.each(keys::delayed().all(), |_, names| count(names, true, 0, 1)).await?;
+        let count = |((queue, action, runtime), (ready, delayed)): (Lane, (u64, u64))| {
+            WaitingCount::new(queue, action, ready, delayed).runtime(runtime.map(Arc::from))
         };
         Ok(waiting.into_iter().map(count).collect())
     }

@@ -138,9 +138,10 @@ impl<K: KeyValueStore> Shared<K> {
 
 fn range_of(order: &QueueOrder) -> Range<Vec<u8>> {
     match order {
-        QueueOrder::Ready { queue, action, after } => {
-            let after = after.map(|(rank, id)| keys::ready_at(queue, action, rank, id));
-            keys::ready_in(queue, action).after(after)
+        QueueOrder::Ready { queue, action, runtime, after } => {
+            let runtime = runtime.as_deref();
+            let after = after.map(|(rank, id)| keys::ready_at(queue, action, runtime, rank, id));
+            keys::ready_in(queue, action, runtime).after(after)
         }
         QueueOrder::Delayed { after } => {
             keys::delayed().after(after.map(|(time, id)| keys::delayed_until(time, id)))

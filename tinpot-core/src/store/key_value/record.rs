@@ -54,7 +54,8 @@ pub(super) fn index(execution: &Execution, lease: Option<Duration>) -> Vec<KeyVa
             Some(time) => push(keys::delayed_until(time, id), keys::names(execution)),
             None => {
                 let (queue, action) = (&execution.queue, execution.action_key());
-                push(keys::ready_at(queue, &action, execution.rank(), id), Vec::new());
+                let runtime = execution.runtime().map(|runtime| &**runtime);
+                push(keys::ready_at(queue, &action, runtime, execution.rank(), id), Vec::new());
             }
         }
         if let Some(time) = execution.expires_at {

@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) waiting: Waiting,
     granted: BTreeSet<ExecutionId>,
     pub(crate) open_logs: BTreeSet<ExecutionId>,
-    actions: BTreeMap<Arc<str>, Arc<Action>>,
+    pub(crate) actions: BTreeMap<Arc<str>, Arc<Action>>,
     pub(crate) paused: BTreeMap<Arc<str>, Timestamp>,
     ended: VecDeque<ExecutionId>,
     /// The log text of the ended executions.

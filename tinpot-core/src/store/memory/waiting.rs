@@ -10,7 +10,8 @@ use crate::model::opened::WaitingCount;
 use crate::model::page::QueueOrder;
 use crate::model::time::Timestamp;
 
-type Lane = (Arc<str>, Arc<str>);
+/// A queue, the key of an action, and a runtime, if the executions need one.
+type Lane = (Arc<str>, Arc<str>, Option<Arc<str>>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
@@ -21,7 +22,7 @@ pub(crate) struct Waiting {
 }
 
 fn lane(execution: &Execution) -> Lane {
-    (execution.queue.clone(), execution.action_key())
+    (execution.queue.clone(), execution.action_key(), execution.runtime().cloned())
 }
 
 impl Waiting {
@@ -69,16 +70,19 @@ impl Waiting {
         for (lane, count) in &self.delayed_in {
             counts.entry(lane).or_default().1 = *count;
         }
-        let count = |((queue, action), (ready, delayed)): (&Lane, (u64, u64))| WaitingCount {
-            queue: queue.clone(),
-            action: action.clone(),
-            ready,
-            delayed,
-        };
+        let count =
+            |((queue, action, runtime), (ready, delayed)): (&Lane, (u64, u64))| WaitingCount {
+                queue: queue.clone(),
+                action: action.clone(),
+                runtime: runtime.clone(),
+                ready,
+                delayed,
+            };
         counts.into_iter().map(count).collect()
     }
 
-    /// Returns the ready executions of the same queue and action that are ahead of this one.
+    /// Returns the ready executions of the same queue, action and runtime that are ahead of this
+    /// one.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn ahead_of(&self, execution: &Execution) -> impl Iterator<Item = ExecutionId> {
         let keys = self.ready.get(&lane(execution)).into_iter();
@@ -101,8 +105,8 @@ impl Waiting {
             (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
         }
         match order {
-            QueueOrder::Ready { queue, action, after } => {
-                let keys = self.ready.get(&(queue.clone(), action.clone()));
+            QueueOrder::Ready { queue, action, runtime, after } => {
+                let keys = self.ready.get(&(queue.clone(), action.clone(), runtime.clone()));
                 let from = from(*after);
                 Box::new(keys.into_iter().flat_map(move |keys| keys.range(from)).map(|key| key.1))
             }

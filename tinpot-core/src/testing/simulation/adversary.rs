@@ -14,7 +14,7 @@ use crate::protocol::seal::{
     Accept, FrameKind, HEADER_BYTES, Header, Hex, Init, KeyId, Notice, Signed, Suite, TAG_BYTES,
     WorkerFrame, WorkerSessions,
 };
-use crate::protocol::{Beat, BeatAck, Frame, Goodbye, Hello, Message};
+use crate::protocol::{Beat, BeatAck, Frame, Goodbye, Granted, Hello, Message};
 use crate::testing::ToySuite;
 
 /// The identity of the adversary's worker key, and of its namespace key, which no worker has pinned.
@@ -263,7 +263,7 @@ impl World {
         let victim = self.random.below(self.workers.len());
         let victim = self.workers[victim].machine.id().clone();
         let swaps = self.random.chance(0.5);
-        let offer = (*self.offers[0]).clone();
+        let offer = (*self.offer_of(0, 0)).clone();
         let Some(sealing) = &mut self.sealing else { return Ok(()) };
         let id = sealing.adversary.id();
         let Some(sessions) = &mut sealing.adversary.sessions else { return Ok(()) };
@@ -286,6 +286,7 @@ impl World {
                     version,
                     started_at,
                     teams: Vec::new(),
+                    granted: Granted::default(),
                 };
                 let beat = Beat { seq: 1, free: 9, held: Vec::new(), epoch: Some(epoch) };
                 (id.clone(), vec![Message::Hello(hello), Message::Beat(beat)])

@@ -10,12 +10,14 @@ mod starts;
 mod transitions;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use self::calls::Ending;
 use super::clock::Moment;
 use super::plain::PlainWorkers;
 use super::store::SimulatedStore;
 use super::world::{Checked, broken};
+use crate::model::deployed::BundleRef;
 use crate::model::execution::{AttemptRecord, Execution, Parent};
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
@@ -39,6 +41,8 @@ struct Track {
     /// True if a cancel of it was committed.
     cancelled: bool,
     retry: RetryPolicy,
+    /// The bundle to which it is pinned.
+    bundle: Option<Arc<BundleRef>>,
     /// True if its submission was refused.
     refused: bool,
     /// True if its acceptance is committed and its end is not.
@@ -125,6 +129,7 @@ impl Checks {
             children: Vec::new(),
             cancelled: false,
             retry: execution.retry,
+            bundle: execution.bundle.clone(),
             refused: false,
             unfinished: false,
             expires: execution.expires_at,

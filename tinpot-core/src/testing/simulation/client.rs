@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Accepted, Response, Ticket};
+use crate::model::action::Action;
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -20,6 +21,7 @@ pub(super) enum Request {
     Submit { execution: Arc<Execution>, commits: u64, ticket: Ticket },
     Cancel { id: ExecutionId, force: bool, ticket: Ticket },
     SetPaused { queue: &'static str, paused: bool, ticket: Ticket },
+    Deploy { actions: Vec<Arc<Action>>, ticket: Ticket },
     Drain { worker: WorkerId, ticket: Ticket },
 }
 
@@ -29,6 +31,7 @@ impl Request {
             Request::Submit { ticket, .. }
             | Request::Cancel { ticket, .. }
             | Request::SetPaused { ticket, .. }
+            | Request::Deploy { ticket, .. }
             | Request::Drain { ticket, .. } => *ticket,
         }
     }
@@ -48,6 +51,7 @@ enum Asked {
     Submit { submission: usize, id: ExecutionId },
     Cancel { id: ExecutionId },
     SetPaused { queue: &'static str, paused: bool },
+    Deploy { number: usize },
     Drain,
 }
 
@@ -79,7 +83,9 @@ impl World {
                 left_in_burst -= 1;
                 at += self.random.duration(Duration::from_millis(5));
             }
-            let wanted = Arc::new(self.wanted(submission));
+            let mut wanted = self.wanted(submission);
+            self.deploys.change(&mut wanted);
+            let wanted = Arc::new(wanted);
             let keyed = wanted.idempotency_key.is_some();
             self.client.submissions.push(Submission { wanted, accepted: None, open: true });
             self.client.open += 1;
@@ -151,10 +157,14 @@ impl World {
         {
             return self.accepted(submission, id);
         }
+        let Ok(bundle) = self.bundle_for(coordinator, &wanted.action) else {
+            self.again(submission);
+            return Ok(());
+        };
         let id = self.new_id();
         let wall = self.wall(coordinator).0;
         let mut execution = (*wanted).clone();
-        execution.id = id;
+        (execution.id, execution.bundle) = (id, bundle);
         // The times in `wanted` count from the submission.
         let from_now = |at: Timestamp| Timestamp(wall + at.0);
         execution.not_before = execution.not_before.map(from_now);
@@ -208,6 +218,23 @@ impl World {
         self.request(coordinator, life, Request::SetPaused { queue, paused, ticket });
     }
 
+    /// Sends a deploy to the coordinator, now or later.
+    pub(super) fn request_deploy(
+        &mut self,
+        number: usize,
+        request: impl FnOnce(Ticket) -> Request,
+    ) {
+        let coordinator = self.coordinators.len() - 1;
+        let process = &self.coordinators[coordinator];
+        let (life, up) = (process.life, process.up);
+        if !up {
+            return self.deploy_again(number);
+        }
+        let ticket = Ticket(self.client.asked.len() as u32);
+        self.client.asked.push(Asked::Deploy { number });
+        self.request(coordinator, life, request(ticket));
+    }
+
     /// Asks the coordinator once to drain a worker.
     pub(super) fn send_home(&mut self, worker: WorkerId) {
         let coordinator = self.coordinators.len() - 1;
@@ -242,6 +269,7 @@ impl World {
                 }
             }
             Asked::SetPaused { queue, paused } => self.pause_again(queue, paused),
+            Asked::Deploy { number } => self.deploy_again(number),
             _ => {}
         }
     }
@@ -327,6 +355,7 @@ impl World {
                     Err(_) => Ok(()),
                 }
             }
+            (Response::Done(done), Asked::Deploy { number }) => self.deployed(number, done),
             // The worker may have ended.
             (Response::Done(_), Asked::Drain) => Ok(()),
             (response, asked) => broken("reply", format!("{response:?} answers {asked:?}")),

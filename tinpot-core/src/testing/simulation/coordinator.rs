@@ -15,7 +15,9 @@ use super::client::Request;
 use super::clock::{Clock, Moment, NEVER};
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
-use crate::coordinator::{Answer, Core, LogHolder, Output, Registry, RequestedCancel, Step, Ticket};
+use crate::coordinator::{
+    Answer, Core, LogHolder, Output, Registry, RequestedCancel, Step, Ticket,
+};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::fence::Fence;
@@ -222,6 +224,9 @@ impl World {
                 Some(Input::Request(Request::SetPaused { queue, paused, ticket })) => {
                     core.set_paused(now, queue, paused, ticket);
                 }
+                Some(Input::Request(Request::Deploy { actions, ticket })) => {
+                    core.deploy(now, &actions, ticket);
+                }
                 Some(Input::Request(Request::Drain { worker, ticket })) => {
                     core.drain_worker(now, &worker, ticket);
                 }
@@ -315,8 +320,15 @@ impl World {
                 let line = format!("c{index} commits {transition:?}");
                 self.tell(|| line);
             }
-            let transition = &self.coordinators[index].core.batch()[place];
+            let transition = self.coordinators[index].core.batch()[place].clone();
+            self.offers(&transition)?;
+            let transition = &transition;
             self.checks.commits(transition, &self.store, wall)?;
+            if let Transition::Grant { execution, worker, .. } = transition
+                && let Some(execution) = self.store.execution(*execution)
+            {
+                self.deploys.granted(worker, execution)?;
+            }
             self.store.apply(transition, wall);
             if let Transition::Grant { execution, worker, .. } = transition {
                 self.plain.granted(worker, *execution, &self.store)?;

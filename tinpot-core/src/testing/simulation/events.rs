@@ -51,6 +51,10 @@ pub(super) enum Event {
         queue: &'static str,
         paused: bool,
     },
+    /// An operator deploys actions.
+    Deploy {
+        number: usize,
+    },
     Fault(Fault),
     /// A fault ends.
     Repair(Repair),

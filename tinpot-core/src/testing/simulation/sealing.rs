@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::adversary::{ADVERSARY, Adversary};
+use super::deploys::granted_to;
 use super::events::Event;
 use super::world::{Checked, World, broken};
 use crate::model::address::{Channel, Lane};
@@ -113,7 +114,8 @@ impl Sealing {
     /// Returns the sessions of a new start of a worker, whose key is enrolled.
     pub(super) fn worker(&self, index: usize, id: &WorkerId) -> WorkerSessions {
         let suite = self.suite_of(index);
-        let grant = WorkerGrant::new(suite.public(), format!("w{index}"));
+        let mut grant = WorkerGrant::new(suite.public(), format!("w{index}"));
+        grant.actions = granted_to(index);
         self.enrolled.enrol(&suite, grant);
         WorkerSessions::new(Arc::new(suite), id.clone(), self.pins())
     }

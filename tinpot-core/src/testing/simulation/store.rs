@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::world::{Checked, broken};
+use crate::model::action::Action;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
@@ -114,6 +115,15 @@ impl SimulatedStore {
 
     pub(super) fn is_paused(&self, queue: &str) -> bool {
         self.synced.paused.contains_key(queue)
+    }
+
+    /// Returns the deployed actions.
+    pub(super) fn deployed(&self) -> impl Iterator<Item = &Arc<Action>> {
+        self.synced.actions.values().filter(|action| action.deployed.is_some())
+    }
+
+    pub(super) fn is_deployed(&self, name: &str) -> bool {
+        self.synced.actions.get(name).is_some_and(|action| action.deployed.is_some())
     }
 
     /// Returns the first execution that is ahead of this one in its queue and may start. If

@@ -254,6 +254,7 @@ impl World {
             // This is later than any earlier request.
             self.after(Duration::from_secs(1), Event::SetPaused { queue, paused: false });
         }
+        self.deploy_for_good();
         self.broker_is_up();
         for index in 0..self.workers.len() {
             self.repair(Repair::Heal(index))?;

@@ -8,6 +8,7 @@ use super::checks::Checks;
 use super::client::Client;
 use super::clock::Moment;
 use super::coordinator::Process;
+use super::deploys::Deploys;
 use super::events::{Event, Events, Happening, Host};
 use super::plain::PlainWorkers;
 use super::plan::{Plan, Scenario};
@@ -55,6 +56,7 @@ pub(super) struct World {
     /// The keys, and the frames on their way, if frames are sealed.
     pub(super) sealing: Option<Sealing>,
     pub(super) plain: PlainWorkers,
+    pub(super) deploys: Deploys,
     /// The action sets of workers: everything, and less.
     pub(super) offers: [Arc<ActionSet>; 2],
     /// True if the broker cannot be reached.
@@ -91,6 +93,7 @@ impl World {
             checks: Checks::default(),
             sealing,
             plain: PlainWorkers::new(seed, sealed),
+            deploys: Deploys::new(seed, sealed),
             offers: [
                 offer(&["parent", "quick", "rare", "slow"]),
                 offer(&["parent", "quick", "slow"]),
@@ -125,6 +128,7 @@ impl World {
             self.add_worker(worker);
         }
         self.plan_submissions();
+        self.plan_deploys();
         self.plan_faults();
         self.plan_adversary();
         let calm_at = self.plan.length.as_micros() as Moment;
@@ -161,6 +165,10 @@ impl World {
             Event::Cancel { execution, force } => self.cancel(execution, force),
             Event::SetPaused { queue, paused } => {
                 self.set_paused(queue, paused);
+                Ok(())
+            }
+            Event::Deploy { number } => {
+                self.deploy(number);
                 Ok(())
             }
             Event::Fault(fault) => self.strike(fault),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::{OpenStore, Reopen, open};
 use crate::model::action::Action;
+use crate::model::deployed::BundleRef;
+use crate::model::digest::Digest;
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::failure::Failure;
@@ -78,6 +80,11 @@ impl<R: Reopen> Pair<R> {
         }
         new.queue = format!("queue {}", self.below(2)).into();
         new.priority = self.below(3) as i32 - 1;
+        new.bundle = self.random.chance(0.3).then(|| {
+            let version = 1 + self.below(2) as u32;
+            let runtime = format!("runtime {}", self.random.number() % 2);
+            Arc::new(BundleRef::new(version, Digest::from([version as u8; 32]), runtime))
+        });
         new.not_before = self.time();
         new.expires_at = self.time();
         new.idempotency_key =
@@ -241,6 +248,10 @@ impl<R: Reopen> Pair<R> {
                 action: {
                     let team = if self.random.chance(0.2) { "team 1/" } else { "" };
                     format!("{team}act {}", self.below(3)).into()
+                },
+                runtime: match self.below(3) {
+                    2 => None,
+                    runtime => Some(format!("runtime {runtime}").into()),
                 },
                 after: after.map(|id| (self.below(3) as i64 - 1, id)),
             },

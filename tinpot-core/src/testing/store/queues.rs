@@ -1,8 +1,12 @@
 //! Queues: pages of waiting executions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{accept, commit, fence, finish, grant, ids, open, read, refused, with};
+use crate::model::deployed::BundleRef;
+use crate::model::digest::Digest;
+use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::page::{QueueOrder, QueuePage};
@@ -12,7 +16,19 @@ use crate::store::{Session, Store};
 
 pub(super) fn ready(queue: &str, action: &str, after: Option<(i32, u128)>) -> QueueOrder {
     let after = after.map(|(priority, id)| (-i64::from(priority), ExecutionId::from_u128(id)));
-    QueueOrder::Ready { queue: queue.into(), action: action.into(), after }
+    let (queue, action) = (queue.into(), action.into());
+    QueueOrder::Ready { queue, action, runtime: None, after }
+}
+
+pub(super) fn ready_for(queue: &str, action: &str, runtime: &str) -> QueueOrder {
+    let (queue, action, runtime) = (queue.into(), action.into(), Some(runtime.into()));
+    QueueOrder::Ready { queue, action, runtime, after: None }
+}
+
+/// Pins an execution to a version that needs this runtime.
+pub(super) fn pinned(number: u128, version: u32, runtime: &str) -> Arc<Execution> {
+    let bundle = BundleRef::new(version, Digest::from([version as u8; 32]), runtime);
+    with(number, |new| new.bundle = Some(Arc::new(bundle)))
 }
 
 pub(super) fn delayed(after: Option<(u64, u128)>) -> QueueOrder {
@@ -66,6 +82,43 @@ pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     }
     let read = store.queued(&QueuePage { order: order(None), limit: 1, max_bytes: 1 }).await;
     assert_eq!(read.expect("a page")[0].parameters, all[3].parameters);
+}
+
+/// Executions with bundles wait apart by the runtimes that they need, and from those without.
+pub async fn executions_with_bundles_wait_by_runtime(store: impl Store) {
+    let store = open(store).await;
+    let first = with(9, |new| {
+        *new = (*pinned(9, 2, "script")).clone();
+        new.priority = 1;
+    });
+    let team = with(11, |new| {
+        *new = (*pinned(11, 1, "script")).clone();
+        new.team = "team".into();
+    });
+    let all =
+        [with(1, |_| {}), pinned(3, 1, "script"), pinned(5, 1, "process"), pinned(7, 2, "script")];
+    accept(&store, &all.each_ref()).await;
+    accept(&store, &[&first, &team]).await;
+    let script = || ready_for("default", "odd", "script");
+    assert_eq!(page(&store, script(), 9).await, [9, 3, 7]);
+    assert_eq!(page(&store, ready_for("default", "odd", "process"), 9).await, [5]);
+    assert_eq!(page(&store, ready("default", "odd", None), 9).await, [1]);
+    assert_eq!(page(&store, ready_for("default", "team/odd", "script"), 9).await, [11]);
+    assert!(page(&store, ready_for("default", "odd", "python"), 9).await.is_empty());
+    assert_eq!(read(&store, all[3].id).await.bundle, all[3].bundle);
+    commit(&store, &[grant(&all[1], 1), finish(&first, None)]).await;
+    assert_eq!(page(&store, script(), 9).await, [7]);
+    let requeue = Transition::Requeue {
+        execution: all[1].id,
+        fence: fence(1),
+        outcome: None,
+        ran: None,
+        log_end: None,
+        not_before: None,
+    };
+    commit(&store, &[requeue]).await;
+    assert_eq!(page(&store, script(), 9).await, [3, 7]);
+    assert_eq!(read(&store, all[1].id).await.bundle, all[1].bundle);
 }
 
 /// Delayed executions come by their time, across queues and actions.

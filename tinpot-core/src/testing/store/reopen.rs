@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::queues::{delayed, page, ready};
+use super::queues::{delayed, page, pinned, ready};
 use super::{
     OpenStore, accept, commit, execution, fence, finish, grant, lines, open, read, refused, with,
 };
 use crate::model::action::Action;
+use crate::model::deployed::Deployed;
+use crate::model::digest::Digest;
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -176,8 +178,7 @@ pub async fn waiting_executions_are_counted_by_queue_and_action<R: Reopen>(store
     commit(&store, &[Transition::Ready { execution: all[6].id }]).await;
     all.sort_unstable_by_key(|execution| execution.id);
     let count = |queue: &str, action: &str, ready, delayed| {
-        let (queue, action) = (queue.into(), action.into());
-        WaitingCount { queue, action, ready, delayed }
+        WaitingCount::new(queue, action, ready, delayed)
     };
     let (store, opened) = store.next().await;
     let mut waiting = opened.waiting;
@@ -189,6 +190,27 @@ pub async fn waiting_executions_are_counted_by_queue_and_action<R: Reopen>(store
     commit(&store, &cancel).await;
     let (_, opened) = store.next().await;
     assert_eq!(opened.waiting, [count("default", "odd", 0, 1)]);
+}
+
+/// The counts of waiting executions with bundles are returned by runtime.
+pub async fn waiting_executions_are_counted_by_runtime<R: Reopen>(store: OpenStore<R>) {
+    let late = with(9, |new| {
+        *new = (*pinned(9, 1, "process")).clone();
+        new.not_before = Some(Timestamp(9));
+    });
+    let all = [execution(1), pinned(3, 1, "script"), pinned(5, 2, "script"), late];
+    accept(&store, &all.each_ref()).await;
+    let (store, opened) = store.next().await;
+    let mut waiting = opened.waiting;
+    waiting.sort_unstable();
+    let count = |runtime: Option<&str>, ready, delayed| {
+        WaitingCount::new("default", "odd", ready, delayed).runtime(runtime.map(Arc::from))
+    };
+    let expected = [count(None, 1, 0), count(Some("process"), 0, 1), count(Some("script"), 2, 0)];
+    assert_eq!(waiting, expected);
+    for execution in &all {
+        assert_eq!(read(&store, execution.id).await.bundle, execution.bundle);
+    }
 }
 
 /// Executions with a live attempt are returned, in the order of their acceptance.
@@ -315,11 +337,14 @@ pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
         let action = action.schema(schema.expect("JSON")).result_schema(result);
         Arc::new(action.timeout(Duration::from_secs(3)).priority(-2))
     };
+    let version = Deployed::new("script", 7, Digest::from([7; 32])).enabled(false);
+    let deployed = Arc::new(Action { deployed: Some(version), ..(*action("zero", "")).clone() });
     let of_team = Arc::new(Action { team: "team".to_owned(), ..(*action("one", "other")).clone() });
     let offers = [("one", "first"), ("two", "é"), ("one", "second")];
     let offers = offers.map(|(name, text)| Transition::Offer(action(name, text)));
     let [first, second, third] = offers;
     let offers = [first, second, Transition::Offer(of_team.clone()), third];
+    let offers = [&offers[..], &[Transition::Offer(deployed.clone())]].concat();
     commit(&store, &offers[..1]).await;
     // A refused batch offers nothing.
     let bad = [Transition::Offer(action("three", "")), finish(&execution(1), None)];
@@ -327,7 +352,7 @@ pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
     commit(&store, &offers[1..]).await;
     let (_, mut opened) = store.next().await;
     opened.actions.sort_by(|a, b| (&a.name, &a.team).cmp(&(&b.name, &b.team)));
-    assert_eq!(opened.actions, [action("one", "second"), of_team, action("two", "é")]);
+    assert_eq!(opened.actions, [action("one", "second"), of_team, action("two", "é"), deployed]);
 }
 
 /// Idempotency keys stay taken.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tinpot_core::log_sink::LogBatch;
-use tinpot_core::store::{HistoryLimits, ListOptions, Opened, QueuePage, Session, Transition};
+use tinpot_core::store::{
+    HistoryLimits, ListOptions, Opened, QueueOrder, QueuePage, Session, Transition,
+};
 use tinpot_core::testing::store::{OpenStore, RETAINED, Same};
 use tinpot_core::{
     Epoch, ErrorKind, Execution, ExecutionId, LogChunk, MemoryStore, Outcome, Result, Store,
@@ -21,6 +23,7 @@ enum Fault {
     IgnoresConditions,
     AppliesInParts,
     ForgetsKeys,
+    ForgetsBundles,
     CutsTimes,
     StaleReads,
     IgnoresStatusFilter,
@@ -30,6 +33,7 @@ enum Fault {
     IgnoresSearch,
     IgnoresRank,
     IgnoresMaxBytes,
+    IgnoresRuntimes,
     ForgetsDelays,
     LosesLastChunk,
     IgnoresGaps,
@@ -162,6 +166,9 @@ impl Session for BrokenSession {
                 Transition::Accept(execution) if self.is(Fault::ForgetsKeys) => {
                     Arc::make_mut(execution).idempotency_key = None;
                 }
+                Transition::Accept(execution) if self.is(Fault::ForgetsBundles) => {
+                    Arc::make_mut(execution).bundle = None;
+                }
                 Transition::Accept(execution) if self.is(Fault::ForgetsDelays) => {
                     Arc::make_mut(execution).not_before = None;
                 }
@@ -222,6 +229,11 @@ impl Session for BrokenSession {
         let mut page = page.clone();
         if self.is(Fault::IgnoresMaxBytes) {
             page.max_bytes = usize::MAX;
+        }
+        if self.is(Fault::IgnoresRuntimes)
+            && let QueueOrder::Ready { runtime, .. } = &mut page.order
+        {
+            *runtime = None;
         }
         let mut queued = self.inner.queued(&page).await?;
         if self.is(Fault::IgnoresRank) {
@@ -306,6 +318,8 @@ caught! {
         executions_are_found_by_their_words searches_are_filtered_and_paged;
     queues_without_priority(IgnoresRank) by ready_executions_are_paged_by_priority;
     pages_without_a_bound(IgnoresMaxBytes) by ready_executions_are_paged_by_priority;
+    queues_without_runtimes(IgnoresRuntimes) by executions_with_bundles_wait_by_runtime;
+    forgotten_bundles(ForgetsBundles) by executions_with_bundles_wait_by_runtime;
     forgotten_delays(ForgetsDelays) by delayed_executions_are_paged_by_time ready_ends_a_delay;
     lost_chunks(LosesLastChunk) by logs_are_read_from_a_sequence a_long_log_is_read_as_it_was_written;
     ignored_gaps(IgnoresGaps) by logs_have_no_gaps_and_no_repeats;
@@ -332,6 +346,7 @@ caught! {
     forgotten_actions(ForgetsActions) by the_catalogue_is_remembered;
     forgotten_grants(ForgetsGrants) by granted_executions_are_returned;
     miscounted_queues(MiscountsWaiting) by waiting_executions_are_counted_by_queue_and_action;
+    bundles_not_counted(ForgetsBundles) by waiting_executions_are_counted_by_runtime;
     chunks_lost_before_a_close(LosesLastChunk) by logs_are_remembered_and_go_on;
     any_fault_in_random_work(IgnoresRank) by random_work_agrees_with_the_memory_store;
 }

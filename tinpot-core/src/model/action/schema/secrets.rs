@@ -48,6 +48,15 @@ pub(super) fn texts(schema: &Value, parameters: &Value) -> Vec<String> {
     found
 }
 
+/// Returns the texts and numbers at these JSON pointers.
+pub(super) fn texts_at(parameters: &Value, pointers: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for value in pointers.iter().filter_map(|pointer| parameters.pointer(pointer)) {
+        leaves(value, &mut found);
+    }
+    found
+}
+
 fn leaves(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),

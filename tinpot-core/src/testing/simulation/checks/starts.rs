@@ -36,6 +36,19 @@ impl Checks {
         if track.retry.is_never() && track.starts > 1 {
             return broken("I3", format!("{id} may be started once, and is started again"));
         }
+        if dispatch.bundle != track.bundle {
+            let (bundle, pinned) = (&dispatch.bundle, &track.bundle);
+            return broken(
+                "I19",
+                format!("{fence} starts {bundle:?}: {id} is pinned to {pinned:?}"),
+            );
+        }
+        let secrets = store.execution(id).map(|execution| &execution.secrets);
+        if dispatch.bundle.is_some() && secrets.is_some_and(|secrets| *secrets != dispatch.secrets)
+        {
+            return broken("secrets", format!("{fence} starts without the places of its secrets"));
+        }
+        let track = self.track(id)?;
         track.alive.push(fence);
         let may_overlap = track.put_back || !in_bounds;
         if let ([other, _, ..], false) = (&track.alive[..], may_overlap) {

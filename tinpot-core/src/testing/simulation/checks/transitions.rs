@@ -6,7 +6,7 @@ use super::{Attempt, Checks, place};
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
-use crate::model::retry::RetryPolicy;
+use crate::model::retry::{RetryOn, RetryPolicy};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::testing::simulation::store::SimulatedStore;
@@ -56,6 +56,9 @@ impl Checks {
             let track = self.track(id)?;
             track.unfinished = true;
             track.queued = wall;
+            if execution.bundle != track.bundle {
+                return broken("I19", format!("{id} is accepted with {:?}", execution.bundle));
+            }
             let refused = track.refused;
             self.unfinished += 1;
             return match refused {
@@ -101,6 +104,9 @@ impl Checks {
                 let over = match outcome {
                     Outcome::Succeeded(_) | Outcome::Cancelled => Some("it is done"),
                     _ if track.tries > track.retry.retries => Some("its policy allows no more"),
+                    Outcome::Failed(_) | Outcome::TimedOut if track.retry.on == RetryOn::Lost => {
+                        Some("its policy is for losses only")
+                    }
                     Outcome::Lost if track.lost >= track.retry.max_lost_attempts => {
                         Some("it is poisoned")
                     }
@@ -189,7 +195,8 @@ impl Checks {
         let lost = *outcome == Outcome::Lost || outcome.is_poisoned();
         track.tries += 1;
         track.lost += u32::from(lost);
-        let left = track.tries <= track.retry.retries && !cancelling;
+        let retried = lost || track.retry.on == RetryOn::Any;
+        let left = track.tries <= track.retry.retries && !cancelling && retried;
         let poisoned = lost && track.lost >= track.retry.max_lost_attempts;
         match outcome {
             Outcome::Succeeded(_) => Ok(()),

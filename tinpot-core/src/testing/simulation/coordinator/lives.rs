@@ -88,6 +88,7 @@ impl World {
             ticked: Tick(0),
             rests: 0,
         };
+        self.knows_what_is_deployed(index)?;
         self.log_turn(index)?;
         self.turn(index)
     }

@@ -127,6 +127,10 @@ impl World {
         self.report.calls += step.len() as u64;
         let mut open = BTreeMap::new();
         let asks = self.random.chance(0.3);
+        let mut step = step;
+        for call in step.iter_mut().filter(|call| call.options.idempotency_key.is_none()) {
+            call.action = self.deploys.called(call.action);
+        }
         self.work(index, |machine, now, out| {
             if asks {
                 machine.ask_secret(now, fence, "token".into(), out);

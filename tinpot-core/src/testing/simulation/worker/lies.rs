@@ -10,8 +10,8 @@ use crate::model::log::{Level, LogChunk, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::protocol::{
-    Accept, Beat, BeatAck, Frame, Hello, Log, Message, Reject, RejectReason, Released, ReleasedHow,
-    ResultReport, SecretGet, WhoIsThere,
+    Accept, Beat, BeatAck, Frame, Granted, Hello, Log, Message, Reject, RejectReason, Released,
+    ReleasedHow, ResultReport, SecretGet, WhoIsThere,
 };
 use crate::testing::simulation::events::Host;
 use crate::testing::simulation::world::{Checked, World, broken};
@@ -91,12 +91,13 @@ impl World {
             queues: super::lives::queues_of(liar),
             groups,
             slots: node.machine.slots() as u32,
-            offer: (*self.offers[0]).clone(),
+            offer: (*self.offer_of(liar, 0)).clone(),
             clean_slate,
             epoch: node.machine.epoch(),
             version,
             started_at,
             teams: Vec::new(),
+            granted: Granted::default(),
         })
     }
 

@@ -1,10 +1,8 @@
 //! Starts, ends and pauses of workers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Later, Node, Pause};
-use crate::model::action::ActionSet;
 use crate::model::address::Lane;
 use crate::model::id::WorkerId;
 use crate::protocol::{WorkerMachine, WorkerProfile};
@@ -61,7 +59,7 @@ impl World {
         let (groups, version, started_at) = Default::default();
         let profile =
             WorkerProfile { id, name, queues, groups, slots, clean_slate, version, started_at };
-        WorkerMachine::new(self.plan.worker_config.clone(), profile, self.offers[0].clone())
+        WorkerMachine::new(self.plan.worker_config.clone(), profile, self.offer_of(index, 0))
     }
 
     pub(in super::super) fn start_worker(&mut self, index: usize) -> Checked {
@@ -130,7 +128,7 @@ impl World {
         if !node.up || node.paused.is_some() {
             return Ok(());
         }
-        let offer: Arc<ActionSet> = self.offers[offer].clone();
+        let offer = self.offer_of(index, offer);
         self.work(index, |machine, now, out| machine.offer_changed(now, offer, out))
     }
 

@@ -1,0 +1,81 @@
+//! Deployed actions: those whose definitions the coordinator holds instead of a worker.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::Digest;
+
+/// The version of a deployed action that is active: the default of its submissions.
+///
+/// ```
+/// use tinpot_core::{Action, Deployed, Digest};
+///
+/// let bundle = Digest::from([7; 32]);
+/// let action = Action::new("report")?.deployed(Deployed::new("script", 3, bundle));
+/// assert!(action.deployed.is_some_and(|deployed| deployed.enabled));
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Deployed {
+    /// The runtime that a worker needs to run it, such as `script`.
+    pub runtime: Arc<str>,
+    /// The number of the version, from 1.
+    pub version: u32,
+    /// The digest of the manifest of its bundle.
+    pub bundle: Digest,
+    /// If false, submissions are refused. What was accepted before runs.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Deployed {
+    /// Creates a version that is enabled.
+    pub fn new(runtime: impl Into<Arc<str>>, version: u32, bundle: Digest) -> Self {
+        Self { runtime: runtime.into(), version, bundle, enabled: true }
+    }
+
+    /// Sets whether it takes submissions.
+    #[must_use]
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Returns what an execution of this version is pinned to.
+    pub fn bundle_ref(&self) -> BundleRef {
+        BundleRef { version: self.version, bundle: self.bundle, runtime: self.runtime.clone() }
+    }
+}
+
+/// The bundle to which an execution is pinned when it is accepted: every attempt runs this one,
+/// whatever is deployed meanwhile.
+///
+/// ```
+/// use tinpot_core::{BundleRef, Digest};
+///
+/// let bundle = BundleRef::new(3, Digest::from([7; 32]), "script");
+/// assert_eq!((bundle.version, &*bundle.runtime), (3, "script"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BundleRef {
+    /// The number of the version.
+    pub version: u32,
+    /// The digest of the manifest of the bundle.
+    pub bundle: Digest,
+    /// The runtime that a worker needs to run it.
+    pub runtime: Arc<str>,
+}
+
+impl BundleRef {
+    /// Refers to the bundle of a version.
+    pub fn new(version: u32, bundle: Digest, runtime: impl Into<Arc<str>>) -> Self {
+        Self { version, bundle, runtime: runtime.into() }
+    }
+}
