@@ -3,6 +3,7 @@
 //! All mutants are built at once: in a copy of tinpot-core each edit of the list is made conditional on the mutant that is switched on. So the
 //! sources know nothing of mutants, one build is enough, and an edit whose place is gone is an error.
 
+mod deployed;
 mod joining;
 mod list;
 mod plain;
@@ -50,7 +51,12 @@ pub(crate) fn is(number: usize) -> bool {
 
 /// Returns all mutants.
 fn all() -> impl Iterator<Item = &'static Mutant> {
-    list::MUTANTS.iter().chain(sealed::MUTANTS).chain(joining::MUTANTS).chain(plain::MUTANTS)
+    list::MUTANTS
+        .iter()
+        .chain(sealed::MUTANTS)
+        .chain(joining::MUTANTS)
+        .chain(plain::MUTANTS)
+        .chain(deployed::MUTANTS)
 }
 
 /// Runs the mutants that are named.
