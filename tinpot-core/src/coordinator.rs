@@ -13,6 +13,7 @@ mod life_cycle;
 mod log_assembly;
 mod log_events;
 mod logs;
+mod measures;
 mod reads;
 mod replies;
 mod rerun;
@@ -63,6 +64,7 @@ use crate::model::id::ExecutionId;
 use crate::model::log::LogChunk;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
+use crate::observer::Observer;
 use crate::protocol::{CancelOutcome, Catalogue, QueueInfo, WorkerInfo};
 use crate::refusals::{Refusal, Refusals};
 use crate::store::{Session, Store, StoreProblem};
@@ -92,6 +94,7 @@ struct Shared {
     /// If true, secrets are also sent in plain frames.
     plain_secrets: bool,
     joins: Option<Arc<Joins>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// Ends the tasks when the last handle is dropped.

@@ -9,6 +9,7 @@
 //! | [`FunctionExecutor`] | Rust closures as actions |
 //! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
 //! | [`Policy`], [`Caller`], [`Right`] | which caller may do what |
+//! | [`observer`] | measures for metrics |
 //! | [`executor`], [`transport`], [`store`], [`log_sink`] | the types for implementations of the traits |
 //! | [`seal`] | keys and cryptography for frames that a broker cannot read |
 //! | `protocol` (feature `unstable`) | messages, frames and both sides as state machines, outside semver |
@@ -28,6 +29,7 @@ mod joining;
 mod local;
 pub mod log_sink;
 mod model;
+pub mod observer;
 mod outbox;
 #[cfg(feature = "unstable")]
 pub mod protocol;

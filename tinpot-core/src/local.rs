@@ -8,6 +8,7 @@ use crate::coordinator::Coordinator;
 use crate::executor::Executor;
 use crate::log_sink::LogSink;
 use crate::model::error::Result;
+use crate::observer::Observer;
 use crate::protocol::ProtocolConfig;
 use crate::store::Store;
 use crate::transport::{MemoryNetwork, MemoryTransport};
@@ -156,6 +157,12 @@ impl LocalBuilder {
     /// Adds a log sink.
     pub fn log_sink(mut self, sink: impl LogSink) -> Self {
         self.coordinator = self.coordinator.log_sink(sink);
+        self
+    }
+
+    /// Sets the observer of the coordinator, for metrics.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.coordinator = self.coordinator.observer(observer);
         self
     }
 

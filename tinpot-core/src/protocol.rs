@@ -17,9 +17,9 @@ pub use self::call::{Call, CallId, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
     CancelOutcome, Cascade, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine,
-    PendingCall, PendingSecret, QueueInfo, Read, RunningAttempt, WorkerInfo,
+    PendingCall, PendingSecret, QueueInfo, Read, RunningAttempt, Tally, WorkerInfo, WorkerLoad,
 };
-pub(crate) use self::coordinator::{unknown_queue, unknown_worker};
+pub(crate) use self::coordinator::{Subject, unknown_queue, unknown_worker};
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub(crate) use self::holder::{Heard, heard};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -108,6 +108,17 @@ refusals! {
 pub(crate) struct Refusals {
     counts: [AtomicU64; Refusal::ALL.len()],
     log: Mutex<Log>,
+    hook: Option<Hook>,
+}
+
+/// Something that is called with each refusal.
+#[derive(Clone)]
+pub(crate) struct Hook(pub(crate) Arc<dyn Fn(Refusal) + Send + Sync>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -153,10 +164,15 @@ impl Log {
 }
 
 impl Refusals {
+    /// Creates counts of nothing, and calls `hook` with each refusal.
+    pub(crate) fn new(hook: Option<Hook>) -> Self {
+        Self { hook, ..Self::default() }
+    }
+
     /// Counts a refusal, and logs it unless there was a line about it a moment ago. `peer` and
     /// `detail` may be texts from outside.
     pub(crate) fn note(&self, reason: Refusal, peer: &str, detail: &dyn fmt::Display) {
-        self.counts[reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.count_quietly(reason);
         let more = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             log.may_say(reason, peer, Instant::now())
@@ -178,6 +194,9 @@ impl Refusals {
     /// Counts a refusal that says nothing about its peer.
     pub(crate) fn count_quietly(&self, reason: Refusal) {
         self.counts[reason as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(hook) = &self.hook {
+            (hook.0)(reason);
+        }
     }
 
     /// Returns the number of refusals for this reason.

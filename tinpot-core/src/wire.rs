@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::observer::{Direction, Measure, Observer};
 use crate::protocol::Frame;
 use crate::protocol::seal::{
     FrameKind, HEADER_BYTES, Notice, Opening, Refused, Signed, Suite, WorkerGrant, is_plain,
@@ -46,6 +47,7 @@ pub(crate) struct Wire {
     transport: Arc<dyn Transport>,
     clock: Clock,
     end: End,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,12 +60,12 @@ enum End {
 impl Wire {
     /// Creates the end of a participant whose frames are plain.
     pub(crate) fn plain(transport: Arc<dyn Transport>, clock: Clock) -> Self {
-        Self { transport, clock, end: End::Plain }
+        Self { transport, clock, end: End::Plain, observer: None }
     }
 
     /// Creates the end of a worker whose frames are sealed.
     pub(crate) fn of_worker(transport: Arc<dyn Transport>, clock: Clock, end: WorkerEnd) -> Self {
-        Self { transport, clock, end: End::Worker(Arc::new(end)) }
+        Self { transport, clock, end: End::Worker(Arc::new(end)), observer: None }
     }
 
     /// Creates the end of a coordinator whose frames are sealed.
@@ -72,7 +74,19 @@ impl Wire {
         clock: Clock,
         end: Arc<CoordinatorEnd>,
     ) -> Self {
-        Self { transport, clock, end: End::Coordinator(end) }
+        Self { transport, clock, end: End::Coordinator(end), observer: None }
+    }
+
+    /// Counts frames by this observer.
+    pub(crate) fn observed(mut self, observer: Option<Arc<dyn Observer>>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    fn count(&self, lane: Lane, direction: Direction) {
+        if let Some(observer) = &self.observer {
+            observer.observe(&Measure::Frame { lane, direction });
+        }
     }
 
     pub(crate) fn transport(&self) -> &dyn Transport {
@@ -95,12 +109,17 @@ impl Wire {
     pub(crate) async fn send(&self, to: &Address, lane: Lane, frame: Vec<u8>) -> Result<()> {
         // The clock is read for sealed frames only: plain ones have no use for it.
         let sealed = match &self.end {
-            End::Plain => return self.transport.send(to, lane, frame.into()).await,
+            End::Plain => {
+                self.transport.send(to, lane, frame.into()).await?;
+                self.count(lane, Direction::Sent);
+                return Ok(());
+            }
             End::Worker(end) => end.seal(lane, frame)?,
             End::Coordinator(end) => end.seal(self.clock.now(), to, lane, frame)?,
         };
         for frame in sealed {
             self.transport.send(to, lane, frame).await?;
+            self.count(lane, Direction::Sent);
         }
         Ok(())
     }
@@ -112,6 +131,7 @@ impl Wire {
         lane: Lane,
         received: Received,
     ) -> Option<Incoming> {
+        self.count(lane, Direction::Received);
         let channel = received.channel.clone();
         let read = match &self.end {
             End::Plain if !is_plain(&received.bytes) => {

@@ -21,6 +21,7 @@ use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::model::time::Timestamp;
+use crate::observer::{Observer, hook};
 use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Desk, Suite};
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::refusals::Refusals;
@@ -66,6 +67,7 @@ pub struct CoordinatorBuilder {
     plain_secrets: bool,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
     enroller: Option<Arc<dyn Enroller>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl CoordinatorBuilder {
@@ -85,6 +87,7 @@ impl CoordinatorBuilder {
             plain_secrets: false,
             sealed: None,
             enroller: None,
+            observer: None,
         }
     }
 
@@ -197,6 +200,13 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Sets the observer, for metrics. By default there is none, and nothing is measured.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -233,6 +243,7 @@ impl CoordinatorBuilder {
             }
             None => (Wire::plain(transport.clone(), clock), None),
         };
+        let wire = wire.observed(self.observer.clone());
         let (audit, audit_writer) =
             self.audit.map(|sink| Trail::new(sink, self.audit_digests)).unzip();
         let shared = Arc::new(Shared {
@@ -240,7 +251,7 @@ impl CoordinatorBuilder {
             store,
             session,
             registry: Arc::new(Registry::default()),
-            refusals: Refusals::default(),
+            refusals: Refusals::new(self.observer.clone().map(hook)),
             log_sinks,
             commits: Commits::default(),
             catalogue: catalogue_receiver,
@@ -253,6 +264,7 @@ impl CoordinatorBuilder {
             secrets: self.secrets,
             plain_secrets: self.plain_secrets,
             joins: joins.clone(),
+            observer: self.observer,
         });
         let epoch = opened.epoch;
         let config = ProtocolConfig {

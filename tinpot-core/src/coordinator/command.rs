@@ -45,5 +45,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<Option<String>>,
     },
     Queues(oneshot::Sender<Vec<QueueInfo>>),
+    /// Passes the present state to the observer.
+    Measure(oneshot::Sender<()>),
     Shutdown(oneshot::Sender<()>),
 }

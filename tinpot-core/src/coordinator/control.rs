@@ -15,6 +15,7 @@ use super::changes::Recorder;
 use super::command::Command;
 use super::core::{Core, Output, Step};
 use super::life_cycle::Observed;
+use super::measures;
 use super::reads::Reads;
 use super::replies::{Replies, Reply};
 use super::watch_registry::{LogEnd, LogHolder};
@@ -25,9 +26,10 @@ use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::observer::Measure;
 use crate::outbox::Outbox;
 use crate::protocol::seal::keep_secrets;
-use crate::protocol::{Catalogue, Message};
+use crate::protocol::{Catalogue, Message, Tally};
 use crate::refusals::Refusal;
 use crate::transport::{Link, Received};
 use crate::wire::Incoming;
@@ -62,16 +64,21 @@ pub(super) struct Control {
     outbox: Outbox,
     /// If true, the store could not write at the last attempt.
     outage: bool,
+    /// The counts of the machine that were measured last.
+    tally: Tally,
 }
 
 impl Control {
     pub(super) fn new(
         shared: Arc<Shared>,
-        core: Core,
+        mut core: Core,
         clock: Clock,
         published: Published,
         log_ends: mpsc::Sender<LogEnd>,
     ) -> Self {
+        if shared.observer.is_some() {
+            core.keep_subjects();
+        }
         Self {
             reads: Reads::new(shared.clone()),
             shared,
@@ -86,6 +93,7 @@ impl Control {
             outputs: Vec::new(),
             outbox: Outbox::default(),
             outage: false,
+            tally: Tally::default(),
         }
     }
 
@@ -109,6 +117,9 @@ impl Control {
                 },
                 answer = self.reads.next() => self.core.answer(self.clock.now(), answer),
                 Some(link) = link.next() => {
+                    if let Some(observer) = &self.shared.observer {
+                        observer.observe(&Measure::Link(&link));
+                    }
                     if link == Link::Up {
                         self.core.link_up();
                     }
@@ -253,6 +264,12 @@ impl Control {
             Command::Queues(reply) => {
                 let _ = reply.send(self.core.queues());
             }
+            Command::Measure(reply) => {
+                if let Some(observer) = &self.shared.observer {
+                    measures::state(observer, &self.core);
+                }
+                let _ = reply.send(());
+            }
             Command::Shutdown(reply) => return Some(reply),
         }
         None
@@ -282,6 +299,9 @@ impl Control {
             let message = format!("a later coordinator, {epoch}, is at work on this store");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        if let Some(observer) = &self.shared.observer {
+            measures::counted(observer, &mut self.tally, self.core.tally());
+        }
         self.publish();
         Ok(())
     }
@@ -304,7 +324,7 @@ impl Control {
         if self.core.stage() {
             self.perform();
             failpoint("coordinator.before-commit");
-            let at = Timestamp::now();
+            let (at, began) = (Timestamp::now(), self.shared.clock());
             match self.shared.session.commit(self.core.batch(), at).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
@@ -313,6 +333,9 @@ impl Control {
                     }
                     self.published.changes.committed(self.core.batch());
                     self.shared.stats.committed(self.core.batch(), at);
+                    if let (Some(observer), Some(began)) = (&self.shared.observer, began) {
+                        measures::committed(observer, &self.core, at, began.elapsed());
+                    }
                     self.core.committed();
                     self.shared.commits.are(self.core.commits());
                     // Before the answer to a deploy: whoever has it submits the new version.
@@ -322,6 +345,9 @@ impl Control {
                 Err(error) => {
                     if !std::mem::replace(&mut self.outage, true) {
                         tracing::error!(%error, "the store cannot write: nothing new is accepted until it can");
+                    }
+                    if let Some(observer) = &self.shared.observer {
+                        observer.observe(&Measure::CommitFailed);
                     }
                     self.core.hold(self.clock.now(), &error);
                 }

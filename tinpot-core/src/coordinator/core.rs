@@ -30,7 +30,7 @@ use crate::model::transition::Transition;
 use crate::protocol::seal::WorkerGrant;
 use crate::protocol::{
     CallId, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
-    ProtocolConfig, QueueInfo, Read, SecretGet, Tick, WorkerInfo,
+    ProtocolConfig, QueueInfo, Read, SecretGet, Subject, Tally, Tick, WorkerInfo, WorkerLoad,
 };
 
 /// A reply that waits for a commit.
@@ -128,6 +128,24 @@ impl Core {
 
     pub(crate) fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
         self.machine.workers(now)
+    }
+
+    pub(crate) fn loads(&self) -> Vec<WorkerLoad<'_>> {
+        self.machine.loads()
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.machine.tally()
+    }
+
+    /// Remembers the executions behind the transitions of each batch.
+    pub(crate) fn keep_subjects(&mut self) {
+        self.machine.keep_subjects();
+    }
+
+    /// Returns the execution behind a transition of the batch.
+    pub(crate) fn subject(&self, id: ExecutionId) -> Option<&Subject> {
+        self.machine.subject(id)
     }
 
     pub(crate) fn waits_for(&self, id: ExecutionId) -> Option<String> {
@@ -372,6 +390,7 @@ impl Core {
     pub(crate) fn committed(&mut self) {
         if !self.batch.is_empty() {
             self.commits += 1;
+            self.machine.forget_subjects();
         }
         // Without anything held that would show it, the next submission shows whether the store
         // can write again.

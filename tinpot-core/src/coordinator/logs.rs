@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::log_assembly::LogIntake;
+use super::measures;
 use super::watch_registry::Live;
 use super::watch_registry::LogEnd;
 use crate::clock::{Clock, until};
@@ -179,6 +180,9 @@ impl LogPipeline {
             }
         }
         let mut batches = self.intake.stored();
+        if let Some(observer) = &self.shared.observer {
+            measures::stored(observer, &batches);
+        }
         if batches.is_empty() || self.shared.log_sinks.is_empty() {
             return;
         }

@@ -243,6 +243,11 @@ impl LogWriter {
         true
     }
 
+    /// Returns true if lines were dropped because the log has reached its limit.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.shared.lock().dropped_lines > 0
+    }
+
     /// Returns the number of the last line written; 0 if there is none.
     pub fn last_seq(&self) -> u64 {
         self.shared.lock().last_seq

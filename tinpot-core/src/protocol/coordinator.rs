@@ -18,6 +18,7 @@ mod report;
 mod runtimes;
 mod schedule;
 mod secrets;
+mod tally;
 mod tombstones;
 mod worker;
 mod worker_load;
@@ -37,6 +38,9 @@ use self::queue_head::Window;
 pub use self::queue_info::QueueInfo;
 pub use self::read::{Cascade, PendingCall, PendingSecret, Read};
 use self::secrets::SecretReads;
+pub(crate) use self::tally::Subject;
+use self::tally::Subjects;
+pub use self::tally::{Tally, WorkerLoad};
 use self::tombstones::Departed;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};
@@ -174,6 +178,8 @@ struct Active {
     lost: u32,
     /// The deadline for the start of the execution.
     expires: Option<Tick>,
+    /// The time from which on it can run.
+    queued_at: Timestamp,
     state: ActiveState,
 }
 
@@ -258,6 +264,8 @@ pub struct CoordinatorMachine {
     settled: VecDeque<Fence>,
     settled_set: std::collections::HashSet<Fence>,
     version: u64,
+    tally: Tally,
+    subjects: Subjects,
     /// The last time at which the store was asked for its epoch.
     asked_at: Option<Tick>,
 }
@@ -298,6 +306,8 @@ impl CoordinatorMachine {
             settled: VecDeque::new(),
             settled_set: std::collections::HashSet::new(),
             version: 0,
+            tally: Tally::default(),
+            subjects: Subjects::default(),
             asked_at: None,
         }
     }
@@ -448,6 +458,7 @@ impl CoordinatorMachine {
             self.unfinished = self.unfinished.saturating_sub(1);
             self.held_by_callers.remove(&active.execution);
             self.dequeue(&active);
+            self.subjects.note(&active);
         }
         let End { outcome, ran, log_end } = end;
         let awaited = self.children.awaits(id).then(|| outcome.clone());
@@ -508,10 +519,12 @@ impl CoordinatorMachine {
         delay: Duration,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        let Some(active) = self.active.remove(&id) else { return };
+        let Some(mut active) = self.active.remove(&id) else { return };
         let (ran, log_end) = end.as_ref().map_or((None, None), |end| (end.ran, end.log_end));
         let outcome = end.map(|end| end.outcome);
         let not_before = (!delay.is_zero()).then(|| self.time(now).after(delay));
+        self.subjects.note(&active);
+        active.queued_at = not_before.unwrap_or_else(|| self.time(now));
         out.push(CoordinatorEffect::Persist(Transition::Requeue {
             execution: id,
             fence,

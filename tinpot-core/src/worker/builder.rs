@@ -16,6 +16,7 @@ use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
 use crate::model::time::Timestamp;
+use crate::observer::Observer;
 use crate::protocol::seal::{Pins, Suite, WorkerSessions};
 use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
 use crate::transport::Transport;
@@ -62,6 +63,7 @@ pub struct WorkerBuilder {
     max_result_bytes: usize,
     version: String,
     sealed: Option<(Arc<dyn Suite>, Pins)>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl WorkerBuilder {
@@ -80,6 +82,7 @@ impl WorkerBuilder {
             max_result_bytes: 1024 * 1024,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sealed: None,
+            observer: None,
         }
     }
 
@@ -178,6 +181,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Sets the observer, for metrics. By default there is none, and nothing is measured.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Listens, and starts the worker's tasks on the current tokio runtime. The worker introduces
     /// itself to the coordinator as soon as the transport is up.
     ///
@@ -239,16 +249,20 @@ impl WorkerBuilder {
             }
             None => Wire::plain(self.transport, clock),
         };
+        let wire = wire.observed(self.observer.clone());
         let resend_interval = self.config.resend_interval;
         let machine = WorkerMachine::new(self.config, profile, offers.current());
         let pump =
             LogPump::new(id.clone(), wire.clone(), clock, resend_interval, Arc::new(Notify::new()));
+        let pump = pump.observed(self.observer.clone());
         // One shutdown is enough.
         let (commands, command_receiver) = mpsc::channel(1);
         let limits =
             Limits { log_bytes: self.log_limit_bytes, result_bytes: self.max_result_bytes };
         let (drain, drain_requested) = watch::channel(false);
-        let control = Control::new(wire, machine, clock, offers, pump.entries(), limits, drain);
+        let slots = self.slots;
+        let control = Control::new(wire, machine, clock, offers, pump.entries(), limits, drain)
+            .observed(self.observer, slots);
         let frames = futures::stream::select(control_frames, broadcasts);
         let tasks = vec![
             tokio::spawn(control.run(Box::pin(frames), command_receiver)),

@@ -27,6 +27,7 @@ use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::text::cut;
+use crate::observer::{LogCut, Measure, Observer, hook};
 use crate::outbox::Outbox;
 use crate::protocol::{
     Call, CallId, CallState, Dispatch, GivenSecret, Message, SecretState, WorkerEffect,
@@ -99,6 +100,8 @@ pub(super) struct Control {
     outbox: Outbox,
     drain_requested: watch::Sender<bool>,
     refusals: Refusals,
+    /// The observer, and the number of slots that it sees.
+    observer: Option<(Arc<dyn Observer>, u32)>,
 }
 
 impl Control {
@@ -132,6 +135,22 @@ impl Control {
             outbox: Outbox::default(),
             drain_requested,
             refusals: Refusals::default(),
+            observer: None,
+        }
+    }
+
+    /// Measures by this observer.
+    pub(super) fn observed(self, observer: Option<Arc<dyn Observer>>, slots: u32) -> Self {
+        let refusals = Refusals::new(observer.clone().map(hook));
+        let control =
+            Self { refusals, observer: observer.map(|observer| (observer, slots)), ..self };
+        control.measure_held();
+        control
+    }
+
+    fn measure_held(&self) {
+        if let Some((observer, slots)) = &self.observer {
+            observer.observe(&Measure::Held { attempts: self.stops.len(), slots: *slots });
         }
     }
 
@@ -164,6 +183,9 @@ impl Control {
                 Some(request) = self.call_requests.recv() => self.take_call(request),
                 Some(request) = self.secret_requests.recv() => self.take_secret_ask(request),
                 Some(link) = link.next() => {
+                    if let Some((observer, _)) = &self.observer {
+                        observer.observe(&Measure::Link(&link));
+                    }
                     if link == Link::Up {
                         self.wire.link_up();
                         self.machine.link_up(self.clock.now(), &mut self.effects);
@@ -274,6 +296,7 @@ impl Control {
     fn take_end(&mut self, end: Finished) {
         let Finished { fence, outcome, killed } = end;
         self.stops.remove(&fence);
+        self.measure_held();
         let calls = CallId { fence, number: 0 }..=CallId { fence, number: u64::MAX };
         for id in self.open_calls.range(calls).map(|(id, _)| *id).collect::<Vec<_>>() {
             self.open_calls.remove(&id);
@@ -326,6 +349,7 @@ impl Control {
         let (stop, stop_receiver) = stop_channel();
         let (progress, progress_receiver) = watch::channel(None);
         self.stops.insert(fence, stop);
+        self.measure_held();
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
         let context = Context::new(
             ContextParts::new(logs, stop_receiver, progress)
@@ -335,6 +359,9 @@ impl Control {
         );
         let stops = context.stop_requests();
         let executor = self.offers.executor(&dispatch);
+        let measured = self.observer.as_ref();
+        let measured = measured
+            .map(|(observer, _)| (observer.clone(), dispatch.action.clone(), Instant::now()));
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
             .number(dispatch.attempt)
             .timeout(dispatch.timeout)
@@ -381,6 +408,13 @@ impl Control {
                 ),
             };
             let outcome = reported.shown_outcome(outcome);
+            if let Some((observer, action, began)) = measured {
+                let (status, took) = (outcome.status(), began.elapsed());
+                observer.observe(&Measure::Ran { action: &action, status, took });
+                if reported.is_cut() {
+                    observer.observe(&Measure::LogCut(LogCut::Limit));
+                }
+            }
             let _ = finished.send(Finished { fence, outcome, killed }).await;
         };
         self.attempts.spawn(running.instrument(span));

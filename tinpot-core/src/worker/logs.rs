@@ -14,6 +14,7 @@ use crate::model::address::{Address, Lane};
 use crate::model::fence::Fence;
 use crate::model::id::WorkerId;
 use crate::model::log::Progress;
+use crate::observer::{Observer, hook};
 use crate::outbox::Outbox;
 use crate::protocol::{Log, LogAck, LogSender, Message, ProgressReport, Tick};
 use crate::refusals::Refusals;
@@ -139,6 +140,11 @@ impl LogPump {
         let entries = LogEntries { shared: Arc::default(), ready };
         let refusals = Refusals::default();
         Self { id, wire, clock, resend_interval, entries, outbox: Outbox::default(), refusals }
+    }
+
+    /// Measures refusals by this observer.
+    pub(super) fn observed(self, observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { refusals: Refusals::new(observer.map(hook)), ..self }
     }
 
     pub(super) fn entries(&self) -> LogEntries {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::queue_head::{LOAD_MAX_BYTES, Weight};
+use super::tally::queued_at;
 use super::{
     Active, ActiveState, Cascade, CoordinatorEffect, CoordinatorMachine, End, Read, Timer,
 };
@@ -53,7 +54,8 @@ const EXPIRED_PAGE: usize = 1_024;
 impl Active {
     pub(super) fn waiting(execution: Arc<Execution>) -> Self {
         let (tries, lost) = (execution.tries(), execution.lost());
-        Self { execution, tries, lost, expires: None, state: ActiveState::Waiting }
+        let queued_at = queued_at(&execution);
+        Self { execution, tries, lost, expires: None, queued_at, state: ActiveState::Waiting }
     }
 
     /// Returns the live attempt.
@@ -368,6 +370,7 @@ impl CoordinatorMachine {
         self.dequeue_beyond(execution, execution.not_before.is_some());
         self.unfinished = self.unfinished.saturating_sub(1);
         self.held_by_callers.remove(execution);
+        self.subjects.note_stored(execution);
         let awaited = self.children.awaits(execution.id).then(|| outcome.clone());
         out.push(CoordinatorEffect::Persist(Transition::Finish {
             execution: execution.id,

@@ -64,6 +64,9 @@ pub struct QueueInfo {
     /// The time of acceptance of the oldest waiting execution in memory. The first ones of each
     /// action are in memory.
     pub oldest_accepted_at: Option<Timestamp>,
+    /// The time from which on the execution in memory that has waited the longest could have run.
+    /// Delayed executions do not count.
+    pub waiting_since: Option<Timestamp>,
     /// The reason why executions wait; `None` if none wait.
     pub reason: Option<String>,
 }
@@ -94,6 +97,7 @@ impl CoordinatorMachine {
             let paused_of_teams = self.paused_of_teams.get(&name).cloned().unwrap_or_default();
             let oldest = oldest.get(&name).and_then(|id| self.active.get(id));
             let oldest_accepted_at = oldest.map(|active| active.execution.accepted_at);
+            let waiting_since = self.waiting_since(&name);
             let reason = self.why_waits(&name, waiting, delayed);
             QueueInfo {
                 name,
@@ -104,6 +108,7 @@ impl CoordinatorMachine {
                 paused_at,
                 paused_of_teams,
                 oldest_accepted_at,
+                waiting_since,
                 reason,
             }
         };
@@ -121,6 +126,11 @@ impl CoordinatorMachine {
         let granted = self.granted.values().filter_map(|id| self.active.get(id));
         names.extend(granted.map(|active| active.execution.queue.clone()));
         names
+    }
+
+    fn waiting_since(&self, queue: &str) -> Option<Timestamp> {
+        let keys = self.waiting.get(queue)?.values().flat_map(Window::keys);
+        keys.filter_map(|key| self.active.get(&key.1)).map(|active| active.queued_at).min()
     }
 
     /// Returns the oldest execution in memory that waits in each queue. Ids are in the order of

@@ -187,6 +187,7 @@ impl CoordinatorMachine {
             entry.last_granted = fence.number;
         }
         self.granted.insert(fence, id);
+        self.subjects.note(&active);
         self.send_dispatch(&active, out);
         self.active.insert(id, active);
         self.arm_resend(now, worker);
@@ -243,6 +244,7 @@ impl CoordinatorMachine {
         } else if !accepted {
             let active = &self.active[&id];
             self.send_dispatch(active, out);
+            self.tally.dispatches_resent += 1;
         }
         if !accepted || cancel.is_some() {
             self.arm_resend(now, &worker);

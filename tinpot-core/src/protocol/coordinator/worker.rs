@@ -559,6 +559,7 @@ impl CoordinatorMachine {
         if worker.expires > now {
             self.timers.insert((worker.expires, Timer::Expiry(number)));
         } else {
+            self.tally.leases_expired += 1;
             self.give_up(now, &id, out);
         }
     }
