@@ -97,6 +97,10 @@ fn steps() -> Vec<Step> {
             .check(python::check),
         Step::new("deploy", "Dockerfile, Compose files and systemd units, against the settings")
             .check(deploy::check),
+        Step::new("monitoring", "the alert rules of Prometheus, and their tests")
+            .command("promtool check config --syntax-only deploy/monitoring/prometheus.yaml")
+            .command("promtool check rules deploy/monitoring/alerts.yaml")
+            .command("promtool test rules deploy/monitoring/alerts.test.yaml"),
         Step::new("docs", "documentation without a warning")
             .command_with("cargo doc --workspace --no-deps", &warnings),
         Step::new("alone", "each crate compiles without what its neighbours switch on")
@@ -112,6 +116,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-access --features oidc")
             .command("cargo check -p tinpot-http --features oidc")
             .command("cargo check -p tinpot-bundle")
+            .command("cargo check -p tinpot-metrics")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")

@@ -144,6 +144,24 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
+    Rule {
+        krate: "tinpot-metrics",
+        forbidden: &[
+            "tinpot-access",
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rusqlite",
+            "mio",
+            "clap",
+            "protobuf",
+        ],
+        direct: None,
+    },
     // Shared: both the plugged-in crates and the crates above them may know it.
     Rule {
         krate: "tinpot-bundle",

@@ -12,6 +12,7 @@ const CRATES: &[&str] = &[
     "tinpot-bundle",
     "tinpot-core",
     "tinpot-http",
+    "tinpot-metrics",
     "tinpot-mqtt",
     "tinpot-python",
     "tinpot-sqlite",

@@ -32,6 +32,16 @@ const TOOLS: &[Tool] = &[
         elsewhere: "dnf install nginx | pacman -S nginx | brew install nginx",
     },
     Tool {
+        name: "prometheus and promtool",
+        why: "the `monitoring` step checks the alert rules, and a test lets one read metrics",
+        found: || {
+            let at = program("prometheus").filter(|_| program("promtool").is_some());
+            at.map(|path| path.display().to_string())
+        },
+        packages: &["prometheus"],
+        elsewhere: "dnf install golang-github-prometheus | pacman -S prometheus | brew install prometheus",
+    },
+    Tool {
         name: "python3 (3.9 or newer)",
         why: "the tests of the Python pool start interpreters",
         found: python_version,

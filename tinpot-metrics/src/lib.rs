@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod bounded;
+mod coordinator;
+mod descriptions;
+mod error;
+mod http;
+mod link;
+mod observer;
+mod series;
+mod state;
+mod worker;
+
+pub use self::descriptions::{Description, Kind, Program, descriptions};
+pub use self::observer::PrometheusObserver;

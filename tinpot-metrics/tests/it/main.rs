@@ -1,0 +1,6 @@
+//! Integration tests of tinpot-metrics: one binary, one module per subject.
+
+mod cardinality;
+mod documentation;
+mod measures;
+mod served;
