@@ -269,7 +269,7 @@ impl Policy for Rules {
             if !within(scopes, caller, right, target) {
                 return false;
             }
-            if right == Right::ManageServer {
+            if right.is_about_server() {
                 return principal.is_server_admin;
             }
             *caller.team == *target.team

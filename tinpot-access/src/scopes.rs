@@ -69,7 +69,7 @@ const SCOPES: &[(&str, bool, &[Right])] = &[
     ("server", false, &[Right::ManageServer]),
     // Without a right of the core: see `Directory::may_make_tokens`.
     (TOKENS, false, &[]),
-    ("metrics", false, &[]),
+    ("metrics", false, &[Right::ReadMetrics]),
 ];
 
 /// The scope of every right of the core.

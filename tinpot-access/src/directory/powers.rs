@@ -33,7 +33,7 @@ impl Directory {
             Grantee::Action(_) => false,
         });
         if state.is_server_admin(user) {
-            rights = rights.or(RightSet::of(&[Right::ManageServer]));
+            rights = rights.or(RightSet::of(&[Right::ManageServer, Right::ReadMetrics]));
         }
         if state.users.get(user).is_some_and(|user| user.value.is_external_admin()) {
             rights = rights.or(Role::Admin.rights());

@@ -177,7 +177,27 @@ async fn a_server_admin_manages_the_server_and_nothing_else() {
     let world = World::new().await;
     let caller = Caller::new(world.admin("ada").await.id);
     let target = Target::team(DEFAULT_TEAM);
-    assert_eq!(allowed(&world, &caller, &target), ["manage_server"]);
+    assert_eq!(allowed(&world, &caller, &target), ["manage_server", "read_metrics"]);
+}
+
+#[tokio::test]
+async fn metrics_are_read_by_server_admins_within_the_scopes_of_their_tokens() {
+    let world = World::new().await;
+    let (ada, bob) = (world.admin("ada").await.id, world.user("bob").await.id);
+    grant(&world, Grant::new(Grantee::Principal(bob.clone()), Role::Admin)).await;
+    let target = Target::team(DEFAULT_TEAM);
+    for (user, scope, rights) in [
+        (&ada, "metrics", &["read_metrics"][..]),
+        (&ada, "server", &["manage_server"]),
+        (&ada, "read", &[]),
+        // An admin of a team has no right over the server.
+        (&bob, "metrics", &[]),
+    ] {
+        let new = NewToken::new("x", user.clone()).scopes(&[scope]);
+        let (secret, _) = world.directory.create_token(&by(), new).await.expect("a token");
+        let known = world.directory.authenticate_token(secret.expose()).expect("a caller");
+        assert_eq!(allowed(&world, &known.caller, &target), rights, "{scope}");
+    }
 }
 
 #[tokio::test]

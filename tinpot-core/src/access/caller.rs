@@ -128,6 +128,8 @@ rights! {
     ReadAudit "read_audit";
     /// Manage teams, all workers and the keys of the server.
     ManageServer "manage_server";
+    /// Read the metrics of the server, which name actions and queues of all teams.
+    ReadMetrics "read_metrics";
 }
 
 impl Right {
@@ -148,8 +150,14 @@ impl Right {
             | Right::ManageTeam
             | Right::UseSecretStore
             | Right::ReadAudit
-            | Right::ManageServer => None,
+            | Right::ManageServer
+            | Right::ReadMetrics => None,
         }
+    }
+
+    /// Returns true if the right is about the server, and so about no team.
+    pub fn is_about_server(self) -> bool {
+        matches!(self, Right::ManageServer | Right::ReadMetrics)
     }
 }
 

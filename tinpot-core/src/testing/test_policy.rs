@@ -115,7 +115,7 @@ impl Policy for TestPolicy {
     fn decide(&self, caller: &Caller, right: Right, target: &Target<'_>) -> Decision {
         let grants = self.grants();
         let allows = |right: Right| {
-            let of_the_server = right == Right::ManageServer;
+            let of_the_server = right.is_about_server();
             (of_the_server || *caller.team == *target.team)
                 && grants.iter().any(|grant| {
                     grant.caller == *caller.id
