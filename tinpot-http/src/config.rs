@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tinpot_core::Watcher;
+use tinpot_core::observer::Observer;
 
 #[cfg(feature = "access")]
 use crate::accounts::Accounts;
@@ -17,6 +18,9 @@ use crate::hosts::AllowedHost;
 use crate::principals::PrincipalLimits;
 use crate::public_url::PublicUrl;
 use crate::root_path::RootPath;
+
+/// Returns metrics in the text format of Prometheus.
+pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The configuration of the API.
 ///
@@ -68,6 +72,11 @@ pub struct HttpConfig {
     /// If true, the UI warns that every client of the server may do everything. Default: false.
     pub insecure: bool,
     pub(crate) certificate_problem: Option<Watcher<Option<String>>>,
+    /// If true, `/metrics` needs no caller. Default: false.
+    pub metrics_open: bool,
+    /// The observer of requests and streams. Default: none.
+    pub observer: Option<Arc<dyn Observer>>,
+    pub(crate) metrics: Option<Render>,
     #[cfg(feature = "access")]
     pub(crate) accounts: Option<Accounts>,
     shutdown: Shared<BoxFuture<'static, ()>>,
@@ -90,6 +99,9 @@ impl Default for HttpConfig {
             principal_limits: PrincipalLimits::default(),
             insecure: false,
             certificate_problem: None,
+            metrics_open: false,
+            observer: None,
+            metrics: None,
             #[cfg(feature = "access")]
             accounts: None,
             shutdown: futures::future::pending().boxed().shared(),
@@ -239,6 +251,31 @@ impl HttpConfig {
     #[must_use]
     pub fn insecure(mut self, yes: bool) -> Self {
         self.insecure = yes;
+        self
+    }
+
+    /// Sets the observer of requests and streams: that of the coordinator, mostly.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Sets the source of `GET /metrics`: it returns metrics in the text format of Prometheus, such as
+    /// those of `PrometheusObserver` in the crate tinpot-metrics. Before that, the coordinator passes
+    /// its present state to its observer ([`Coordinator::measure`](tinpot_core::Coordinator::measure)).
+    /// The source must not block for long.
+    #[must_use]
+    pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.metrics = Some(Arc::new(render));
+        self
+    }
+
+    /// If true, `/metrics` needs no caller. Otherwise, it needs one who has the right
+    /// [`ReadMetrics`](tinpot_core::Right::ReadMetrics).
+    #[must_use]
+    pub fn metrics_open(mut self, yes: bool) -> Self {
+        self.metrics_open = yes;
         self
     }
 

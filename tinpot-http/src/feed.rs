@@ -28,6 +28,7 @@ use self::event::Server;
 pub(crate) use self::log_fanout::LogFanout;
 use crate::error::ApiError;
 use crate::gate::{Entered, Watch};
+use crate::measured::OpenStream;
 use crate::params::Params;
 use crate::router::App;
 use crate::sse::{self, Heartbeat, encoded};
@@ -107,7 +108,8 @@ pub(crate) async fn open(
     let denied = watch.denied(followed).boxed();
     let heartbeat = Heartbeat::every(app.config.heartbeat);
     let shutdown = app.config.shutdown();
-    let feed = Feed { streams, heartbeat, shutdown, denied: Some(denied) };
+    let open = OpenStream::new(app.config.observer.clone());
+    let feed = Feed { streams, heartbeat, shutdown, denied: Some(denied), _open: open };
     let first = stream::iter(first.into_iter().map(Ok::<_, Infallible>));
     let rest = stream::unfold(feed, |mut feed| async move {
         let bytes = feed.next().await?;
@@ -135,6 +137,7 @@ struct Feed {
     shutdown: Shared<BoxFuture<'static, ()>>,
     /// Resolves when the caller may not read it any more; `None` after that.
     denied: Option<BoxFuture<'static, ()>>,
+    _open: OpenStream,
 }
 
 impl Feed {

@@ -11,11 +11,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tinpot_core::ExecutionId;
+use tinpot_core::observer::Observer;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::gate::{self, Gate};
 use crate::hosts::Hosts;
+use crate::measured::Asked;
 use crate::proxies::Proxies;
 use crate::{cors, csrf, unread_body};
 
@@ -57,6 +59,7 @@ pub(crate) struct Front {
     /// The origins whose pages may change something, those of `cors` included.
     origins: Vec<String>,
     gate: Arc<Gate>,
+    observer: Option<Arc<dyn Observer>>,
     /// The first part of every id, which differs between starts.
     start: String,
     requests: AtomicU64,
@@ -72,6 +75,7 @@ impl Front {
             cors: config.cors_origins.clone(),
             origins: config.allow_origins.iter().chain(&config.cors_origins).cloned().collect(),
             gate,
+            observer: config.observer.clone(),
             start,
             requests: AtomicU64::new(0),
         }
@@ -92,6 +96,7 @@ pub(crate) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let asked = front.observer.as_ref().map(|observer| Asked::of(observer, &request));
     let client_id = request.headers_mut().remove(REQUEST_ID);
     let id = front.next_id();
     front.proxies.settle(&mut request);
@@ -111,6 +116,9 @@ pub(crate) async fn layer(
         headers.insert(OPENERS, HeaderValue::from_static("same-origin"));
     }
     headers.insert(REQUEST_ID, id);
+    if let Some(asked) = asked {
+        asked.answered(&response);
+    }
     response
 }
 

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 #[cfg(feature = "access")]
 use tinpot_core::Caller;
+use tinpot_core::observer::{AuthFailure, Measure, Observer};
 use tinpot_core::store::StoreProblem;
 use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Timestamp, WorkerInfo};
 
@@ -26,6 +27,8 @@ use crate::router::{App, Need, need_of};
 /// after changes of the policy, of which many may follow each other.
 const CHECK: Duration = Duration::from_millis(500);
 const GATHER: Duration = Duration::from_millis(200);
+/// The path of the metrics.
+const METRICS: &str = "/metrics";
 
 /// The coordinator behind the authenticator.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ pub(crate) struct Gate {
     coordinator: Coordinator,
     authenticator: Option<Arc<dyn Authenticator>>,
     principals: Principals,
+    observer: Option<Arc<dyn Observer>>,
+    /// If true, metrics need no caller.
+    metrics_open: bool,
 }
 
 impl Gate {
@@ -47,7 +53,20 @@ impl Gate {
                  HttpConfig::authenticator"
             );
         }
-        Self { coordinator, authenticator, principals: Principals::new(limits) }
+        let principals = Principals::new(limits);
+        Self { coordinator, authenticator, principals, observer: None, metrics_open: false }
+    }
+
+    /// Measures failures by this observer. If `metrics_open` is true, metrics need no caller.
+    pub(crate) fn observed(self, observer: Option<Arc<dyn Observer>>, metrics_open: bool) -> Self {
+        Self { observer, metrics_open, ..self }
+    }
+
+    /// Measures a failure.
+    pub(crate) fn failed(&self, why: AuthFailure) {
+        if let Some(observer) = &self.observer {
+            observer.observe(&Measure::AuthFailed(why));
+        }
     }
 
     /// Returns the coordinator for a caller who has just signed in.
@@ -73,28 +92,48 @@ impl Gate {
     }
 
     async fn enter(&self, request: &Presented<'_>) -> std::result::Result<Entered, ApiError> {
-        let Some(authenticator) = &self.authenticator else { return Err(missing()) };
+        self.identify(request).await.map_err(|denied| denied.error)
+    }
+
+    async fn identify(&self, request: &Presented<'_>) -> std::result::Result<Entered, Denied> {
+        use AuthFailure::{Expired, Malformed, Missing, Refused};
+        let denied = |why: AuthFailure, error| Err(Denied { why: Some(why), error });
+        let Some(authenticator) = &self.authenticator else { return denied(Missing, missing()) };
         match authenticator.authenticate(request).await {
             Ok(Identity::Known { valid_until: Some(end), .. }) if end <= Timestamp::now() => {
-                Err(unauthorized("identity has expired"))
+                denied(Expired, unauthorized("identity has expired"))
             }
             Ok(Identity::Known { by_cookie: true, .. })
                 if !csrf::admits_cookie(request.method, request.headers) =>
             {
-                Err(csrf::refused(request.headers))
+                Err(csrf::refused(request.headers).into())
             }
             Ok(Identity::Known { caller, valid_until, .. }) => {
                 Ok(Entered { scoped: self.coordinator.scoped(caller), valid_until })
             }
-            Ok(Identity::Refused(why)) => Err(unauthorized(&why)),
-            Ok(Identity::NoTeam(why)) => Err(ApiError::new(StatusCode::NOT_FOUND, why)),
-            Ok(Identity::Malformed(why)) => Err(ApiError::bad_request(why)),
-            Ok(Identity::Unknown) => Err(missing()),
+            Ok(Identity::Refused(why)) => denied(Refused, unauthorized(&why)),
+            Ok(Identity::NoTeam(why)) => Err(ApiError::new(StatusCode::NOT_FOUND, why).into()),
+            Ok(Identity::Malformed(why)) => denied(Malformed, ApiError::bad_request(why)),
+            Ok(Identity::Unknown) => denied(Missing, missing()),
             Err(error) => {
                 tracing::error!(?error, "a request cannot be authenticated");
-                Err(ApiError::unavailable("authentication is not available now; retry in a moment"))
+                let detail = "authentication is not available now; retry in a moment";
+                Err(ApiError::unavailable(detail).into())
             }
         }
+    }
+}
+
+/// The answer to a request that is not admitted, and the reason if the request is at fault.
+#[derive(Debug)]
+struct Denied {
+    error: ApiError,
+    why: Option<AuthFailure>,
+}
+
+impl From<ApiError> for Denied {
+    fn from(error: ApiError) -> Self {
+        Self { error, why: None }
     }
 }
 
@@ -104,11 +143,12 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
     mut request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
-    if need_of(request.method(), request.uri().path()) != Need::Nothing {
+    let is_open = gate.metrics_open && request.uri().path() == METRICS;
+    if need_of(request.method(), request.uri().path()) != Need::Nothing && !is_open {
         let peer = request.extensions().get().map(|PeerAddress(peer)| *peer);
         let presented =
             Presented::new(request.method(), request.uri().path(), request.headers()).peer(peer);
-        match gate.enter(&presented).await {
+        match gate.identify(&presented).await {
             Ok(mut entered) => {
                 let address = request.extensions().get().map(|ClientAddress(address)| *address);
                 let request_id = request.extensions().get().map(RequestId::as_str);
@@ -122,7 +162,10 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
                 request.extensions_mut().insert(entered);
                 return admitted.until_sent(next(request).await);
             }
-            Err(error) => return error.into_response(),
+            Err(Denied { error, why }) => {
+                why.inspect(|why| gate.failed(*why));
+                return error.into_response();
+            }
         }
     }
     next(request).await
@@ -281,6 +324,11 @@ impl Probe<'_> {
 
     pub(crate) async fn answer_join(&self, request: &[u8]) -> Result<Vec<u8>> {
         self.0.answer_join(request).await
+    }
+
+    /// Passes the present state to the observer.
+    pub(crate) async fn measure(&self) -> Result<()> {
+        self.0.measure().await
     }
 
     pub(crate) fn link(&self) -> Link {

@@ -79,6 +79,7 @@
 //! | `GET /api/stats/actions` | `{actions}`: the latest executions of each action |
 //! | `GET /api/stream` | server-sent events of all changes, and of the logs of several executions |
 //! | `GET /api/version` | `{version, api}` |
+//! | `GET /metrics` | metrics in the text format of Prometheus, if [`HttpConfig::metrics`] has them |
 //! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
 //! | `GET /ready` | 503 as well while no worker is live, or the store is full or damaged |
 //!
@@ -155,6 +156,7 @@ mod feed;
 mod front;
 mod gate;
 mod hosts;
+mod measured;
 mod model;
 mod openapi;
 mod params;

@@ -49,7 +49,8 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let root_path = config.root_path.clone();
     let (change_feed, log_fanout) =
         (ChangeFeed::new(coordinator.clone()), LogFanout::new(coordinator.clone()));
-    let gate = Arc::new(Gate::new(coordinator, config.authenticator.clone(), config.limits()));
+    let gate = Gate::new(coordinator, config.authenticator.clone(), config.limits());
+    let gate = Arc::new(gate.observed(config.observer.clone(), config.metrics_open));
     let front = Arc::new(Front::new(&config, gate.clone()));
     let router = Router::from(api())
         .merge(pages(&config))

@@ -15,6 +15,7 @@ pub(crate) mod join;
 pub(crate) mod logs;
 #[cfg(feature = "access")]
 pub(crate) mod may;
+pub(crate) mod metrics;
 #[cfg(feature = "access")]
 pub(crate) mod oidc;
 pub(crate) mod queues;

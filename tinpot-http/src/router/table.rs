@@ -8,8 +8,8 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::App;
 use crate::routes::{
-    actions, bulk, details, executions, health, join, logs, queues, rerun, session, stats, stream,
-    version, workers,
+    actions, bulk, details, executions, health, join, logs, metrics, queues, rerun, session, stats,
+    stream, version, workers,
 };
 #[cfg(feature = "access")]
 use crate::routes::{
@@ -101,6 +101,7 @@ table! {
     GET "/api/auth/me" Need::Identity => session::me;
     GET "/api/version" Need::Identity => version::version;
     GET "/openapi.json" Need::Identity => openapi::show;
+    GET "/metrics" Need::Rights(&[Right::ReadMetrics]) => metrics::metrics;
     GET "/health" Need::Nothing => health::health;
     GET "/ready" Need::Nothing => health::ready;
 }

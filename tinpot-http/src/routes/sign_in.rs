@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tinpot_access::{Directory, LoginRefused, Secret, SignIn};
 use tinpot_core::Right;
+use tinpot_core::observer::AuthFailure;
 use utoipa::ToSchema;
 
 use crate::cookies;
@@ -122,6 +123,9 @@ pub(crate) async fn login(
     let proof = cookies::device(&visit.headers).unwrap_or_default();
     let is_known = visit.accounts.directory().is_known_device(&user, proof);
     let answer = login.sign_in(&user, Secret::new(password), visit.address, is_known).await?;
+    if matches!(answer, Err(LoginRefused::Wrong)) {
+        app.gate.failed(AuthFailure::Password);
+    }
     signed_in(&app, &visit, answer).await
 }
 

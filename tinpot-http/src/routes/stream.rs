@@ -16,6 +16,7 @@ use tinpot_core::{Event, LogChunk, Readable};
 use crate::error::ApiError;
 use crate::extract::PathExecution;
 use crate::gate::{Entered, Watch};
+use crate::measured::OpenStream;
 use crate::model::{LineEncoder, State as ExecutionState};
 use crate::openapi::scalars;
 use crate::router::App;
@@ -75,6 +76,7 @@ pub(crate) async fn open(
         heartbeat: Heartbeat::every(app.config.heartbeat),
         shutdown: app.config.shutdown(),
         ended: false,
+        _open: OpenStream::new(app.config.observer.clone()),
     };
     let state = ExecutionState::of(status);
     stream.append(&ExecutionEvent::Connected(Connected { execution_id: id, state, after }));
@@ -98,6 +100,7 @@ struct ExecutionStream {
     heartbeat: Heartbeat,
     shutdown: Shared<BoxFuture<'static, ()>>,
     ended: bool,
+    _open: OpenStream,
 }
 
 impl ExecutionStream {

@@ -25,6 +25,7 @@ mod logs;
 #[cfg(feature = "access")]
 mod manage;
 mod messages;
+mod metrics;
 #[cfg(feature = "oidc")]
 mod oidc;
 mod openapi;

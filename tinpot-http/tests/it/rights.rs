@@ -109,6 +109,7 @@ async fn setting() -> Setting {
     let coordinator = coordinator.policy(policy.clone()).start().await.unwrap();
     let callers = Named::default();
     let config = HttpConfig::default().accounts(accounts().await).authenticator(callers.clone());
+    let config = config.metrics(|| "up 1\n".to_owned());
     let executor = FunctionExecutor::builder()
         .action_with(
             "canary-action",
