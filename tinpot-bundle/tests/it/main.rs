@@ -1,5 +1,6 @@
 //! The tests of tinpot-bundle.
 
+mod action;
 mod blob_mutants;
 mod blobs;
 mod packing;
