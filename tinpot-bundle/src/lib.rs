@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod action;
+mod apps;
 mod archive;
 mod blob;
 mod digest;
@@ -13,6 +14,7 @@ pub mod testing;
 mod towerfile;
 mod unpack;
 
+pub use self::apps::{App, Apps, Deploy, Deployment, MAX_VERSIONS, Version};
 pub use self::archive::{Inspection, inspect};
 pub use self::blob::{
     Blob, BlobInfo, BlobStore, Body, ByteRange, FileBlobStore, MAX_LIST, MemoryBlobStore,

@@ -109,7 +109,7 @@ impl Towerfile {
             return Err(invalid("must have a table [app] with name and script"));
         };
         let name = app.string("name")?.unwrap_or_default();
-        check_slug(&name)?;
+        check_name(&name).map_err(|rule| invalid(format!("app.name {rule}")))?;
         let tinpot = root.table("tinpot")?;
         let extras = tinpot.as_ref().map(Extras::read).transpose()?.unwrap_or_default();
         let script = app.string("script")?.filter(|script| !script.is_empty());
@@ -173,19 +173,20 @@ impl Towerfile {
     }
 }
 
-fn check_slug(name: &str) -> Result<()> {
+/// Checks the name of an app, and returns the broken rule.
+pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
     if name.is_empty() {
-        return Err(invalid("app.name is missing"));
+        return Err("is missing".to_owned());
     }
     let first = name.starts_with(|c: char| c.is_ascii_lowercase());
     let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !SLUG_BYTES.contains(&name.len()) || !first || !rest {
         let rule =
             "must have 3 to 32 lower-case letters, digits and hyphens, and start with a letter";
-        return Err(invalid(format!("app.name {rule} (got {name:?})")));
+        return Err(format!("{rule} (got {name:?})"));
     }
     if RESERVED.contains(&name) {
-        return Err(invalid(format!("app.name must not be the reserved name {name:?}")));
+        return Err(format!("must not be the reserved name {name:?}"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The tests of tinpot-bundle.
 
 mod action;
+mod apps;
 mod blob_mutants;
 mod blobs;
 mod packing;

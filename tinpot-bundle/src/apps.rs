@@ -1,0 +1,341 @@
+//! Apps: named lines of immutable versions.
+
+mod content;
+mod deploy;
+mod documents;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tinpot_core::access::records::{Change, Record, Records};
+use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tokio::sync::{Mutex, Semaphore};
+
+pub use self::deploy::{Deploy, Deployment};
+use self::documents::{APP, VERSION, app_id, read, version_id, write};
+pub use self::documents::{App, Version};
+use crate::blob::BlobStore;
+use crate::limits::Limits;
+use crate::towerfile::check_name;
+
+/// The documents of one page.
+const PAGE: usize = 1_000;
+/// The tries of one change while other processes change the same app.
+const TRIES: usize = 32;
+/// The archives that are inflated at one time. Each takes a core.
+const CHECKS: usize = 2;
+
+/// The apps of all teams: their records, and the blobs of their versions.
+///
+/// - Versions are numbered from 1 on, without gap or repeat, also with several writers.
+/// - A version never changes. One of them is active: new submissions run it.
+/// - A deploy stores the blobs first, then the record of the version, and then activates it. After a
+///   crash there may be a blob without a version, or a version that is not active.
+/// - A team sees only the blobs that it has uploaded itself.
+///
+/// Clones are the same apps.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tinpot_core::access::{AuditWho, MemoryRecords};
+/// use tinpot_bundle::{Apps, Deploy, Deployment, MemoryBlobStore, PackOptions, PutOptions, body, pack};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("Towerfile"), "[app]\nname = \"hello\"\nscript = \"main.sh\"\n")?;
+/// # std::fs::write(folder.path().join("main.sh"), "echo hello\n")?;
+/// # let by = AuditWho::new("operator", "", "root");
+/// let apps = Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()));
+/// apps.create(&by, "default", "hello", "").await?;
+///
+/// let mut packed = pack(folder.path(), &PackOptions::default())?;
+/// let (mut archive, manifest) = (Vec::new(), packed.manifest.to_bytes()?);
+/// std::io::Read::read_to_end(&mut packed.archive, &mut archive)?;
+/// apps.put_blob("default", body(archive), PutOptions::default()).await?;
+/// apps.put_blob("default", body(manifest), PutOptions::default()).await?;
+///
+/// let deploy = Deploy::new(&packed.manifest)?;
+/// let deployed = apps.deploy(&by, "default", "hello", &deploy, &|_| Ok(())).await?;
+/// assert!(matches!(deployed, Deployment::Created(version) if version.number == 1));
+/// assert_eq!(apps.app("default", "hello").await?.active, Some(1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Apps {
+    blobs: Arc<dyn BlobStore>,
+    records: Arc<dyn Records>,
+    audit: Option<Arc<dyn AuditSink>>,
+    limits: Limits,
+    /// Held while an app changes, so that writers of one process do not repeat each other's work.
+    changing: Arc<Mutex<()>>,
+    checks: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Apps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Apps").field("blobs", &self.blobs).finish_non_exhaustive()
+    }
+}
+
+/// A change of an app, with what the audit says about it.
+struct Step {
+    what: &'static str,
+    detail: String,
+    /// The change of other documents.
+    more: Option<Change>,
+}
+
+impl Apps {
+    /// Creates the apps of these stores.
+    pub fn new(blobs: Arc<dyn BlobStore>, records: Arc<dyn Records>) -> Self {
+        Self {
+            blobs,
+            records,
+            audit: None,
+            limits: Limits::default(),
+            changing: Arc::default(),
+            checks: Arc::new(Semaphore::new(CHECKS)),
+        }
+    }
+
+    /// Sets the sink for changes. A change fails if it cannot be recorded.
+    #[must_use]
+    pub fn audit(mut self, audit: Arc<dyn AuditSink>) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Sets the limits of bundles.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Returns the limits of bundles.
+    pub fn bundle_limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Creates an app without versions.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that no Towerfile can have, or a long description; `Conflict` if
+    /// there is such an app; those of the records and the audit.
+    pub async fn create(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        description: &str,
+    ) -> Result<App> {
+        check_name(name).map_err(|rule| invalid(format!("the name of an app {rule}")))?;
+        if description.len() > MAX_DESCRIPTION_BYTES {
+            let (max, got) = (MAX_DESCRIPTION_BYTES, description.len());
+            return Err(invalid(format!("description must have at most {max} bytes (got {got})")));
+        }
+        let taken = || Error::new(ErrorKind::Conflict, format!("there is an app {name:?} already"));
+        let _changing = self.changing.lock().await;
+        if self.records.get(APP, &app_id(team, name)).await?.is_some() {
+            return Err(taken());
+        }
+        let now = Timestamp::now();
+        let app = App {
+            team: team.into(),
+            name: name.into(),
+            description: description.to_owned(),
+            enabled: true,
+            active: None,
+            versions: 0,
+            created_at: now,
+            created_by: by.name.clone(),
+            updated_at: now,
+        };
+        self.record(by, "app.create", &app, String::new()).await?;
+        let change = Change::create(APP, app_id(team, name), write(&app)?);
+        match self.records.change(&[change]).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Err(taken()),
+            changed => changed.map(|_| app),
+        }
+    }
+
+    /// Returns an app.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; those of the records.
+    pub async fn app(&self, team: &str, name: &str) -> Result<App> {
+        self.find(team, name).await.map(|(_, app)| app)
+    }
+
+    async fn find(&self, team: &str, name: &str) -> Result<(Record, App)> {
+        let Some(record) = self.records.get(APP, &app_id(team, name)).await? else {
+            return Err(unknown_app(name));
+        };
+        let app = read(&record)?;
+        Ok((record, app))
+    }
+
+    /// Returns the apps of a team, by name.
+    ///
+    /// # Errors
+    /// Those of the records.
+    pub async fn list(&self, team: &str) -> Result<Vec<App>> {
+        let prefix = app_id(team, "");
+        let (mut apps, mut after) = (Vec::new(), prefix.clone());
+        loop {
+            let page = self.records.list(APP, &after, PAGE).await?;
+            let of_team = page.iter().take_while(|record| record.id.starts_with(&prefix));
+            let before = apps.len();
+            for record in of_team {
+                apps.push(read(record)?);
+            }
+            match page.last() {
+                Some(last) if apps.len() - before == page.len() => after = last.id.to_string(),
+                _ => return Ok(apps),
+            }
+        }
+    }
+
+    /// Returns a version.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such app or version; those of the records.
+    pub async fn version(&self, team: &str, app: &str, number: u32) -> Result<Version> {
+        match self.records.get(VERSION, &version_id(team, app, number)).await? {
+            Some(record) => read(&record),
+            None => {
+                let App { versions, .. } = self.app(team, app).await?;
+                let hint = match versions {
+                    0 => "it has none yet".to_owned(),
+                    latest => format!("the latest is {latest}"),
+                };
+                let message = format!("app {app:?} has no version {number}; {hint}");
+                Err(Error::new(ErrorKind::NotFound, message))
+            }
+        }
+    }
+
+    /// Returns versions with numbers below `before`, the newest first: at most `limit` of them, and
+    /// at most [`MAX_VERSIONS`].
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such app; those of the records.
+    pub async fn versions(
+        &self,
+        team: &str,
+        app: &str,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Version>> {
+        let latest = self.app(team, app).await?.versions;
+        let end = before.map_or(latest, |before| latest.min(before.saturating_sub(1)));
+        let limit = u32::try_from(limit.min(MAX_VERSIONS)).unwrap_or_default().min(end);
+        // There is no gap, so the page is known by its numbers.
+        let after = version_id(team, app, end - limit);
+        let page = self.records.list(VERSION, &after, limit as usize).await?;
+        page.iter().rev().map(read).collect()
+    }
+
+    /// Makes a version the active one: also an earlier one, which is a rollback.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such app or version; those of the records and the audit.
+    pub async fn activate(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        number: u32,
+    ) -> Result<App> {
+        self.version(team, name, number).await?;
+        self.update(by, team, name, |app| {
+            let former = app.active.replace(number);
+            let detail = match former {
+                Some(former) if former == number => return Ok(None),
+                Some(former) => format!("version {number} instead of {former}"),
+                None => format!("version {number}"),
+            };
+            Ok(Some(Step { what: "app.activate", detail, more: None }))
+        })
+        .await
+    }
+
+    /// Enables or disables an app.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; those of the records and the audit.
+    pub async fn set_enabled(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        enabled: bool,
+    ) -> Result<App> {
+        self.update(by, team, name, |app| {
+            if app.enabled == enabled {
+                return Ok(None);
+            }
+            app.enabled = enabled;
+            let what = if enabled { "app.enable" } else { "app.disable" };
+            Ok(Some(Step { what, detail: String::new(), more: None }))
+        })
+        .await
+    }
+
+    /// Changes an app until no other process comes between.
+    async fn update(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        mut change: impl FnMut(&mut App) -> Result<Option<Step>> + Send,
+    ) -> Result<App> {
+        let _changing = self.changing.lock().await;
+        for _ in 0..TRIES {
+            let (record, mut app) = self.find(team, name).await?;
+            let Some(Step { what, detail, more }) = change(&mut app)? else { return Ok(app) };
+            app.updated_at = Timestamp::now();
+            self.record(by, what, &app, detail).await?;
+            let mut changes = vec![Change::replace(APP, record.id, record.version, write(&app)?)];
+            changes.extend(more);
+            match self.records.change(&changes).await {
+                Ok(_) => return Ok(app),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let message = format!("the app {name:?} is being changed by others: try again");
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    async fn record(
+        &self,
+        by: &AuditWho,
+        what: &'static str,
+        app: &App,
+        detail: String,
+    ) -> Result<()> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let event = AuditEvent::new(Timestamp::now(), by.clone(), what)
+            .target(AuditTarget::new(APP, app.name.clone()).team(app.team.clone()))
+            .detail(detail);
+        let recorded = audit.record(&[event]).await;
+        recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
+    }
+}
+
+/// The largest number of versions that one call of [`Apps::versions`] returns.
+pub const MAX_VERSIONS: usize = 1_000;
+/// The longest description of an app.
+const MAX_DESCRIPTION_BYTES: usize = 4 * 1024;
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+fn unknown_app(name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("app {name:?} not found"))
+}

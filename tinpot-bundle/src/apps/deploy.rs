@@ -1,0 +1,331 @@
+//! Deploys: a new version of an app, or an earlier one with the same content.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use futures::StreamExt;
+use tinpot_core::access::AuditWho;
+use tinpot_core::access::records::Change;
+use tinpot_core::{Action, Error, ErrorKind, Result, Timestamp};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::documents::{VERSION, version_id, write};
+use super::{Apps, MAX_VERSIONS, Step, Version, invalid};
+use crate::archive::{Inspection, inspect};
+use crate::blob::{Body, ByteRange, PutOptions, body};
+use crate::digest::Digest;
+use crate::manifest::{Artifact, MAX_MANIFEST_BYTES, Manifest};
+use crate::towerfile::Towerfile;
+
+/// The pieces of an archive that may wait to be inflated. With the pieces of a blob store of this
+/// crate, they stay below 1 MiB.
+const WAITING: usize = 4;
+
+/// A bundle that is to become a version.
+///
+/// [`Apps`] has an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deploy {
+    /// The identity of its files.
+    pub content: Digest,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// The digest of its archive, if the caller names it: then the first answer names all that is
+    /// missing.
+    pub artifact: Option<Digest>,
+    /// If true, the version becomes the active one. The default is true.
+    pub activate: bool,
+}
+
+impl Deploy {
+    /// Creates the deploy of the bundle with this manifest.
+    ///
+    /// # Errors
+    /// `Malformed` if a part of the manifest is not JSON, which no Towerfile causes.
+    pub fn new(manifest: &Manifest) -> Result<Self> {
+        let digest = manifest.digest()?;
+        Ok(Self::of(manifest.content, digest).artifact(manifest.artifact.digest))
+    }
+
+    /// Creates the deploy of the bundle with this content and this digest of the manifest.
+    pub fn of(content: Digest, manifest: Digest) -> Self {
+        Self { content, manifest, artifact: None, activate: true }
+    }
+
+    /// Names the archive.
+    #[must_use]
+    pub fn artifact(mut self, digest: Digest) -> Self {
+        self.artifact = Some(digest);
+        self
+    }
+
+    /// Sets whether the version becomes the active one.
+    #[must_use]
+    pub fn activate(mut self, yes: bool) -> Self {
+        self.activate = yes;
+        self
+    }
+}
+
+/// The outcome of a deploy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deployment {
+    /// A version with this content is there already, and active unless the deploy asked otherwise.
+    Unchanged(Version),
+    /// An earlier version with this content is active now.
+    Activated(Version),
+    /// A new version.
+    Created(Version),
+    /// Nothing, because the team has not uploaded these blobs.
+    Missing(Vec<Digest>),
+}
+
+/// A bundle that was checked.
+struct Checked {
+    towerfile: Digest,
+    artifact: Artifact,
+    manifest: Manifest,
+}
+
+impl Apps {
+    /// Deploys a bundle to an app, if its blobs are there.
+    ///
+    /// Checks the archive by the rules of unpacking, and that it is the one of the manifest. Before
+    /// anything changes, `may` decides about the action that the app is then.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such app; `InvalidInput` if the bundle breaks a rule; that of `may`;
+    /// those of the stores and the audit.
+    pub async fn deploy(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        deploy: &Deploy,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Deployment> {
+        if let Some(found) = self.with_content(team, name, &deploy.content).await? {
+            may(&self.action(&found).await?)?;
+            let is_active = self.app(team, name).await?.active == Some(found.number);
+            if is_active || !deploy.activate {
+                return Ok(Deployment::Unchanged(found));
+            }
+            self.activate(by, team, name, found.number).await?;
+            return Ok(Deployment::Activated(found));
+        }
+        let missing = self.missing(team, deploy).await?;
+        if !missing.is_empty() {
+            return Ok(Deployment::Missing(missing));
+        }
+        let manifest = self.read_blob(&deploy.manifest, MAX_MANIFEST_BYTES).await?;
+        let manifest = Manifest::parse(&manifest).map_err(|error| match error.kind() {
+            // The team's fault, and no damage of the store.
+            ErrorKind::Malformed => invalid(error.message()),
+            _ => error,
+        })?;
+        if manifest.content != deploy.content {
+            let (got, stated) = (deploy.content, manifest.content);
+            return Err(invalid(format!(
+                "content must be that of the manifest, {stated} (got {got})"
+            )));
+        }
+        if self.blob_info(team, &manifest.artifact.digest).await?.is_none() {
+            return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
+        }
+        let checked = self.check(name, manifest, may).await?;
+        let version = self.add(by, team, name, deploy, &checked).await?;
+        // If this fails, the version is there, and the next deploy of its content activates it.
+        if deploy.activate {
+            self.activate(by, team, name, version.number).await?;
+        }
+        Ok(Deployment::Created(version))
+    }
+
+    /// Returns the version with this content: the active one, or the newest.
+    async fn with_content(
+        &self,
+        team: &str,
+        name: &str,
+        content: &Digest,
+    ) -> Result<Option<Version>> {
+        let app = self.app(team, name).await?;
+        if let Some(active) = app.active {
+            let active = self.version(team, name, active).await?;
+            if active.content == *content {
+                return Ok(Some(active));
+            }
+        }
+        let mut before = None;
+        loop {
+            let page = self.versions(team, name, before, MAX_VERSIONS).await?;
+            let Some(oldest) = page.last() else { return Ok(None) };
+            before = Some(oldest.number);
+            if let Some(found) = page.into_iter().find(|version| version.content == *content) {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    async fn missing(&self, team: &str, deploy: &Deploy) -> Result<Vec<Digest>> {
+        let mut missing = Vec::new();
+        for digest in [Some(deploy.manifest), deploy.artifact].into_iter().flatten() {
+            if self.blob_info(team, &digest).await?.is_none() {
+                missing.push(digest);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Checks an archive against its manifest, and stores the text of its Towerfile.
+    async fn check(
+        &self,
+        name: &str,
+        manifest: Manifest,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Checked> {
+        let inspection = self.inspect(&manifest.artifact.digest).await?;
+        let (towerfile, found) = inspection.manifest()?;
+        if found != manifest {
+            let message = "manifest: must describe the archive as this server does: pack the \
+                           folder with the same version of tinpot";
+            return Err(invalid(message));
+        }
+        if towerfile.name != name {
+            let other = &towerfile.name;
+            return Err(invalid(format!(
+                "Towerfile: app.name must be {name:?}, the app that it is deployed to (got \
+                 {other:?})"
+            )));
+        }
+        may(&towerfile.action()?)?;
+        let text = inspection.towerfile.unwrap_or_default();
+        let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
+        Ok(Checked { towerfile, artifact: manifest.artifact, manifest })
+    }
+
+    /// Reads an archive by the rules of unpacking.
+    async fn inspect(&self, artifact: &Digest) -> Result<Inspection> {
+        let limits = self.limits.clone();
+        self.read_archive(artifact, move |reader| inspect(reader, &limits)).await
+    }
+
+    /// Reads an archive on a thread that may block.
+    pub(super) async fn read_archive<T: Send + 'static>(
+        &self,
+        artifact: &Digest,
+        read: impl FnOnce(Pieces) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let closed = |_| Error::new(ErrorKind::Closed, "the apps are closed");
+        let _check = self.checks.acquire().await.map_err(closed)?;
+        let mut archive = self.open_blob(artifact).await?;
+        let (sender, pieces) = mpsc::channel(WAITING);
+        let reading = spawn_blocking(move || read(Pieces { pieces, piece: Bytes::new() }));
+        while let Some(piece) = archive.next().await {
+            // The reader has an answer, and needs no more.
+            if sender.send(piece).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        reading.await.map_err(|error| {
+            Error::new(ErrorKind::Closed, "the reading of an archive was interrupted")
+                .with_source(error)
+        })?
+    }
+
+    async fn open_blob(&self, digest: &Digest) -> Result<Body> {
+        match self.blobs.get(digest, ByteRange::ALL).await? {
+            Some(blob) => Ok(blob.body),
+            None => Err(gone(digest)),
+        }
+    }
+
+    pub(super) async fn read_blob(&self, digest: &Digest, max_bytes: usize) -> Result<Bytes> {
+        match self.blobs.get(digest, ByteRange::ALL).await? {
+            Some(blob) => blob.read(max_bytes).await,
+            None => Err(gone(digest)),
+        }
+    }
+
+    /// Adds a version, which is not active.
+    async fn add(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        deploy: &Deploy,
+        checked: &Checked,
+    ) -> Result<Version> {
+        let mut added = None;
+        let app = self.update(by, team, name, |app| {
+            let number = app.versions.checked_add(1).ok_or_else(|| invalid("too many versions"))?;
+            let version = Version {
+                team: app.team.clone(),
+                app: app.name.clone(),
+                number,
+                bundle: deploy.manifest,
+                artifact: checked.artifact,
+                content: deploy.content,
+                towerfile: checked.towerfile,
+                runtime: checked.manifest.runtime,
+                created_at: Timestamp::now(),
+                created_by: by.name.clone(),
+            };
+            app.versions = number;
+            let detail = format!("version {number}, bundle {}", deploy.manifest.short());
+            let more = Change::create(VERSION, version_id(team, name, number), write(&version)?);
+            added = Some(version);
+            Ok(Some(Step { what: "app.upload", detail, more: Some(more) }))
+        });
+        app.await?;
+        added.ok_or_else(|| Error::new(ErrorKind::Other, "the version was not added"))
+    }
+
+    /// Returns the action that an app is with this version.
+    ///
+    /// # Errors
+    /// `NotFound` if its blobs are gone; `InvalidInput` if its Towerfile breaks a rule of today;
+    /// those of the blobs.
+    pub async fn action(&self, version: &Version) -> Result<Action> {
+        let mut action = self.towerfile(version).await?.action()?;
+        if *version.team != *tinpot_core::DEFAULT_TEAM {
+            action.team = version.team.to_string();
+        }
+        Ok(action)
+    }
+
+    /// Returns the Towerfile of a version.
+    ///
+    /// # Errors
+    /// As [`action`](Self::action).
+    pub async fn towerfile(&self, version: &Version) -> Result<Towerfile> {
+        Towerfile::parse(&self.towerfile_text(version).await?)
+    }
+}
+
+fn gone(digest: &Digest) -> Error {
+    Error::new(ErrorKind::NotFound, format!("the blob {digest} is not there any more"))
+}
+
+/// The content of a blob, for a thread that may block.
+pub(super) struct Pieces {
+    pieces: mpsc::Receiver<Result<Bytes>>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                None => return Ok(0),
+                Some(piece) => self.piece = piece.map_err(io::Error::other)?,
+            }
+        }
+        let taken = buffer.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut buffer[..taken]);
+        Ok(taken)
+    }
+}

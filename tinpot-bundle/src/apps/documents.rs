@@ -1,0 +1,97 @@
+//! What is recorded about apps.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tinpot_core::access::records::Record;
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+
+use crate::digest::Digest;
+use crate::manifest::Artifact;
+use crate::towerfile::Runtime;
+
+/// The kinds of the documents.
+pub(super) const APP: &str = "app";
+pub(super) const VERSION: &str = "app.version";
+/// A blob that a team has uploaded.
+pub(super) const BLOB: &str = "app.blob";
+
+/// An app: a named line of versions in one team.
+///
+/// [`Apps`](super::Apps) has an example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct App {
+    /// The id of the team.
+    pub team: Arc<str>,
+    /// The name, unique in the team.
+    pub name: Arc<str>,
+    /// The description, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// If false, nothing can be submitted to it.
+    pub enabled: bool,
+    /// The number of the version that new submissions run; `None` before the first one is active.
+    pub active: Option<u32>,
+    /// The number of the latest version, which is also the count of all versions.
+    pub versions: u32,
+    /// The time at which it was created.
+    pub created_at: Timestamp,
+    /// The name of the principal who created it.
+    pub created_by: Arc<str>,
+    /// The time of the last change.
+    pub updated_at: Timestamp,
+}
+
+/// A version of an app. It never changes.
+///
+/// [`Apps`](super::Apps) has an example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Version {
+    /// The id of the team.
+    pub team: Arc<str>,
+    /// The name of the app.
+    pub app: Arc<str>,
+    /// The number, from 1 on.
+    pub number: u32,
+    /// The digest of the manifest, which identifies the bundle.
+    pub bundle: Digest,
+    /// The archive.
+    pub artifact: Artifact,
+    /// The identity of the files.
+    pub content: Digest,
+    /// The digest of the text of the Towerfile.
+    pub towerfile: Digest,
+    /// The ability that a worker needs.
+    pub runtime: Runtime,
+    /// The time at which it was created.
+    pub created_at: Timestamp,
+    /// The name of the principal who created it.
+    pub created_by: Arc<str>,
+}
+
+pub(super) fn app_id(team: &str, name: &str) -> String {
+    format!("{team}/{name}")
+}
+
+/// Returns the id of a version. The order of the ids is that of the numbers.
+pub(super) fn version_id(team: &str, app: &str, number: u32) -> String {
+    format!("{team}/{app}/{number:010}")
+}
+
+pub(super) fn blob_id(team: &str, digest: &Digest) -> String {
+    format!("{team}/{digest}")
+}
+
+pub(super) fn read<T: DeserializeOwned>(record: &Record) -> Result<T> {
+    serde_json::from_slice(&record.document).map_err(|error| {
+        let message = format!("the {} {:?} cannot be read: {error}", record.kind, record.id);
+        Error::new(ErrorKind::Malformed, message)
+    })
+}
+
+pub(super) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(document).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+}
