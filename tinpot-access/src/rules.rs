@@ -25,8 +25,13 @@ impl Role {
     pub(crate) fn rights(self) -> RightSet {
         let viewer = [Right::SeeAction, Right::Read, Right::SeeQueue, Right::SeeWorker];
         let operator = [Right::Run, Right::Cancel, Right::Rerun];
-        let developer =
-            [Right::UseQueue, Right::PauseQueue, Right::DrainWorker, Right::UseSecretStore];
+        let developer = [
+            Right::UseQueue,
+            Right::PauseQueue,
+            Right::DrainWorker,
+            Right::UseSecretStore,
+            Right::Deploy,
+        ];
         let admin = [Right::ManageTeam, Right::Enrol, Right::ReadAudit];
         let ranks: [&[Right]; 4] = [&viewer, &operator, &developer, &admin];
         RightSet::of(&ranks[..=self as usize].concat())

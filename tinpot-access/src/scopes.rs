@@ -64,6 +64,7 @@ const SCOPES: &[(&str, bool, &[Right])] = &[
     ),
     ("queues", false, &[Right::SeeQueue, Right::UseQueue, Right::PauseQueue]),
     ("workers", false, &[Right::SeeWorker, Right::DrainWorker, Right::Enrol]),
+    ("deploy", true, &[Right::SeeAction, Right::Deploy]),
     ("secrets", false, &[Right::UseSecretStore]),
     ("team", false, &[Right::ManageTeam, Right::ReadAudit]),
     ("server", false, &[Right::ManageServer]),

@@ -149,7 +149,7 @@ async fn a_grant_to_an_action_counts_for_its_calls_in_its_team() {
 async fn each_role_has_its_rights_and_those_below_it() {
     let viewer = vec!["see_action", "read", "see_queue", "see_worker"];
     let operator = vec!["run", "cancel", "rerun"];
-    let developer = vec!["use_queue", "pause_queue", "drain_worker", "use_secret_store"];
+    let developer = vec!["use_queue", "pause_queue", "drain_worker", "use_secret_store", "deploy"];
     let admin = vec!["enrol", "manage_team", "read_audit"];
     let roles = [
         (Role::Viewer, viewer),

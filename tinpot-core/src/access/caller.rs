@@ -124,6 +124,8 @@ rights! {
     ManageTeam "manage_team";
     /// Set secrets of a team, without reading them.
     UseSecretStore "use_secret_store";
+    /// Create an app, upload and activate its versions, and disable it.
+    Deploy "deploy";
     /// Read the audit log of a team.
     ReadAudit "read_audit";
     /// Manage teams, all workers and the keys of the server.
@@ -138,7 +140,7 @@ impl Right {
     /// about, or if there is no such right.
     pub fn sight(self) -> Option<Right> {
         match self {
-            Right::Run => Some(Right::SeeAction),
+            Right::Run | Right::Deploy => Some(Right::SeeAction),
             Right::Cancel | Right::Rerun => Some(Right::Read),
             Right::UseQueue | Right::PauseQueue => Some(Right::SeeQueue),
             Right::DrainWorker => Some(Right::SeeWorker),

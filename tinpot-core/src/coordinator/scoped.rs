@@ -2,6 +2,7 @@
 //!
 //! A target that is hidden from a caller has the answers of one that never was, word for word.
 
+mod apps;
 mod checks;
 mod queues;
 mod readable;
