@@ -79,6 +79,8 @@ pub struct HttpConfig {
     pub(crate) metrics: Option<Render>,
     #[cfg(feature = "access")]
     pub(crate) accounts: Option<Accounts>,
+    #[cfg(feature = "apps")]
+    pub(crate) apps: Option<tinpot_bundle::Apps>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -104,6 +106,8 @@ impl Default for HttpConfig {
             metrics: None,
             #[cfg(feature = "access")]
             accounts: None,
+            #[cfg(feature = "apps")]
+            apps: None,
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -226,6 +230,15 @@ impl HttpConfig {
     #[must_use]
     pub fn certificate_problem(mut self, problem: Watcher<Option<String>>) -> Self {
         self.certificate_problem = Some(problem);
+        self
+    }
+
+    /// Sets the apps that the routes below `/api/apps` and `/api/blobs` manage. Without them, these
+    /// routes answer 404.
+    #[cfg(feature = "apps")]
+    #[must_use]
+    pub fn apps(mut self, apps: tinpot_bundle::Apps) -> Self {
+        self.apps = Some(apps);
         self
     }
 

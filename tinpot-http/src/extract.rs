@@ -2,6 +2,8 @@
 
 #[cfg(feature = "access")]
 pub(crate) mod accounts;
+#[cfg(feature = "apps")]
+pub(crate) mod apps;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;

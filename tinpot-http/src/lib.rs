@@ -75,6 +75,9 @@
 //! | `GET /api/workers`, `GET /api/queues` | `{workers}`, `{queues}` |
 //! | `POST /api/workers/{id}/drain` | 202: the worker receives no new attempts and exits when idle |
 //! | `POST /api/queues/{name}/pause`, `…/resume` | the queue: a paused queue accepts executions and grants none |
+//! | `GET`, `POST /api/apps`, `GET`, `PATCH /api/apps/{app}` | with the feature `apps`: `{apps}`; an app, which `enabled` and `active_version` in the body change |
+//! | `GET`, `POST /api/apps/{app}/versions`, `GET …/{version}`, `GET …/{version}/files/{path}` | `{versions, next}`, newest first; a deploy, which answers with `{result, version, missing, enabled}`; a version with its files; a file |
+//! | `GET`, `PUT /api/blobs/{digest}` | the archives and manifests that the team has uploaded, as raw bytes |
 //! | `GET /api/stats?minutes=` | `{since, minute_seconds, minutes}`: accepted executions and outcomes per minute |
 //! | `GET /api/stats/actions` | `{actions}`: the latest executions of each action |
 //! | `GET /api/stream` | server-sent events of all changes, and of the logs of several executions |

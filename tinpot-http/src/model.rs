@@ -3,6 +3,8 @@
 //! The OpenAPI schemas are derived from these types.
 
 mod action;
+#[cfg(feature = "apps")]
+pub(crate) mod app;
 mod execution;
 mod log_line;
 mod preview;

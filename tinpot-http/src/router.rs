@@ -22,7 +22,7 @@ use crate::routes::stats::ActionStatsCache;
 
 mod table;
 
-pub(crate) use self::table::{Need, Route, is_about_users, need_of, routes};
+pub(crate) use self::table::{Need, Route, is_about_apps, is_about_users, need_of, routes};
 
 /// The state that all requests share.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ pub(crate) struct App {
     pub(crate) log_fanout: LogFanout,
     pub(crate) change_feed: ChangeFeed,
     pub(crate) action_stats: ActionStatsCache,
+    /// The permits for uploads of blobs.
+    #[cfg(feature = "apps")]
+    pub(crate) uploads: Semaphore,
 }
 
 /// Returns the API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -66,6 +69,8 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
             log_fanout,
             change_feed,
             action_stats: ActionStatsCache::default(),
+            #[cfg(feature = "apps")]
+            uploads: Semaphore::new(crate::routes::blobs::UPLOADS),
         }));
     root_path.serve(router)
 }

@@ -1,8 +1,12 @@
 //! The routes, by resource.
 
 pub(crate) mod actions;
+#[cfg(feature = "apps")]
+pub(crate) mod apps;
 #[cfg(feature = "access")]
 pub(crate) mod audit;
+#[cfg(feature = "apps")]
+pub(crate) mod blobs;
 pub(crate) mod bulk;
 pub(crate) mod details;
 #[cfg(feature = "access")]
@@ -36,6 +40,8 @@ pub(crate) mod ui;
 #[cfg(feature = "access")]
 pub(crate) mod users;
 pub(crate) mod version;
+#[cfg(feature = "apps")]
+pub(crate) mod versions;
 #[cfg(feature = "access")]
 pub(crate) mod worker_keys;
 pub(crate) mod workers;

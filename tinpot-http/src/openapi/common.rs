@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tinpot_core::Right;
 
-use crate::router::{Need, Route, is_about_users, routes};
+use crate::router::{Need, Route, is_about_apps, is_about_users, routes};
 
 /// The errors of every operation.
 const ALWAYS: &[(&str, &str)] = &[
@@ -34,8 +34,24 @@ const ABOUT_USERS: &[(&str, &str)] = &[
     ("507", "The store is full."),
 ];
 
+/// The errors of operations about apps, in addition to those of all.
+const ABOUT_APPS: &[(&str, &str)] = &[
+    ("404", "The server keeps no apps, there is no such object, or a right is missing."),
+    ("507", "The store is full."),
+];
+
 pub(super) fn completed(mut document: Value) -> Value {
     name_unsigned(&mut document);
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        // The router marks a parameter that takes several segments; OpenAPI has no such mark.
+        let marked: Vec<String> =
+            paths.keys().filter(|path| path.contains("{*")).cloned().collect();
+        for path in marked {
+            if let Some(operations) = paths.remove(&path) {
+                paths.insert(path.replace("{*", "{"), operations);
+            }
+        }
+    }
     if let Some(schemas) =
         document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
     {
@@ -182,6 +198,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
     let extra = if has_body { WITH_BODY } else { &[] };
     let particular = match is_about_users(path) {
         true => ABOUT_USERS,
+        false if is_about_apps(path) => ABOUT_APPS,
         false if has_body && !path.ends_with("/join") => SUBMITTED,
         false => &[],
     };

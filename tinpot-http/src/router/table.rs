@@ -11,6 +11,8 @@ use crate::routes::{
     actions, bulk, details, executions, health, join, logs, metrics, queues, rerun, session, stats,
     stream, version, workers,
 };
+#[cfg(feature = "apps")]
+use crate::routes::{apps, blobs, versions};
 #[cfg(feature = "access")]
 use crate::routes::{
     audit, device, grants, may, oidc, secrets, sign_in, teams, tokens, users, worker_keys,
@@ -58,6 +60,8 @@ const CANCEL: Need = Need::Rights(&[Right::Read, Right::Cancel]);
 const RERUN: Need = Need::Rights(&[Right::Read, Right::Rerun, Right::SeeAction, Right::Run]);
 const PAUSE: Need = Need::Rights(&[Right::SeeQueue, Right::PauseQueue]);
 
+#[cfg(feature = "apps")]
+const DEPLOY: Need = Need::Rights(&[Right::SeeAction, Right::Deploy]);
 #[cfg(feature = "access")]
 const MANAGE: Need = Need::Rights(&[Right::ManageTeam]);
 #[cfg(feature = "access")]
@@ -160,9 +164,33 @@ table! {
     GET "/api/audit" Need::Rights(&[Right::ReadAudit]) => audit::list;
 }
 
+#[cfg(not(feature = "apps"))]
+static OF_APPS: &[Route] = &[];
+
+#[cfg(feature = "apps")]
+table! {
+    /// The routes about apps.
+    OF_APPS;
+    GET "/api/apps" SEE => apps::list;
+    POST "/api/apps" DEPLOY => apps::create;
+    GET "/api/apps/{app}" SEE => apps::show;
+    PATCH "/api/apps/{app}" DEPLOY => apps::change;
+    GET "/api/apps/{app}/versions" SEE => versions::list;
+    POST "/api/apps/{app}/versions" DEPLOY => versions::deploy;
+    GET "/api/apps/{app}/versions/{version}" SEE => versions::show;
+    GET "/api/apps/{app}/versions/{version}/files/{path}" DEPLOY => versions::file;
+    GET "/api/blobs/{digest}" DEPLOY => blobs::get;
+    PUT "/api/blobs/{digest}" DEPLOY => blobs::put;
+}
+
 /// Returns all routes but those of pages.
 pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(OF_ACCOUNTS)
+    ROUTES.iter().chain(OF_ACCOUNTS).chain(OF_APPS)
+}
+
+/// Returns true if the routes of a path are about apps.
+pub(crate) fn is_about_apps(path: &str) -> bool {
+    OF_APPS.iter().any(|route| route.path == path)
 }
 
 /// Returns true if the routes of a path are about users.

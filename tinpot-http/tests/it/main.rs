@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod actions;
+mod apps;
 mod authenticator;
 mod base_path;
 mod bulk;
+mod bundles;
 mod client;
 mod cluster;
 mod cors;

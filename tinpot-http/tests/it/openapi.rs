@@ -12,7 +12,7 @@ use crate::cluster::{Answer, Cluster};
 /// The copy of the document, from which clients generate their types.
 const COPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 
-async fn document(cluster: &Cluster) -> Value {
+pub(crate) async fn document(cluster: &Cluster) -> Value {
     let answer = cluster.get("/openapi.json").await;
     assert_eq!(answer.status, 200);
     answer.json()
@@ -60,7 +60,7 @@ impl Shapes {
 
 /// Asserts that an answer is as the document describes it.
 #[track_caller]
-fn assert_described(document: &Value, method: &str, path: &str, answer: &Answer) {
+pub(crate) fn assert_described(document: &Value, method: &str, path: &str, answer: &Answer) {
     let status = answer.status.as_str();
     let described = &document["paths"][path][method]["responses"][status];
     assert!(

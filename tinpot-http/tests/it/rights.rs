@@ -23,6 +23,7 @@ use tinpot_core::{
 use tinpot_http::{Accounts, Authenticator, HttpConfig, Identity, Presented};
 use tower::ServiceExt;
 
+use crate::bundles::{Bundle, deployed, memory_apps};
 use crate::cluster::{Answer, Cluster, within};
 use crate::people::cheap_passwords;
 
@@ -108,8 +109,16 @@ async fn setting() -> Setting {
     let coordinator = Coordinator::builder(network.transport()).store(store);
     let coordinator = coordinator.policy(policy.clone()).start().await.unwrap();
     let callers = Named::default();
+    let apps = memory_apps();
+    // The digest in the paths of this file is that of nothing.
+    let nothing = tinpot_bundle::body("");
+    apps.put_blob("default", nothing, tinpot_bundle::PutOptions::default()).await.unwrap();
+    deployed(&apps, "default", &Bundle::of("gate", "open")).await;
+    for (team, app) in [("default", "canary-action"), ("b", "gate")] {
+        deployed(&apps, team, &Bundle::of(app, CANARY)).await;
+    }
     let config = HttpConfig::default().accounts(accounts().await).authenticator(callers.clone());
-    let config = config.metrics(|| "up 1\n".to_owned());
+    let config = config.metrics(|| "up 1\n".to_owned()).apps(apps);
     let executor = FunctionExecutor::builder()
         .action_with(
             "canary-action",
@@ -254,6 +263,15 @@ async fn strangers_are_refused_everywhere_below_the_api() {
     assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, "Bearer"));
 }
 
+/// The digest of nothing.
+const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Names what the routes of apps have in their paths.
+fn of_apps(path: &str) -> String {
+    let path = path.replace("{version}", "1").replace("{path}", "main.sh");
+    path.replace("{digest}", NOTHING)
+}
+
 /// Returns the statuses of success, and what the answer has then if the route is a list.
 fn success(path: &str) -> (&'static [u16], &'static str) {
     match path {
@@ -291,6 +309,8 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         | "/api/teams/{team}/members"
         | "/api/teams/{team}/members/{user}" => (&[404], ""),
         "/api/tokens" | "/api/users" | "/api/grants" => (&[200, 400], ""),
+        "/api/apps" => (&[200, 201], "\"name\":"),
+        "/api/blobs/{digest}" => (&[200, 201], ""),
         _ => (&[200], ""),
     }
 }
@@ -322,14 +342,24 @@ async fn each_route_needs_each_of_its_rights_and_no_others() {
                 false => id.clone(),
             };
             let full = path.replace("{name}", named).replace("{id}", &id_of);
-            let full = full.replace("{artifact}", "1.1");
+            let full = full.replace("{artifact}", "1.1").replace("{app}", "gate");
+            let full = of_apps(&full);
             let full = match path {
                 "/api/actions/{name}/sync_execute" => format!("{full}?timeout=0.01"),
                 "/api/executions/{id}/logs/search" => format!("{full}?q=x"),
                 _ => full,
             };
             let is_bulk = path == "/api/executions/cancel" || path == "/api/executions/rerun";
-            let body = if is_bulk { format!("{{\"ids\": [\"{id}\"]}}") } else { String::new() };
+            let body = match path {
+                "/api/apps" => r#"{"name":"new-app"}"#.to_owned(),
+                "/api/apps/{app}" => r#"{"enabled":true}"#.to_owned(),
+                "/api/apps/{app}/versions" => {
+                    let zeros = "0".repeat(64);
+                    format!(r#"{{"content":"{zeros}","manifest":"{zeros}"}}"#)
+                }
+                _ if is_bulk => format!("{{\"ids\": [\"{id}\"]}}"),
+                _ => String::new(),
+            };
             let answer = setting.ask(&caller, method, &full, &body).await;
             let status = answer.status.as_u16();
             let text = String::from_utf8_lossy(&answer.body);
@@ -369,7 +399,7 @@ async fn no_answer_has_anything_of_what_is_hidden() {
         }
         let fill = |id: &str, name: &str| {
             let path = path.replace("{id}", id).replace("{artifact}", "1.1");
-            let path = path.replace("{name}", name);
+            let path = of_apps(&path.replace("{name}", name).replace("{app}", name));
             if path.ends_with("/search") { format!("{path}?q=canary") } else { path }
         };
         let body = |id: &str| match path {

@@ -1,0 +1,147 @@
+//! Extractors of requests about apps.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::Deserialize;
+use tinpot_bundle::{Apps, Digest};
+use tinpot_core::access::AuditWho;
+use tinpot_core::{Right, Scoped};
+
+use crate::error::ApiError;
+use crate::gate::Entered;
+use crate::router::App;
+
+/// A request of a caller, about apps.
+#[derive(Debug)]
+pub(crate) struct AppsRequest {
+    pub(crate) apps: Apps,
+    pub(crate) scoped: Scoped,
+}
+
+impl FromRequestParts<Arc<App>> for AppsRequest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let Entered { scoped, .. } = Entered::from_request_parts(parts, app).await?;
+        let none = || ApiError::new(StatusCode::NOT_FOUND, "this server keeps no apps");
+        Ok(Self { apps: app.config.apps.clone().ok_or_else(none)?, scoped })
+    }
+}
+
+impl AppsRequest {
+    /// Returns the id of the team in which the caller acts.
+    pub(crate) fn team(&self) -> &str {
+        &self.scoped.caller().team
+    }
+
+    /// Returns the caller as the audit names it.
+    pub(crate) fn by(&self) -> AuditWho {
+        let caller = self.scoped.caller();
+        let kind = caller.id.split_once(':').map_or("", |(kind, _)| kind);
+        AuditWho::new(kind, caller.id.clone(), caller.name.clone())
+            .team(caller.team.clone())
+            .via(caller.via.clone())
+    }
+
+    /// Checks that the caller may deploy at least one app.
+    pub(crate) fn needs_deploy(&self) -> Result<(), ApiError> {
+        if self.scoped.has(Right::Deploy) {
+            return Ok(());
+        }
+        let right = Right::Deploy;
+        if self.scoped.has(Right::SeeAction) {
+            let detail = format!("caller needs the right {right}");
+            return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+        }
+        let detail = format!("path not found, or the right {right} is missing");
+        Err(ApiError::new(StatusCode::NOT_FOUND, detail))
+    }
+}
+
+/// The app in the path, known or not.
+#[derive(Debug)]
+pub(crate) struct PathApp(pub(crate) String);
+
+/// The app and the number of a version in the path, known or not.
+#[derive(Debug)]
+pub(crate) struct PathVersion(pub(crate) String, pub(crate) u32);
+
+/// The app, the number of a version and a file in the path, known or not.
+#[derive(Debug)]
+pub(crate) struct PathFile(pub(crate) String, pub(crate) u32, pub(crate) String);
+
+/// The digest in the path.
+#[derive(Debug)]
+pub(crate) struct PathDigest(pub(crate) Digest);
+
+#[derive(Deserialize)]
+struct Segments {
+    app: String,
+    #[serde(default)]
+    version: String,
+    #[serde(default)]
+    path: String,
+}
+
+#[derive(Deserialize)]
+struct DigestSegment {
+    digest: String,
+}
+
+async fn segments<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Segments, ApiError> {
+    let path = Path::<Segments>::from_request_parts(parts, state).await;
+    let missing = |_| ApiError::new(StatusCode::NOT_FOUND, "app not found: its name must be UTF-8");
+    path.map(|Path(segments)| segments).map_err(missing)
+}
+
+/// Reads the number of a version. No version has another name.
+fn number(app: &str, text: &str) -> Result<u32, ApiError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        let detail = format!("version {text:?} of app {app:?} not found: versions have numbers");
+        ApiError::new(StatusCode::NOT_FOUND, detail)
+    })
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathApp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Self(segments(parts, state).await?.app))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathVersion {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Segments { app, version, .. } = segments(parts, state).await?;
+        let number = number(&app, &version)?;
+        Ok(Self(app, number))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathFile {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Segments { app, version, path } = segments(parts, state).await?;
+        let number = number(&app, &version)?;
+        Ok(Self(app, number, path))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathDigest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<DigestSegment>::from_request_parts(parts, state).await;
+        let text = path.map(|Path(DigestSegment { digest })| digest).unwrap_or_default();
+        text.parse().map(Self).map_err(|error: tinpot_core::Error| {
+            ApiError::new(StatusCode::NOT_FOUND, format!("blob not found: {}", error.message()))
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! `/api/apps/{app}/versions`: the versions of an app, and deploys.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tinpot_bundle::{Deploy, Deployment, Digest, MAX_VERSIONS, Version};
+use utoipa::ToSchema;
+
+use crate::error::ApiError;
+use crate::extract::apps::{AppsRequest, PathApp, PathFile, PathVersion};
+use crate::model::app::{VersionJson, VersionsJson};
+use crate::model::json_response;
+use crate::params::Params;
+use crate::router::App;
+use crate::submission::json_body;
+
+/// The default page size of versions.
+const PAGE: usize = 50;
+/// The largest file that is shown: larger ones are in the archive.
+const FILE_BYTES: u64 = 256 * 1024;
+
+/// A bundle that is to become a version.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Deploy)]
+pub(crate) struct DeployBody {
+    /// The identity of the files, as the manifest states it.
+    #[schema(value_type = String)]
+    content: Digest,
+    /// The digest of the manifest.
+    #[schema(value_type = String)]
+    manifest: Digest,
+    /// The digest of the archive. With it, the first answer names all blobs that are missing.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, required = false)]
+    archive: Option<Digest>,
+    /// If false, the version does not become the active one. The default is true.
+    #[serde(default)]
+    #[schema(required = false)]
+    activate: Option<bool>,
+}
+
+/// The outcome of a deploy.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeployResult {
+    /// There is a new version.
+    Created,
+    /// An earlier version with this content is active now.
+    Activated,
+    /// A version with this content is there already, and active unless the deploy asked otherwise.
+    Unchanged,
+    /// Nothing: upload the missing blobs and deploy again.
+    Missing,
+}
+
+/// The answer to a deploy.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Deployment)]
+pub(crate) struct DeployAnswer {
+    result: DeployResult,
+    /// The version; null if blobs are missing.
+    version: Option<VersionJson>,
+    /// The digests of the blobs that the team has not uploaded.
+    missing: Vec<String>,
+    /// If false, the app is disabled.
+    enabled: bool,
+}
+
+/// Lists the versions of an app, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/apps/{app}/versions",
+    tag = "versions",
+    params(
+        ("app" = String, Path, description = "the name of an app"),
+        ("before" = Option<u32>, Query, description = "the number that all versions are below; `next` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "the page size, 50 by default"),
+    ),
+    responses((status = 200, description = "the versions", body = VersionsJson)),
+)]
+pub(crate) async fn list(
+    uri: Uri,
+    asked: AppsRequest,
+    PathApp(name): PathApp,
+) -> Result<Response, ApiError> {
+    asked.scoped.may_see_app(&name)?;
+    let params = Params::of(&uri, &["before", "limit"])?;
+    let before = params.read("before", "the number of a version", |text| text.parse().ok())?;
+    let limit = params.limit(MAX_VERSIONS)?.unwrap_or(PAGE);
+    let active = asked.apps.app(asked.team(), &name).await?.active;
+    let versions = asked.apps.versions(asked.team(), &name, before, limit).await?;
+    let next = versions.last().map(|oldest| oldest.number).filter(|oldest| *oldest > 1);
+    let versions = versions.iter().map(|version| VersionJson::of(version, active)).collect();
+    Ok(json_response(StatusCode::OK, &VersionsJson { versions, next }))
+}
+
+/// Deploys a bundle: a new version, unless there is one with the same content.
+///
+/// Ask first and upload then: the answer names the blobs that the server needs.
+#[utoipa::path(
+    post,
+    path = "/api/apps/{app}/versions",
+    tag = "versions",
+    params(("app" = String, Path, description = "the name of an app")),
+    request_body = DeployBody,
+    responses(
+        (status = 200, description = "no new version", body = DeployAnswer),
+        (status = 201, description = "a new version", body = DeployAnswer),
+    ),
+)]
+pub(crate) async fn deploy(
+    State(app): State<Arc<App>>,
+    asked: AppsRequest,
+    PathApp(name): PathApp,
+    request: Request,
+) -> Result<Response, ApiError> {
+    asked.scoped.may_deploy(&name)?;
+    asked.apps.app(asked.team(), &name).await?;
+    let DeployBody { content, manifest, archive, activate } = json_body(request, &app).await?;
+    let mut deploy = Deploy::of(content, manifest).activate(activate.unwrap_or(true));
+    deploy.artifact = archive;
+    let may = |action: &tinpot_core::Action| asked.scoped.may_deploy_action(action);
+    let deployed = asked.apps.deploy(&asked.by(), asked.team(), &name, &deploy, &may).await?;
+    let (status, result, version, missing) = match deployed {
+        Deployment::Created(version) => {
+            (StatusCode::CREATED, DeployResult::Created, Some(version), Vec::new())
+        }
+        Deployment::Activated(version) => {
+            (StatusCode::OK, DeployResult::Activated, Some(version), Vec::new())
+        }
+        Deployment::Unchanged(version) => {
+            (StatusCode::OK, DeployResult::Unchanged, Some(version), Vec::new())
+        }
+        Deployment::Missing(missing) => (StatusCode::OK, DeployResult::Missing, None, missing),
+        _ => return Err(ApiError::unavailable("deploy has an unknown outcome")),
+    };
+    let app = asked.apps.app(asked.team(), &name).await?;
+    let version = version.as_ref().map(|version| VersionJson::of(version, app.active));
+    let missing = missing.iter().map(ToString::to_string).collect();
+    Ok(json_response(status, &DeployAnswer { result, version, missing, enabled: app.enabled }))
+}
+
+/// Returns a version, with its Towerfile and its list of files.
+#[utoipa::path(
+    get,
+    path = "/api/apps/{app}/versions/{version}",
+    tag = "versions",
+    params(
+        ("app" = String, Path, description = "the name of an app"),
+        ("version" = u32, Path, description = "the number of a version"),
+    ),
+    responses((status = 200, description = "the version", body = VersionJson)),
+)]
+pub(crate) async fn show(
+    asked: AppsRequest,
+    PathVersion(name, number): PathVersion,
+) -> Result<Response, ApiError> {
+    asked.scoped.may_see_app(&name)?;
+    let (version, active) = asked.version(&name, number).await?;
+    let manifest = asked.apps.manifest(&version).await?;
+    let towerfile = asked.apps.towerfile_text(&version).await?;
+    let version = VersionJson::of(&version, active).with_content(towerfile, &manifest);
+    Ok(json_response(StatusCode::OK, &version))
+}
+
+/// Downloads one file of a version, of at most 256 KiB. Larger ones are in the archive, which is a
+/// blob.
+#[utoipa::path(
+    get,
+    path = "/api/apps/{app}/versions/{version}/files/{*path}",
+    tag = "versions",
+    params(
+        ("app" = String, Path, description = "the name of an app"),
+        ("version" = u32, Path, description = "the number of a version"),
+        ("path" = String, Path, description = "the path of a file, with slashes"),
+    ),
+    responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream")),
+)]
+pub(crate) async fn file(
+    asked: AppsRequest,
+    PathFile(name, number, path): PathFile,
+) -> Result<Response, ApiError> {
+    asked.scoped.may_deploy(&name)?;
+    let (version, _) = asked.version(&name, number).await?;
+    let bytes = asked.apps.file(&version, &path, FILE_BYTES).await?;
+    // Never shown as a page of this server, whatever it is.
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+impl AppsRequest {
+    /// Returns a version, and the number of the active one.
+    async fn version(&self, name: &str, number: u32) -> Result<(Version, Option<u32>), ApiError> {
+        let active = self.apps.app(self.team(), name).await?.active;
+        Ok((self.apps.version(self.team(), name, number).await?, active))
+    }
+}
