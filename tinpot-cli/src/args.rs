@@ -1,6 +1,7 @@
 //! The tree of commands. Its texts are those of `--help`, of the completions and of `docs/cli.md`.
 
 mod access;
+mod apps;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ pub(crate) use self::access::{
     AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs,
     RoleName, SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
 };
+pub(crate) use self::apps::{Apps, BundleDir, DeployArgs, PackArgs, RollbackArgs, Versions};
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 use crate::times::{Clock, Moment, since, until};
@@ -120,6 +122,18 @@ pub(crate) enum Command {
     /// Manage queues
     #[command(subcommand)]
     Queues(Queues),
+    /// Pack a directory with a Towerfile into a bundle, and check it
+    Pack(PackArgs),
+    /// Deploy a directory with a Towerfile: the version becomes the active one of its app
+    Deploy(DeployArgs),
+    /// Manage apps
+    #[command(subcommand)]
+    Apps(Apps),
+    /// Manage versions of apps
+    #[command(subcommand)]
+    Versions(Versions),
+    /// Activate an earlier version of an app
+    Rollback(RollbackArgs),
     /// Print the rules for a broker
     #[command(subcommand)]
     Broker(Broker),

@@ -154,9 +154,29 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// Returns a size for people, in units of 1,024.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let (mut size, mut unit) = (bytes as f64 / 1_024.0, 0);
+    while size >= 1_023.95 && unit + 1 < units.len() {
+        size /= 1_024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", units[unit])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{clean, seconds};
+    use super::{clean, seconds, size};
+
+    #[test]
+    fn sizes_have_a_fitting_unit() {
+        let all = [0, 1_023, 1_024, 1_048_575, 104_857_600, 1 << 40].map(size);
+        assert_eq!(all, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "100.0 MiB", "1024.0 GiB"]);
+    }
 
     #[test]
     fn a_line_keeps_its_colours_and_no_other_sequences() {

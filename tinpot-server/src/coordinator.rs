@@ -337,7 +337,12 @@ impl CoordinatorSettings {
             }
             config = config.accounts(accounts);
         }
+        let mut apps = self.store.apps(STORE).await?;
+        if let Some(access) = &access {
+            apps = apps.audit(Arc::new(access.audit()));
+        }
         let coordinator = builder.start().await?;
+        config = config.apps(apps);
         if let Some(secrets) = secrets {
             crate::access::reseal(secrets).await;
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tinpot_access::Secret;
-use tinpot_core::access::SecretSource;
+use tinpot_bundle::{Apps, MemoryBlobStore};
+use tinpot_core::access::{MemoryRecords, SecretSource};
 use tinpot_core::executor::ActionSet;
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Executor, MemoryNetwork, ProtocolConfig, Result, Store, Watcher,
@@ -77,6 +78,7 @@ pub struct LocalServerBuilder {
     containment: ContainmentMode,
     store: Box<dyn Store>,
     secrets: Option<Arc<dyn SecretSource>>,
+    apps: Option<Apps>,
     http: HttpConfig,
     local_user: Option<Secret>,
 }
@@ -135,6 +137,13 @@ impl LocalServerBuilder {
     #[must_use]
     pub fn secrets(mut self, source: Option<Arc<dyn SecretSource>>) -> Self {
         self.secrets = source;
+        self
+    }
+
+    /// Sets the apps; an empty set in memory by default.
+    #[must_use]
+    pub fn apps(mut self, apps: Apps) -> Self {
+        self.apps = Some(apps);
         self
     }
 
@@ -203,7 +212,14 @@ impl LocalServerBuilder {
             builder = builder.policy(access.rules()).config(config);
             http = http.accounts(access.accounts());
         }
+        let mut apps = self.apps.unwrap_or_else(|| {
+            Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()))
+        });
+        if let Some(access) = &access {
+            apps = apps.audit(Arc::new(access.audit()));
+        }
         let coordinator = builder.start().await?;
+        http = http.apps(apps);
         let worker = Worker::builder(network.transport())
             .name(WORKER)
             .executor(pool)
@@ -257,6 +273,7 @@ impl LocalServer {
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
             secrets: None,
+            apps: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),
             local_user: None,
         }

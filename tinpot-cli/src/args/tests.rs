@@ -6,13 +6,16 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 38] = [
+const VERBS: [&str; 43] = [
+    "Activate",
     "Add",
     "Allow",
     "Ask",
     "Cancel",
     "Check",
+    "Compare",
     "Create",
+    "Deploy",
     "Disable",
     "Distinguish",
     "Do",
@@ -28,6 +31,7 @@ const VERBS: [&str; 38] = [
     "List",
     "Make",
     "Manage",
+    "Pack",
     "Pause",
     "Print",
     "Record",
@@ -44,6 +48,7 @@ const VERBS: [&str; 38] = [
     "Sign",
     "Start",
     "Stop",
+    "Upload",
     "Write",
 ];
 /// Openers of clauses; a noun phrase or an imperative starts with none of them.

@@ -82,6 +82,7 @@ async fn serve(arguments: DevArgs) -> Done {
         .concurrency(arguments.concurrency)
         .pass_env(arguments.env.clone())
         .store(arguments.store.store("memory").await?)
+        .apps(arguments.store.apps("memory").await?)
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));
     let (builder, _token) = close(builder, &listener, arguments.insecure_no_auth)?;

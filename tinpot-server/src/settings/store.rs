@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_access::{RingSealer, SecretStore, StoreKeys};
+use tinpot_bundle::{Apps, FileBlobStore, MemoryBlobStore};
+use tinpot_core::access::MemoryRecords;
 use tinpot_core::store::{SealingStore, reseal_secrets};
 use tinpot_core::{Error, ErrorKind, MemoryStore, Result, Store};
 use tinpot_sqlite::{Retention, SqliteRecords, SqliteStore};
@@ -64,6 +66,10 @@ pub struct StoreSettings {
     /// lost, and executions that wait with them fail. For one start.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_ACCEPT_LOST_SECRETS"))]
     pub accept_lost_secrets: bool,
+    /// The directory that keeps the bundles of apps, created if missing; by default next to the
+    /// store, with its name and .blobs. A store in memory keeps them in memory.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_BLOBS", value_name = "DIR"))]
+    pub blobs: Option<PathBuf>,
 }
 
 impl Default for StoreSettings {
@@ -75,6 +81,7 @@ impl Default for StoreSettings {
             audit_days: 365,
             store_key_file: None,
             accept_lost_secrets: false,
+            blobs: None,
         }
     }
 }
@@ -184,6 +191,32 @@ impl StoreSettings {
             return Ok(None);
         };
         Ok(Some(SecretStore::new(Arc::new(records), sealer)))
+    }
+
+    /// Returns the apps whose records are in the file of the store, and whose bundles are in the
+    /// directory of the blobs. All of it is in memory for a store in memory.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a directory of blobs beside a store in memory; `Unavailable` if the
+    /// directory cannot be created or written.
+    pub async fn apps(&self, default: &str) -> Result<Apps> {
+        let named = self.blobs.clone().filter(|path| !path.as_os_str().is_empty());
+        let Some(records) = self.records(default) else {
+            if named.is_some() {
+                let message = "--blobs (TINPOT_BLOBS) needs a store in a file, which has the \
+                               records of apps: name one with --store (TINPOT_STORE)";
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+            let (blobs, records) = (MemoryBlobStore::new(), MemoryRecords::new());
+            return Ok(Apps::new(Arc::new(blobs), Arc::new(records)));
+        };
+        let beside = || {
+            let mut path = self.path(default).into_os_string();
+            path.push(".blobs");
+            path.into()
+        };
+        let blobs = FileBlobStore::open(named.unwrap_or_else(beside)).await?;
+        Ok(Apps::new(Arc::new(blobs), Arc::new(records)))
     }
 
     /// Gives the store another key, which seals from the next start of its coordinator on. The

@@ -1,0 +1,289 @@
+//! `tinpot pack` and `tinpot deploy`.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tinpot_bundle::{
+    Digest, PackEntry, PackOptions, Packed, TOWERFILE, list, pack as pack_dir, read_towerfile,
+};
+use tinpot_core::{Error, ErrorKind};
+use ureq::http::StatusCode;
+
+use crate::args::{BundleDir, DeployArgs, Global, PackArgs};
+use crate::client::{Client, RequestError, encoded};
+use crate::exit::{CliError, Code, Done};
+use crate::output::{self, Paint};
+use crate::{json, profile};
+
+/// The tries of an upload while the server takes others, with a second between them.
+const TRIES: usize = 30;
+const WAIT: Duration = Duration::from_secs(1);
+
+pub(crate) fn pack(arguments: &PackArgs, global: &Global) -> Done {
+    if arguments.list {
+        return list_files(&arguments.bundle, global);
+    }
+    let packed = packed(&arguments.bundle)?;
+    let manifest = &packed.manifest;
+    match arguments.output.as_deref() {
+        Some(path) if path == Path::new("-") => {
+            io::copy(&mut &packed.archive, &mut io::stdout().lock())?;
+            io::stdout().flush()?;
+            return Ok(Code::Success);
+        }
+        Some(path) => write(&packed.archive, path)?,
+        None => {}
+    }
+    let (name, files) = (&packed.towerfile.name, manifest.files.len());
+    if global.json {
+        let text = json!({
+            "app": name,
+            "runtime": manifest.runtime,
+            "content": manifest.content,
+            "bundle": manifest.digest()?,
+            "archive": manifest.artifact,
+            "files": files,
+        });
+        output::println(&text.to_string())?;
+        return Ok(Code::Success);
+    }
+    let size = output::size(manifest.artifact.bytes);
+    let files = count(files, "file");
+    output::println(&format!("{name}: {files}, {size}, content {}", manifest.content.short()))?;
+    match &arguments.output {
+        Some(path) => output::say(&format!("written to {}", path.display())),
+        None => output::say("not written: --output FILE writes the archive"),
+    }
+    Ok(Code::Success)
+}
+
+fn list_files(bundle: &BundleDir, global: &Global) -> Done {
+    let towerfile = read_towerfile(&bundle.dir).map_err(|error| failed(&bundle.dir, error))?;
+    warn(&towerfile.warnings);
+    let options = PackOptions::default().exclude(&bundle.exclude);
+    let entries =
+        list(&bundle.dir, &towerfile, &options).map_err(|error| failed(&bundle.dir, error))?;
+    for entry in &entries {
+        let text = match (entry, global.json) {
+            (PackEntry::File { path, bytes, executable }, true) => {
+                json!({ "path": path, "bytes": bytes, "executable": executable }).to_string()
+            }
+            (PackEntry::Link { path, target }, true) => {
+                json!({ "path": path, "link": target }).to_string()
+            }
+            (PackEntry::Link { path, target }, false) => {
+                output::clean(&format!("{path} -> {target}"), false)
+            }
+            (entry, true) => json!({ "path": entry.path() }).to_string(),
+            (entry, false) => output::clean(entry.path(), false),
+        };
+        output::println(&text)?;
+    }
+    Ok(Code::Success)
+}
+
+/// Packs a directory, and prints the warnings about its Towerfile.
+fn packed(bundle: &BundleDir) -> Result<Packed, CliError> {
+    let options = PackOptions::default().exclude(&bundle.exclude);
+    let packed = pack_dir(&bundle.dir, &options).map_err(|error| failed(&bundle.dir, error))?;
+    warn(&packed.towerfile.warnings);
+    Ok(packed)
+}
+
+fn warn(warnings: &[String]) {
+    let label = Paint::stderr().yellow("warning:");
+    for warning in warnings {
+        output::say(&format!("{label} {TOWERFILE}: {}", output::clean(warning, false)));
+    }
+}
+
+fn failed(dir: &Path, error: Error) -> CliError {
+    let shown = dir.display();
+    match error.kind() {
+        ErrorKind::NotFound if !dir.is_dir() => {
+            let message = format!("no directory {shown}: name one that has a {TOWERFILE}");
+            CliError::new(Code::NotFound, message)
+        }
+        ErrorKind::NotFound if !dir.join(TOWERFILE).exists() => {
+            let message = format!(
+                "no {TOWERFILE} in {shown}: write one with [app], name = \"…\" and script = \"…\", or \
+                 name another directory"
+            );
+            CliError::new(Code::NotFound, message)
+        }
+        ErrorKind::InvalidInput => CliError::usage(format!("{error} (in {shown})")),
+        _ => error.into(),
+    }
+}
+
+/// Writes the archive next to its place first, so that a failure leaves no half of it.
+fn write(mut archive: &File, path: &Path) -> Result<(), CliError> {
+    let failed = |error: io::Error| {
+        let message = format!("cannot write {}: {error}", path.display());
+        CliError::new(Code::Failed, message)
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut draft =
+        tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    io::copy(&mut archive, &mut draft).map_err(failed)?;
+    draft.as_file().sync_all().map_err(failed)?;
+    draft.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+pub(crate) fn deploy(arguments: &DeployArgs, global: &Global) -> Done {
+    deployed(arguments, global, true)
+}
+
+/// The answer to a deploy.
+#[derive(Deserialize)]
+struct Answer {
+    result: String,
+    version: Option<Version>,
+    missing: Vec<Digest>,
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+    active: bool,
+}
+
+/// Deploys a directory, or uploads it as a version that is not active.
+pub(super) fn deployed(arguments: &DeployArgs, global: &Global, activate: bool) -> Done {
+    let packed = packed(&arguments.bundle)?;
+    let client = profile::client(global)?;
+    let (text, answer) = Deploy { client: &client, packed: &packed, activate }.run()?;
+    if global.json {
+        output::println(&json::line(&text))?;
+        return Ok(Code::Success);
+    }
+    let (name, number) = match &answer.version {
+        Some(version) => (&packed.towerfile.name, version.version),
+        None => return Err(CliError::new(Code::Failed, "the server made no version")),
+    };
+    let is_active = answer.version.as_ref().is_some_and(|version| version.active);
+    output::println(&match (answer.result.as_str(), is_active) {
+        ("created", true) => format!("{name}: version {number} is active"),
+        ("created", false) => format!(
+            "{name}: version {number} is there; `tinpot rollback {name} {number}` activates it"
+        ),
+        ("activated", _) => {
+            format!("{name}: version {number} is active again, with the same content")
+        }
+        (_, true) => format!("{name}: unchanged, version {number} is active"),
+        (_, false) => format!("{name}: unchanged, version {number} has this content"),
+    })?;
+    if !answer.enabled {
+        output::say(&format!("the app is disabled: `tinpot apps enable {name}` enables it"));
+    }
+    Ok(Code::Success)
+}
+
+struct Deploy<'a> {
+    client: &'a Client,
+    packed: &'a Packed,
+    activate: bool,
+}
+
+impl Deploy<'_> {
+    fn run(&self) -> Result<(String, Answer), CliError> {
+        let first = match self.ask() {
+            Err(refused) if refused.is_not_found() => {
+                self.create_app(refused)?;
+                self.ask()?
+            }
+            answer => answer?,
+        };
+        if first.1.missing.is_empty() {
+            return Ok(first);
+        }
+        for digest in &first.1.missing {
+            self.upload(digest)?;
+        }
+        let second = self.ask()?;
+        if !second.1.missing.is_empty() {
+            let message = "the server does not keep what was uploaded: try again";
+            return Err(CliError::new(Code::Failed, message));
+        }
+        Ok(second)
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/api/apps/{}{rest}", encoded(&self.packed.towerfile.name))
+    }
+
+    /// Asks the server what it needs, or to make the version if it has all.
+    fn ask(&self) -> Result<(String, Answer), RequestError> {
+        let manifest = &self.packed.manifest;
+        let digest = manifest.digest().map_err(|error| RequestError {
+            status: None,
+            detail: error.to_string(),
+            errors: Vec::new(),
+        })?;
+        let body = json!({
+            "content": manifest.content,
+            "manifest": digest,
+            "archive": manifest.artifact.digest,
+            "activate": self.activate,
+        });
+        let text = self.client.post(&self.path("/versions"), Some(&body.to_string()))?;
+        let answer = self.client.parse(&text)?;
+        Ok((text, answer))
+    }
+
+    /// Creates the app, if that is what is missing.
+    fn create_app(&self, missing: RequestError) -> Result<(), CliError> {
+        let towerfile = &self.packed.towerfile;
+        let description = towerfile.tinpot.description.as_deref().unwrap_or_default();
+        let body = json!({ "name": towerfile.name, "description": description }).to_string();
+        match self.client.post("/api/apps", Some(&body)) {
+            Ok(_) => Ok(output::say(&format!("created app {}", towerfile.name))),
+            // Another deploy was faster.
+            Err(refused) if refused.status == Some(StatusCode::CONFLICT) => Ok(()),
+            Err(refused) if refused.is_not_found() => Err(missing.into()),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    fn upload(&self, digest: &Digest) -> Result<(), CliError> {
+        let manifest = &self.packed.manifest;
+        let written;
+        let file = if *digest == manifest.artifact.digest {
+            &self.packed.archive
+        } else {
+            let mut file = tempfile::tempfile().map_err(unwritten)?;
+            file.write_all(&manifest.to_bytes()?).map_err(unwritten)?;
+            written = file;
+            &written
+        };
+        for attempt in 1..=TRIES {
+            let mut reader = file;
+            reader.rewind().map_err(unwritten)?;
+            match self.client.upload(&format!("/api/blobs/{digest}"), file) {
+                Err(refused)
+                    if refused.status == Some(StatusCode::SERVICE_UNAVAILABLE)
+                        && attempt < TRIES =>
+                {
+                    std::thread::sleep(WAIT);
+                }
+                uploaded => return Ok(uploaded.map(drop)?),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unwritten(error: io::Error) -> CliError {
+    CliError::new(Code::Failed, format!("cannot use a temporary file: {error}"))
+}
+
+/// Returns a number with its noun.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
