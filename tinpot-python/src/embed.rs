@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tinpot_contain::{Environment, Surroundings};
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Error, ErrorKind, Executor, Outcome, Result, Watcher};
 use tokio::sync::{Semaphore, watch};
@@ -19,11 +20,10 @@ use tokio::sync::{Semaphore, watch};
 use self::attempt::Job;
 use self::interpreter::{Actions, Interpreter};
 use self::threads::Threads;
-use crate::environment::Environment;
+use crate::base::Base;
 use crate::error::PythonError;
 use crate::pool::actions_dir;
 use crate::python;
-use crate::surroundings::{Base, Surroundings};
 
 /// The time that `close` waits for the end of attempts.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);

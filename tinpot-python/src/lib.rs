@@ -30,30 +30,25 @@
 //! The Python package `tinpot`, which actions import, is part of this crate: it need not be
 //! installed.
 
+mod base;
 mod calls;
-mod cgroup;
 mod child_text;
-mod containment;
 mod discovered;
 #[cfg(feature = "embed")]
 mod embed;
-mod environment;
 mod error;
 mod isolation;
 mod limits;
-mod line_splitter;
 mod live_line;
 mod markup_lines;
 mod package;
 mod pool;
 mod python;
 mod reply;
-mod surroundings;
 
-pub use self::containment::{Containment, ContainmentMode};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
 pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};
-pub use self::surroundings::Surroundings;
+pub use tinpot_contain::{Containment, ContainmentMode, Surroundings};

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tinpot_contain::{ESCAPE, LineSplitter, Part};
 use tinpot_core::executor::LogLines;
 use tinpot_core::{Context, Json, Level, LogEvent, SpanId, Stream};
 use tokio::time::Instant;
 
 use crate::child_text;
-use crate::line_splitter::{ESCAPE, LineSplitter, Part};
 use crate::live_line::{LiveLine, SHOWN_BYTES};
 
 /// One markup line.

@@ -11,8 +11,6 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tempfile::TempDir;
 
-use crate::cgroup;
-
 /// Every file of the package, and the program of a child interpreter.
 pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot_child.py", include_str!("../python/tinpot_child.py")),
@@ -186,7 +184,7 @@ fn remove_unused(temporary: &Path) {
         if is_own_directory(&path)
             && let Ok(lock) = open_file(&path.join(LOCK))
             && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
-            && noted_cgroup(&path).is_none_or(|cgroup| cgroup::clear(&cgroup))
+            && noted_cgroup(&path).is_none_or(|cgroup| tinpot_contain::clear_cgroup(&cgroup))
         {
             let _ = std::fs::remove_dir_all(path);
         }

@@ -12,8 +12,6 @@ mod interpreter;
 mod lifeline;
 mod limit_enforcer;
 mod output;
-mod pipe;
-mod process_tree;
 mod reload;
 mod shared_interpreter;
 mod sources;
@@ -28,6 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use tinpot_contain::{Containment, ContainmentMode, Environment, Surroundings};
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Executor, Outcome, Result, Watcher};
 use tokio::task::JoinSet;
@@ -43,14 +42,12 @@ use self::reload::{Files, Reloader};
 use self::shared_interpreter::SharedInterpreter;
 use self::sources::Sources;
 use self::spawn_context::SpawnContext;
-use crate::containment::{Containment, ContainmentMode};
-use crate::environment::Environment;
+use crate::base::Base;
 use crate::error::PythonError;
 use crate::isolation::Isolation;
 use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
-use crate::surroundings::{Base, Surroundings};
 
 /// The number of interpreters that an attempt tries, if signals from outside end each of them
 /// before it starts.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::base::Base;
 use crate::error::PythonError;
-use crate::surroundings::Base;
 
 const OLDEST: (u32, u32) = (3, 9);
 /// The time for an interpreter to print its version.

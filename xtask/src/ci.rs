@@ -117,6 +117,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-http --features oidc")
             .command("cargo check -p tinpot-bundle")
             .command("cargo check -p tinpot-metrics")
+            .command("cargo check -p tinpot-contain")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")

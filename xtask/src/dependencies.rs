@@ -180,6 +180,23 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
+    Rule {
+        krate: "tinpot-contain",
+        forbidden: &[
+            "tinpot-access",
+            "tinpot-bundle",
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rusqlite",
+            "clap",
+        ],
+        direct: None,
+    },
     // Files, and nothing that knows what they are for.
     Rule {
         krate: "tinpot-ui",

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use pyo3::Python;
+use tinpot_contain::{LineSplitter, Part};
 use tinpot_core::Context;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::calls::CallRequest;
-use crate::line_splitter::{LineSplitter, Part};
 use crate::markup_lines::{self, MarkupReader};
 
 /// Writes the output of one attempt to its log, line by line.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tinpot_core::{Context, Failure, FailureCode, Outcome, Stop, Watcher};
-use tokio::time::{Instant, timeout};
+use tinpot_contain::{StopRequest, StopRequests};
+use tinpot_core::{Context, Failure, FailureCode, Outcome};
+use tokio::time::timeout;
 
 use super::control::ExchangeReply;
 use super::fleet::Fleet;
@@ -148,58 +149,4 @@ pub(super) fn crash(status: ExitStatus) -> Outcome {
             .code(FailureCode::Crashed)
             .kind("Crashed"),
     )
-}
-
-/// A request to end an attempt.
-#[derive(Debug)]
-pub(super) enum StopRequest {
-    /// End within the grace period.
-    Terminate(Duration),
-    /// Kill: the grace period has passed.
-    Kill,
-}
-
-/// The requests to end one attempt. A later, shorter grace period replaces an earlier one.
-#[derive(Debug)]
-pub(super) struct StopRequests {
-    stops: Watcher<Option<Stop>>,
-    kill_at: Option<Instant>,
-}
-
-impl StopRequests {
-    pub(super) fn of(context: &Context) -> Self {
-        Self { stops: context.stop_requests(), kill_at: None }
-    }
-
-    /// Returns the next request. Cancel safe.
-    pub(super) async fn next(&mut self) -> StopRequest {
-        let grace_over = async {
-            match self.kill_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            stop = next_stop(&mut self.stops) => {
-                let at = Instant::now() + stop.grace;
-                self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
-                StopRequest::Terminate(stop.grace)
-            }
-            () = grace_over => {
-                self.kill_at = None;
-                StopRequest::Kill
-            }
-        }
-    }
-}
-
-async fn next_stop(stops: &mut Watcher<Option<Stop>>) -> Stop {
-    loop {
-        match stops.next().await {
-            Some(Some(stop)) => return stop,
-            Some(None) => {}
-            None => std::future::pending().await,
-        }
-    }
 }

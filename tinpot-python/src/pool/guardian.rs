@@ -9,14 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use tinpot_contain::{COOKIE, Containment, ContainmentMode, PoolCgroup};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::process_tree::COOKIE;
 use super::spawn_context::SpawnContext;
-use crate::cgroup::PoolCgroup;
-use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
 
 /// The time for the guardian to end after its release: longer than its own patience.
@@ -60,9 +58,7 @@ pub(super) fn contain(
     };
     let cgroup = unless_required(match mode {
         ContainmentMode::ProcessGroup => Err("the configuration selects process groups".to_owned()),
-        ContainmentMode::Auto | ContainmentMode::Cgroup => {
-            PoolCgroup::create(&spawn.package.name(), |path| spawn.package.note_cgroup(path))
-        }
+        _ => PoolCgroup::create(&spawn.package.name(), |path| spawn.package.note_cgroup(path)),
     })?;
     let path = cgroup.as_ref().ok().map(|cgroup| cgroup.path().to_owned());
     let (guardian, pid) = Guardian::start(spawn.clone(), path)

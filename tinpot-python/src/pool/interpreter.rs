@@ -14,15 +14,14 @@ use std::time::Duration;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tinpot_contain::{COOKIE, Cgroup, PoolCgroup, ProcessTree};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::control::Control;
 use super::output::{Outputs, Tail};
-use super::process_tree::{self, ProcessTree};
 use super::sources::Sources;
 use super::spawn_context::{SpawnContext, has_no_directory};
-use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::child_text::{self, json_path};
 use crate::discovered::Discovered;
 use crate::error::PythonError;
@@ -222,7 +221,7 @@ impl Launch {
             .arg(their_ends.requests.as_raw_fd().to_string())
             .arg(their_ends.replies.as_raw_fd().to_string())
             .arg(their_lifeline.as_raw_fd().to_string())
-            .env(process_tree::COOKIE, &cookie)
+            .env(COOKIE, &cookie)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

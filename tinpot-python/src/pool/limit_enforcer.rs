@@ -1,59 +1,16 @@
 //! Enforces the limits of one attempt that the interpreter cannot enforce, or may ignore.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tinpot_contain::{OutputMeter, ProcessTree};
 use tinpot_core::Failure;
-use tokio::sync::Notify;
 
-use super::process_tree::ProcessTree;
 use crate::limits::{Limits, exceeded};
 
 /// The extra processor time of an attempt that ignores its limit, and the interval of the checks.
 const CPU_GRACE: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Counts the output of an attempt.
-#[derive(Debug)]
-pub(super) struct OutputMeter {
-    limit: AtomicU64,
-    written: AtomicU64,
-    exceeded: Notify,
-}
-
-impl Default for OutputMeter {
-    fn default() -> Self {
-        Self {
-            limit: AtomicU64::new(u64::MAX),
-            written: AtomicU64::new(0),
-            exceeded: Notify::new(),
-        }
-    }
-}
-
-impl OutputMeter {
-    fn begin(&self, limit: u64) {
-        self.limit.store(limit, Ordering::Relaxed);
-        self.written.store(0, Ordering::Relaxed);
-    }
-
-    /// Returns how many of `bytes` still fit in the limit.
-    pub(super) fn admit(&self, bytes: usize) -> usize {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let before = self.written.fetch_add(bytes as u64, Ordering::Relaxed);
-        let room = limit.saturating_sub(before);
-        if (bytes as u64) <= room {
-            return bytes;
-        }
-        self.exceeded.notify_one();
-        usize::try_from(room).unwrap_or(bytes)
-    }
-
-    fn is_exceeded(&self) -> bool {
-        self.written.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
-    }
-}
 
 /// The limits in force for one attempt. They are lifted when this is dropped.
 #[derive(Debug)]
@@ -92,15 +49,8 @@ impl LimitEnforcer {
     /// Resolves when the attempt has to be killed.
     pub(super) async fn exceeded(&self) {
         tokio::select! {
-            () = self.output_exceeded() => {}
+            () = self.meter.exceeded() => {}
             () = self.cpu_exceeded() => {}
-        }
-    }
-
-    async fn output_exceeded(&self) {
-        // A notification of an earlier attempt may be left.
-        while !self.meter.is_exceeded() {
-            self.meter.exceeded.notified().await;
         }
     }
 

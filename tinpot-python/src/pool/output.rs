@@ -8,12 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use tinpot_contain::{LineSplitter, OutputMeter, Part, Pipe};
 use tinpot_core::Context;
 use tokio::time::Instant;
 
-use super::limit_enforcer::OutputMeter;
-use super::pipe::Pipe;
-use crate::line_splitter::{LineSplitter, Part};
 use crate::markup_lines::{self, MarkupReader};
 
 /// The target of log events that are output of Python code, of which programs that print no other

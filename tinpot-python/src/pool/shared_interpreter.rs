@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
+use tinpot_contain::{Part, StopRequest, StopRequests};
 use tinpot_core::executor::Attempt;
 use tinpot_core::{Context, Failure, FailureCode, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::attempt::{StopRequest, StopRequests, crash};
+use super::attempt::crash;
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch, exited, kill};
 use super::output::Tail;
 use crate::calls::CallRequest;
 use crate::child_text;
 use crate::error::PythonError;
-use crate::line_splitter::Part;
 use crate::markup_lines::{self, MarkupReader};
 use crate::reply::Reply;
 

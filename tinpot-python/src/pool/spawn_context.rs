@@ -8,10 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::process::Command;
 
 use super::lifeline::Lifeline;
+use crate::base::Base;
 use crate::error::PythonError;
 use crate::package::Package;
 use crate::python;
-use crate::surroundings::Base;
 
 /// The program, package and environment that all processes of a pool share.
 #[derive(Debug)]

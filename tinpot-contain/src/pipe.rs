@@ -18,8 +18,10 @@ const PIPE_BYTES: usize = 1024 * 1024;
 /// process writes line by line, that costs both sides more than the lines themselves. Polling is
 /// cheaper while lines come quickly.
 #[derive(Debug)]
-pub(super) enum Pipe {
+pub enum Pipe {
+    /// A pipe that the runtime watches.
     Watched(Receiver),
+    /// A pipe that is polled.
     Unwatched(OwnedFd),
     /// All writers are gone.
     Ended,
@@ -27,7 +29,10 @@ pub(super) enum Pipe {
 
 impl Pipe {
     /// Returns a watched reading end, its capacity in bytes, and the writing end.
-    pub(super) fn open() -> io::Result<(Self, usize, OwnedFd)> {
+    ///
+    /// # Errors
+    /// Fails without file descriptors or a runtime.
+    pub fn open() -> io::Result<(Self, usize, OwnedFd)> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         // The flags of the two ends are independent: writes of the interpreter block, reads of the
         // worker do not.
@@ -37,12 +42,13 @@ impl Pipe {
         Ok((Self::Watched(Receiver::from_owned_fd(reader)?), capacity, writer))
     }
 
-    pub(super) fn is_watched(&self) -> bool {
+    /// Returns true if the runtime watches the pipe.
+    pub fn is_watched(&self) -> bool {
         matches!(self, Pipe::Watched(_))
     }
 
     /// Resolves when a watched pipe has data; never for an unwatched one.
-    pub(super) async fn readable(&self) {
+    pub async fn readable(&self) {
         match self {
             // Fails if the runtime is gone: then no pipe ever becomes readable.
             Pipe::Watched(receiver) if receiver.readable().await.is_ok() => {}
@@ -51,7 +57,7 @@ impl Pipe {
     }
 
     /// Makes the runtime watch the pipe.
-    pub(super) fn watch(&mut self) {
+    pub fn watch(&mut self) {
         *self = match std::mem::replace(self, Pipe::Ended) {
             Pipe::Unwatched(fd) => {
                 Receiver::from_owned_fd_unchecked(fd).map_or(Pipe::Ended, Pipe::Watched)
@@ -61,7 +67,7 @@ impl Pipe {
     }
 
     /// Stops watching.
-    pub(super) fn unwatch(&mut self) {
+    pub fn unwatch(&mut self) {
         *self = match std::mem::replace(self, Pipe::Ended) {
             Pipe::Watched(receiver) => {
                 receiver.into_nonblocking_fd().map_or(Pipe::Ended, Pipe::Unwatched)
@@ -72,7 +78,7 @@ impl Pipe {
 
     /// Reads available data regardless of the runtime's knowledge, which lags behind; returns 0 if
     /// there is none.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> usize {
+    pub fn read(&mut self, buffer: &mut [u8]) -> usize {
         match self.fd().map(|fd| rustix::io::read(fd, buffer)) {
             Some(result) => self.count(result),
             None => 0,
@@ -80,7 +86,7 @@ impl Pipe {
     }
 
     /// Reads after [`readable`](Self::readable), and tells the runtime if the pipe is empty now.
-    pub(super) fn read_ready(&mut self, buffer: &mut [u8]) -> usize {
+    pub fn read_ready(&mut self, buffer: &mut [u8]) -> usize {
         let Pipe::Watched(receiver) = self else { return self.read(buffer) };
         let mut result = Err(Errno::AGAIN);
         let _ = receiver.try_io(|| {

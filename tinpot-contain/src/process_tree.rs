@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::cgroup::Cgroup;
+use crate::Cgroup;
 
 /// The time to wait for killed processes to disappear: they may be stuck in the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An environment variable that marks the descendants of an interpreter, unless they clear their
 /// environment.
-pub(super) const COOKIE: &str = "TINPOT_INTERPRETER";
+pub const COOKIE: &str = "TINPOT_INTERPRETER";
 
 /// An interpreter and all its descendants.
 #[derive(Debug)]
-pub(super) struct ProcessTree {
+pub struct ProcessTree {
     pid: Pid,
     /// The value of the variable [`COOKIE`].
     cookie: String,
@@ -25,38 +25,39 @@ pub(super) struct ProcessTree {
 }
 
 impl ProcessTree {
-    pub(super) fn new(pid: Pid, cookie: String, cgroup: Option<Cgroup>) -> Self {
+    /// Returns the tree of the process `pid`, which has `cookie` in its environment.
+    pub fn new(pid: Pid, cookie: String, cgroup: Option<Cgroup>) -> Self {
         Self { pid, cookie, cgroup, killed: AtomicBool::new(false) }
     }
 
     /// Returns the cgroup of the interpreter and its descendants, if it has one.
-    pub(super) fn cgroup(&self) -> Option<&Cgroup> {
+    pub fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()
     }
 
     /// Returns true if the memory of all processes together can be limited.
-    pub(super) fn limits_memory(&self) -> bool {
+    pub fn limits_memory(&self) -> bool {
         self.cgroup.as_ref().is_some_and(Cgroup::has_memory)
     }
 
     /// Returns the processor time that the interpreter itself has used.
-    pub(super) fn cpu_time(&self) -> Option<Duration> {
+    pub fn cpu_time(&self) -> Option<Duration> {
         procfs::cpu_time(self.pid)
     }
 
     /// Asks the process group to end.
-    pub(super) fn terminate(&self) {
+    pub fn terminate(&self) {
         // Fails if the group is gone.
         let _ = kill_process_group(self.pid, Signal::TERM);
     }
 
     /// Stops the interpreter, so that it starts nothing more.
-    pub(super) fn stop(&self) {
+    pub fn stop(&self) {
         let _ = kill_process(self.pid, Signal::STOP);
     }
 
     /// Kills the cgroup and the process group at once, without a search for other processes.
-    pub(super) fn kill_now(&self) {
+    pub fn kill_now(&self) {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();
         }
@@ -64,7 +65,7 @@ impl ProcessTree {
     }
 
     /// Returns true if `kill_all` has finished.
-    pub(super) fn is_killed(&self) -> bool {
+    pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
 
@@ -78,7 +79,7 @@ impl ProcessTree {
     ///
     /// A killed process loses its memory, and with it the cookie, before it is dead: what was found
     /// once is waited for until it is.
-    pub(super) fn kill_all(&self, mut gone: bool) {
+    pub fn kill_all(&self, mut gone: bool) {
         if !gone {
             self.stop();
         }

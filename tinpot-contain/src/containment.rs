@@ -6,16 +6,15 @@ use std::str::FromStr;
 
 use tinpot_core::{Error, ErrorKind};
 
-/// The containment that a [`PythonPool`](crate::PythonPool) should use.
+/// The containment that a executor should use.
 ///
 /// Its text is `auto`, `cgroup` or `process-group`.
 ///
 /// ```
-/// use tinpot_python::{ContainmentMode, PythonPool};
+/// use tinpot_contain::ContainmentMode;
 ///
 /// let mode: ContainmentMode = "cgroup".parse()?;
 /// assert_eq!(mode, ContainmentMode::Cgroup);
-/// let pool = PythonPool::builder("actions").containment(mode);
 /// # Ok::<_, tinpot_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,8 +56,6 @@ impl fmt::Display for ContainmentMode {
 }
 
 /// The containment in force. `Display` describes it for people.
-///
-/// [`PythonPool`](crate::PythonPool) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Containment {

@@ -48,18 +48,18 @@ const CREDENTIALS: &[&str] = &["_TOKEN", "_PASSWORD"];
 
 /// The variables of this process that interpreters get.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Environment(Vec<(OsString, OsString)>);
+pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
     /// Takes the variables that are always passed, and those that `names` select: names, or their
     /// beginnings with a `*`.
-    pub(crate) fn of_this_process(names: &[String]) -> Self {
+    pub fn of_this_process(names: &[String]) -> Self {
         let passed = |(name, _): &(OsString, OsString)| is_passed(name, names);
         Self(std::env::vars_os().filter(passed).collect())
     }
 
     /// Gives a command these variables and no others.
-    pub(crate) fn replace(&self, command: &mut Command) {
+    pub fn replace(&self, command: &mut Command) {
         command.env_clear().envs(self.0.iter().map(|(name, value)| (name, value)));
     }
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// It contains one cgroup per interpreter, and no processes. It is removed with this value.
 #[derive(Debug)]
-pub(crate) struct PoolCgroup {
+pub struct PoolCgroup {
     path: PathBuf,
     /// The worker's own cgroup.
     own: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct PoolCgroup {
 ///
 /// It is removed with this value, unless a process in it is alive.
 #[derive(Debug)]
-pub(crate) struct Cgroup {
+pub struct Cgroup {
     path: PathBuf,
     _pool: Arc<PoolCgroup>,
 }
@@ -41,10 +41,7 @@ impl PoolCgroup {
     ///
     /// # Errors
     /// The reason why no cgroup can be created, in a few words.
-    pub(crate) fn create(
-        name: &str,
-        note: impl FnOnce(&Path) -> io::Result<()>,
-    ) -> Result<Self, String> {
+    pub fn create(name: &str, note: impl FnOnce(&Path) -> io::Result<()>) -> Result<Self, String> {
         let own = own()?;
         // Moving a process needs write access to the closest common ancestor of both cgroups.
         let procs = own.join("cgroup.procs");
@@ -72,7 +69,7 @@ impl PoolCgroup {
     ///
     /// # Errors
     /// The reason why processes cannot be moved, in a few words.
-    pub(crate) fn prove(&self, pid: u32) -> Result<(), String> {
+    pub fn prove(&self, pid: u32) -> Result<(), String> {
         let cannot = |e: io::Error| format!("cannot move processes: {}", reason(&e));
         let probe = self.path.join("probe");
         fs::create_dir(&probe).map_err(cannot)?;
@@ -83,14 +80,18 @@ impl PoolCgroup {
     }
 
     /// Creates a cgroup for one interpreter.
-    pub(crate) fn add(self: &Arc<Self>) -> io::Result<Cgroup> {
+    ///
+    /// # Errors
+    /// Fails if the directory cannot be created.
+    pub fn add(self: &Arc<Self>) -> io::Result<Cgroup> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(number.to_string());
         fs::create_dir(&path)?;
         Ok(Cgroup { path, _pool: self.clone() })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Returns its directory.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -103,30 +104,39 @@ impl Drop for PoolCgroup {
 
 impl Cgroup {
     /// Opens the file to which a process writes `0` to move to this cgroup.
-    pub(crate) fn procs(&self) -> io::Result<File> {
+    ///
+    /// # Errors
+    /// Fails if the cgroup is gone.
+    pub fn procs(&self) -> io::Result<File> {
         File::options().write(true).open(self.path.join("cgroup.procs"))
     }
 
     /// Kills all processes in it, without waiting for their end.
-    pub(crate) fn kill(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Fails if the cgroup is gone.
+    pub fn kill(&self) -> io::Result<()> {
         kill(&self.path)
     }
 
     /// Returns true if a process in it is alive; zombies are not.
-    pub(crate) fn is_populated(&self) -> bool {
+    pub fn is_populated(&self) -> bool {
         is_populated(&self.path)
     }
 }
 
 impl Cgroup {
     /// Returns true if its memory can be limited.
-    pub(crate) fn has_memory(&self) -> bool {
+    pub fn has_memory(&self) -> bool {
         self.path.join("memory.max").exists()
     }
 
     /// Limits the memory of all processes in it, or lifts the limit. Beyond the limit all of them
     /// are killed.
-    pub(crate) fn limit_memory(&self, bytes: Option<u64>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Fails without the memory controller.
+    pub fn limit_memory(&self, bytes: Option<u64>) -> io::Result<()> {
         let amount = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
         // These files do not exist on kernels without swap or without the group kill.
         let _ = overwrite(&self.path.join("memory.oom.group"), "1");
@@ -138,7 +148,7 @@ impl Cgroup {
     }
 
     /// Returns the number of its processes that were killed for lack of memory.
-    pub(crate) fn memory_kills(&self) -> u64 {
+    pub fn memory_kills(&self) -> u64 {
         let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
         let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
         kills.and_then(|kills| kills.trim().parse().ok()).unwrap_or_default()
@@ -162,7 +172,7 @@ impl Drop for Cgroup {
 /// Kills the processes that a worker left in the cgroup of its pool, and removes the cgroup.
 ///
 /// Returns true if nothing is left.
-pub(crate) fn clear(pool: &Path) -> bool {
+pub fn clear(pool: &Path) -> bool {
     let start = Instant::now();
     while kill(pool).is_ok() && is_populated(pool) && start.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(1));

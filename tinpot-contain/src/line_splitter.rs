@@ -8,11 +8,11 @@ const KEPT_BYTES: usize = 64 * 1024 - 128;
 /// JSON writes as six bytes each.
 const MARK_BYTES: usize = 512 * 1024;
 /// The first character of a mark.
-pub(crate) const ESCAPE: u8 = 0x1b;
+pub const ESCAPE: u8 = 0x1b;
 
 /// A part of a stream.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Part {
+pub enum Part {
     /// A printed line, without its end.
     Line(String),
     /// A message of the Python package: JSON.
@@ -24,7 +24,7 @@ pub(crate) enum Part {
 /// A carriage return within a line begins the line again, as on a terminal: of a meter that
 /// overwrites itself, the last state is kept.
 #[derive(Debug, Default)]
-pub(crate) struct LineSplitter {
+pub struct LineSplitter {
     /// The beginning of each mark, which may occur anywhere in the stream. Empty if there are none.
     prefix: Arc<[u8]>,
     line: UnfinishedLine,
@@ -47,12 +47,12 @@ struct UnfinishedLine {
 
 impl LineSplitter {
     /// Returns a splitter of a stream with marks that begin with `prefix`.
-    pub(crate) fn with_marks(prefix: &Arc<[u8]>) -> Self {
+    pub fn with_marks(prefix: &Arc<[u8]>) -> Self {
         Self { prefix: prefix.clone(), ..Self::default() }
     }
 
     /// Appends every part that ends in `data`.
-    pub(crate) fn split(&mut self, data: &[u8], parts: &mut Vec<Part>) {
+    pub fn split(&mut self, data: &[u8], parts: &mut Vec<Part>) {
         if self.carry.is_empty() {
             return self.take(data, parts);
         }
@@ -62,7 +62,7 @@ impl LineSplitter {
     }
 
     /// Appends the last line if it has no end.
-    pub(crate) fn finish(&mut self, parts: &mut Vec<Part>) {
+    pub fn finish(&mut self, parts: &mut Vec<Part>) {
         let carry = std::mem::take(&mut self.carry);
         self.line.extend(&carry);
         self.mark = None;
@@ -74,19 +74,19 @@ impl LineSplitter {
 
     /// Ends a line that has no end yet before something else is written, so that both keep their
     /// order. A meter continues after that.
-    pub(crate) fn end_before(&mut self, parts: &mut Vec<Part>) {
+    pub fn end_before(&mut self, parts: &mut Vec<Part>) {
         if !self.line.is_blank() && !self.line.is_meter && !self.line.is_at_start {
             parts.push(self.line.end());
         }
     }
 
     /// Returns true if there is a line that has no end yet.
-    pub(crate) fn is_unfinished(&self) -> bool {
+    pub fn is_unfinished(&self) -> bool {
         !self.line.is_blank()
     }
 
     /// Returns the beginning of a line that has no end yet, at most its last `max_bytes`.
-    pub(crate) fn unfinished(&self, max_bytes: usize) -> Option<String> {
+    pub fn unfinished(&self, max_bytes: usize) -> Option<String> {
         if self.line.is_blank() {
             return None;
         }

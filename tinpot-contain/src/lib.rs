@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod cgroup;
+mod containment;
+mod environment;
+mod line_splitter;
+mod output_meter;
+mod pipe;
+mod process_tree;
+mod stop_requests;
+mod surroundings;
+
+pub use self::cgroup::{Cgroup, PoolCgroup, clear as clear_cgroup};
+pub use self::containment::{Containment, ContainmentMode};
+pub use self::environment::Environment;
+pub use self::line_splitter::{ESCAPE, LineSplitter, Part};
+pub use self::output_meter::OutputMeter;
+pub use self::pipe::Pipe;
+pub use self::process_tree::{COOKIE, ProcessTree};
+pub use self::stop_requests::{StopRequest, StopRequests};
+pub use self::surroundings::Surroundings;
