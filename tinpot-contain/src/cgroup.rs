@@ -43,14 +43,31 @@ impl PoolCgroup {
     /// The reason why no cgroup can be created, in a few words.
     pub fn create(name: &str, note: impl FnOnce(&Path) -> io::Result<()>) -> Result<Self, String> {
         let own = own()?;
+        Self::create_in(&own.clone(), own, name, note)
+    }
+
+    /// Creates a cgroup with that name below another pool's, with which it is killed.
+    ///
+    /// # Errors
+    /// The reason why no cgroup can be created, in a few words.
+    pub fn create_below(parent: &Path, name: &str) -> Result<Self, String> {
+        Self::create_in(parent, own()?, name, |_| Ok(()))
+    }
+
+    fn create_in(
+        parent: &Path,
+        own: PathBuf,
+        name: &str,
+        note: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Self, String> {
         // Moving a process needs write access to the closest common ancestor of both cgroups.
         let procs = own.join("cgroup.procs");
         let writable = File::options().write(true).open(&procs);
         writable.map_err(|e| format!("cannot write {}: {}", procs.display(), reason(&e)))?;
-        let path = own.join(name);
+        let path = parent.join(name);
         note(&path).map_err(|e| format!("cannot write down its path: {}", reason(&e)))?;
         fs::create_dir(&path).map_err(|e| {
-            format!("cannot create a directory in {}: {}", own.display(), reason(&e))
+            format!("cannot create a directory in {}: {}", parent.display(), reason(&e))
         })?;
         let this = Self { path, own, made: AtomicU64::new(0) };
         if !this.path.join("cgroup.kill").exists() {
@@ -58,7 +75,7 @@ impl PoolCgroup {
         }
         // Fails without that controller, and if the worker's cgroup has processes of its own. Then
         // resource limits of the interpreter limit memory.
-        for cgroup in [&this.own, &this.path] {
+        for cgroup in [parent, &this.path] {
             let _ = overwrite(&cgroup.join("cgroup.subtree_control"), "+memory");
         }
         Ok(this)
@@ -90,6 +107,11 @@ impl PoolCgroup {
         Ok(Cgroup { path, _pool: self.clone() })
     }
 
+    /// Returns the directory of the worker's own cgroup.
+    pub fn own_path(&self) -> &Path {
+        &self.own
+    }
+
     /// Returns its directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -103,6 +125,11 @@ impl Drop for PoolCgroup {
 }
 
 impl Cgroup {
+    /// Returns its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the file to which a process writes `0` to move to this cgroup.
     ///
     /// # Errors

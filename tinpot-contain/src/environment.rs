@@ -58,6 +58,11 @@ impl Environment {
         Self(std::env::vars_os().filter(passed).collect())
     }
 
+    /// Returns the variables.
+    pub fn into_variables(self) -> Vec<(OsString, OsString)> {
+        self.0
+    }
+
     /// Gives a command these variables and no others.
     pub fn replace(&self, command: &mut Command) {
         command.env_clear().envs(self.0.iter().map(|(name, value)| (name, value)));

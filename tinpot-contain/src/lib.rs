@@ -8,6 +8,8 @@ mod output_meter;
 mod pipe;
 mod process_tree;
 mod stop_requests;
+mod supervised;
+mod supervisor;
 mod surroundings;
 
 pub use self::cgroup::{Cgroup, PoolCgroup, clear as clear_cgroup};
@@ -16,6 +18,8 @@ pub use self::environment::Environment;
 pub use self::line_splitter::{ESCAPE, LineSplitter, Part};
 pub use self::output_meter::OutputMeter;
 pub use self::pipe::Pipe;
-pub use self::process_tree::{COOKIE, ProcessTree};
+pub use self::process_tree::{COOKIE, ProcessTree, Usage};
 pub use self::stop_requests::{StopRequest, StopRequests};
+pub use self::supervised::{Ended, Launch, Supervised, Supervision};
+pub use self::supervisor::supervise_if_asked;
 pub use self::surroundings::Surroundings;

@@ -45,6 +45,11 @@ impl ProcessTree {
         procfs::cpu_time(self.pid)
     }
 
+    /// Returns what all descendants of the process use together; `None` where that is unknown.
+    pub fn usage(&self) -> Option<Usage> {
+        procfs::usage(self.pid)
+    }
+
     /// Asks the process group to end.
     pub fn terminate(&self) {
         // Fails if the group is gone.
@@ -111,6 +116,25 @@ impl ProcessTree {
     }
 }
 
+/// What the descendants of a process use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The number of living ones.
+    pub processes: usize,
+    /// The processor time, with that of the dead ones.
+    pub cpu: Duration,
+}
+
+/// Returns the living descendants of a process.
+pub(crate) fn descendants(pid: Pid) -> Vec<Pid> {
+    procfs::descendants(pid)
+}
+
+/// Returns the processor time of this process's dead descendants.
+pub(crate) fn cpu_time_of_dead() -> Duration {
+    procfs::cpu_time_of_dead()
+}
+
 /// A process to kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Victim {
@@ -133,14 +157,45 @@ mod procfs {
 
     use rustix::process::Pid;
 
-    use super::{COOKIE, Victim};
+    use super::{COOKIE, Usage, Victim};
 
     struct Process {
         parent: i32,
         group: i32,
         session: i32,
+        /// The processor time of itself, and of the children that it has waited for, in ticks.
+        ticks: (u64, u64),
         started: u64,
         alive: bool,
+    }
+
+    /// Returns the living descendants of a process.
+    pub(super) fn descendants(root: Pid) -> Vec<Pid> {
+        let root = root.as_raw_nonzero().get();
+        let all = snapshot();
+        let is_below = |pid: &i32| *pid != root && descends(&all, *pid, root);
+        let alive = all.iter().filter(|(pid, process)| process.alive && is_below(pid));
+        alive.filter_map(|(pid, _)| Pid::from_raw(*pid)).collect()
+    }
+
+    /// Returns what the descendants of a process use.
+    pub(super) fn usage(root: Pid) -> Option<Usage> {
+        let root = root.as_raw_nonzero().get();
+        let all = snapshot();
+        let mut ticks = all.get(&root)?.ticks.1;
+        let mut processes = 0;
+        for (pid, process) in &all {
+            if *pid != root && descends(&all, *pid, root) {
+                processes += usize::from(process.alive);
+                ticks += process.ticks.0 + process.ticks.1;
+            }
+        }
+        Some(Usage { processes, cpu: time(ticks) })
+    }
+
+    /// Returns the processor time of this process's dead descendants.
+    pub(super) fn cpu_time_of_dead() -> Duration {
+        read(std::process::id() as i32).map_or(Duration::ZERO, |me| time(me.ticks.1))
     }
 
     /// Returns the living processes of the interpreter `root`, without itself, and those of the
@@ -177,9 +232,12 @@ mod procfs {
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
-        let ticks = ticks(11)? + ticks(12)?;
+        Some(time(ticks(11)? + ticks(12)?))
+    }
+
+    fn time(ticks: u64) -> Duration {
         let per_second = rustix::param::clock_ticks_per_second().max(1);
-        Some(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
+        Duration::from_millis(ticks.saturating_mul(1000) / per_second)
     }
 
     fn snapshot() -> HashMap<i32, Process> {
@@ -200,9 +258,12 @@ mod procfs {
         let alive = !matches!(fields.next()?, "Z" | "X");
         let mut number = || fields.next()?.parse().ok();
         let (parent, group, session) = (number()?, number()?, number()?);
-        // The 22nd field of the line; the 6th was the last one read.
-        let started = fields.nth(15)?.parse().ok()?;
-        Some(Process { parent, group, session, started, alive })
+        // The fields 14 to 17 and 22 of the line; the 6th was the last one read.
+        let mut ticks = |skipped: usize| fields.nth(skipped)?.parse::<u64>().ok();
+        let own = ticks(7)? + ticks(0)?;
+        let of_children = ticks(0)? + ticks(0)?;
+        let started = ticks(4)?;
+        Some(Process { parent, group, session, ticks: (own, of_children), started, alive })
     }
 
     fn descends(all: &HashMap<i32, Process>, pid: i32, root: i32) -> bool {
@@ -231,7 +292,22 @@ mod procfs {
 
     use rustix::process::Pid;
 
-    use super::Victim;
+    use super::{Usage, Victim};
+
+    /// Unknown on this system: only the process group can be killed.
+    pub(super) fn descendants(_root: Pid) -> Vec<Pid> {
+        Vec::new()
+    }
+
+    /// Unknown on this system.
+    pub(super) fn usage(_root: Pid) -> Option<Usage> {
+        None
+    }
+
+    /// Unknown on this system.
+    pub(super) fn cpu_time_of_dead() -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 
     /// Unknown on this system: nothing kills an attempt that ignores its limit.
     pub(super) fn cpu_time(_pid: Pid) -> Option<std::time::Duration> {
