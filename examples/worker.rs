@@ -20,8 +20,9 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     tinpot_server::keep_private();
-    tinpot_server::init_tracing();
-    tinpot_server::exit(run(settings::parse::<Arguments>().settings).await)
+    let settings = settings::parse::<Arguments>().settings;
+    tinpot_server::init_tracing_as(settings.log.log_format, None);
+    tinpot_server::exit(run(settings).await)
 }
 
 async fn run(settings: WorkerSettings) -> tinpot_core::Result<()> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use clap::{Args, ValueHint};
+use tinpot_server::settings::LogSettings;
 
 use crate::exit::{CliError, Code, Done};
 
@@ -28,9 +29,9 @@ pub(crate) struct ConfigArgs {
 }
 
 /// Runs a server to its end.
-fn run(program: impl Future<Output = tinpot_core::Result<()>> + 'static) -> Done {
+fn run(log: LogSettings, program: impl Future<Output = tinpot_core::Result<()>> + 'static) -> Done {
     tinpot_server::keep_private();
-    tinpot_server::init_tracing();
+    tinpot_server::init_tracing_as(log.log_format, None);
     // Boxed, because `block_on` is compiled for two kinds of runtimes, each with all of the future.
     let program: Pin<Box<dyn Future<Output = tinpot_core::Result<()>>>> = Box::pin(program);
     runtime()?.block_on(program)?;

@@ -10,14 +10,16 @@ use futures::future::BoxFuture;
 use tinpot_access::{AuditCopyTarget, IdentityKey, RingSuite};
 use tinpot_core::seal::Suite;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
+use tinpot_metrics::PrometheusObserver;
 use tinpot_mqtt::broker::{Broker, BrokerRights};
 
 use crate::access::Access;
 use crate::enrolment::Enrolment;
 use crate::error::error_chain;
+use crate::metrics::serve_metrics;
 use crate::serve::ConnectionLimits;
 use crate::settings::{
-    BrokerSettings, EnrolmentSettings, HttpSettings, PageSettings, ProtocolSettings,
+    BrokerSettings, EnrolmentSettings, HttpSettings, LogSettings, PageSettings, ProtocolSettings,
     SignInSettings, StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
@@ -55,6 +57,9 @@ pub struct CoordinatorSettings {
     /// The workers.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub enrolment: EnrolmentSettings,
+    /// The log.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub log: LogSettings,
     /// Run an MQTT broker in this process: at ADDRESS, or at the address of --broker.
     #[cfg_attr(
         feature = "clap",
@@ -291,7 +296,9 @@ impl CoordinatorSettings {
         let broker = self.start_broker(enrolment.as_ref(), &login).await?;
         let user = broker.is_some().then_some(login);
         let transport = Arc::new(self.broker.connect(None, user).await?);
+        let metrics = Arc::new(PrometheusObserver::of_coordinator("mqtt")?);
         let mut builder = Coordinator::builder(transport.clone())
+            .observer(metrics.clone())
             .config(self.pages.principals.limit(self.protocol.config()))
             .max_parameters_bytes(self.pages.limit_request_bytes())
             .store(self.store.store(STORE).await?);
@@ -352,6 +359,7 @@ impl CoordinatorSettings {
             config = config.certificate_problem(tls.problem());
         }
         let config = config.shutdown_signal(shutdown.clone().begun());
+        let config = serve_metrics(config, &metrics, self.store.file(STORE));
         let router = tinpot_http::router(coordinator.clone(), config);
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;

@@ -15,12 +15,14 @@ use tinpot_core::{
     Worker,
 };
 use tinpot_http::{Anonymous, HttpConfig};
+use tinpot_metrics::PrometheusObserver;
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::Access;
+use crate::metrics::serve_metrics;
 use crate::settings::{LOG_BYTES, RESULT_BYTES};
 
 /// The longest wait for open requests once the shutdown has begun.
@@ -77,6 +79,7 @@ pub struct LocalServerBuilder {
     pass_env: Vec<String>,
     containment: ContainmentMode,
     store: Box<dyn Store>,
+    store_file: Option<PathBuf>,
     secrets: Option<Arc<dyn SecretSource>>,
     apps: Option<Apps>,
     http: HttpConfig,
@@ -130,6 +133,13 @@ impl LocalServerBuilder {
     #[must_use]
     pub fn store(mut self, store: Box<dyn Store>) -> Self {
         self.store = store;
+        self
+    }
+
+    /// Names the file of the store, whose size is among the metrics; none by default.
+    #[must_use]
+    pub fn store_file(mut self, file: Option<PathBuf>) -> Self {
+        self.store_file = file;
         self
     }
 
@@ -196,7 +206,9 @@ impl LocalServerBuilder {
             None => None,
         };
         let mut http = self.http;
+        let metrics = Arc::new(PrometheusObserver::of_coordinator("memory")?);
         let mut builder = Coordinator::builder(network.transport())
+            .observer(metrics.clone())
             .store(self.store)
             .max_parameters_bytes(http.max_body_bytes)
             // Nothing outside this process can read or write the frames of this network.
@@ -237,7 +249,8 @@ impl LocalServerBuilder {
                 let _ = ended.wait_for(|ended| *ended).await;
             }
         };
-        let router = tinpot_http::router(coordinator.clone(), http.shutdown_signal(ended()));
+        let http = serve_metrics(http.shutdown_signal(ended()), &metrics, self.store_file);
+        let router = tinpot_http::router(coordinator.clone(), http);
         let server = crate::serve::serve_on(
             listener,
             router,
@@ -272,6 +285,7 @@ impl LocalServer {
             pass_env: Vec::new(),
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
+            store_file: None,
             secrets: None,
             apps: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),

@@ -8,6 +8,7 @@ mod broker;
 mod frames;
 mod identity;
 mod limits;
+mod log;
 #[cfg(feature = "clap")]
 mod old_names;
 mod principals;
@@ -33,6 +34,7 @@ pub use self::broker::BrokerSettings;
 pub use self::frames::Frames;
 pub use self::identity::IdentitySettings;
 pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};
+pub use self::log::{LogFormat, LogSettings};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
 pub use self::principals::PrincipalSettings;
@@ -286,6 +288,10 @@ pub struct PageSettings {
         )
     )]
     pub limit_request: u64,
+    /// Serve /metrics to everyone who can reach the port. It names actions and queues. Without this,
+    /// it needs a token of an admin of the server, with the scope metrics.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_METRICS_OPEN"))]
+    pub metrics_open: bool,
     /// The limits of each user and program.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub principals: PrincipalSettings,
@@ -301,6 +307,7 @@ impl Default for PageSettings {
             public_url: None,
             root_path: RootPath::default(),
             limit_request: HttpConfig::default().max_body_bytes as u64,
+            metrics_open: false,
             principals: PrincipalSettings::default(),
         }
     }
@@ -317,6 +324,7 @@ impl PageSettings {
             .hosts(self.allowed_hosts())
             .root_path(self.root_path.clone())
             .max_body_bytes(self.limit_request_bytes())
+            .metrics_open(self.metrics_open)
             .principal_limits(self.principals.limits());
         match self.public_url() {
             Some(url) => config.public_url(url),

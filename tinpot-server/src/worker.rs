@@ -1,16 +1,20 @@
 //! A worker as a program: runs Python actions for a coordinator that it reaches through MQTT.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
+use tinpot_metrics::PrometheusObserver;
 
 use crate::identity::Identity;
 use crate::incarnation::Incarnation;
+use crate::metrics::serve_worker;
 use crate::settings::{
-    ActionsSettings, BrokerSettings, IdentitySettings, LOG_BYTES, RESULT_BYTES, SelectionSettings,
-    WorkerProtocolSettings,
+    ActionsSettings, BrokerSettings, IdentitySettings, LOG_BYTES, LogSettings, RESULT_BYTES,
+    SelectionSettings, WorkerProtocolSettings,
 };
 use crate::shutdown::Shutdown;
 
@@ -48,6 +52,13 @@ pub struct WorkerSettings {
     /// executions do not wait for the lease to end.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_STATE_DIR", value_name = "DIRECTORY"))]
     pub state_dir: Option<PathBuf>,
+    /// The address at which the worker serves its metrics, like 127.0.0.1:9108; everyone who can
+    /// reach it may read them.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_METRICS_LISTEN", value_name = "ADDRESS"))]
+    pub metrics_listen: Option<SocketAddr>,
+    /// The log.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub log: LogSettings,
 }
 
 impl Default for WorkerSettings {
@@ -61,6 +72,8 @@ impl Default for WorkerSettings {
             name: "worker".to_owned(),
             identity: IdentitySettings::default(),
             state_dir: None,
+            metrics_listen: None,
+            log: LogSettings::default(),
         }
     }
 }
@@ -123,6 +136,12 @@ impl WorkerSettings {
             .queues(self.selection.queues());
         if let Some(identity) = &identity {
             builder = builder.sealed(identity.suite(), identity.pins()?);
+        }
+        if let Some(address) = self.metrics_listen {
+            let metrics = Arc::new(PrometheusObserver::of_worker("mqtt")?);
+            builder = builder.observer(metrics.clone());
+            // It ends with the shutdown; the task needs no one who waits for it.
+            drop(serve_worker(address, metrics, shutdown.clone()).await?);
         }
         let worker = builder.start().await?;
         let broker = self.broker.url_without_password();

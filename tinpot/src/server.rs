@@ -22,6 +22,6 @@
 #[doc(inline)]
 pub use tinpot_server::{
     ConnectionLimits, CoordinatorSettings, Incarnation, LocalServer, LocalServerBuilder, Shutdown,
-    ShutdownTrigger, WorkerSettings, error_chain, exit, init_tracing, init_tracing_with,
-    keep_private, listen, serve, serve_on, settings, shutdown,
+    ShutdownTrigger, WorkerSettings, error_chain, exit, init_tracing, init_tracing_as,
+    init_tracing_with, keep_private, listen, serve, serve_on, settings, shutdown,
 };

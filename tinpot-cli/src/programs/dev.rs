@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use tinpot_access::NewToken;
 use tinpot_core::executor::ActionSet;
-use tinpot_server::settings::{HttpSettings, PageSettings, StoreSettings};
+use tinpot_server::settings::{HttpSettings, LogSettings, PageSettings, StoreSettings};
 use tinpot_server::{LocalServer, LocalServerBuilder};
 use tokio::net::TcpListener;
 
@@ -56,14 +56,15 @@ pub(crate) struct DevArgs {
     store: StoreSettings,
     #[command(flatten)]
     pages: PageSettings,
+    #[command(flatten)]
+    log: LogSettings,
 }
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn dev(arguments: DevArgs) -> Done {
     // Errors in files are printed below, in a form for people; the log need not repeat them.
-    tinpot_server::init_tracing_with(
-        "warn,tinpot_python::output=info,tinpot_python::pool::reload=error",
-    );
+    let default = "warn,tinpot_python::output=info,tinpot_python::pool::reload=error";
+    tinpot_server::init_tracing_as(arguments.log.log_format, Some(default));
     let runtime = super::runtime()?;
     runtime.block_on(Box::pin(serve(arguments)))
 }
@@ -83,6 +84,7 @@ async fn serve(arguments: DevArgs) -> Done {
         .pass_env(arguments.env.clone())
         .store(arguments.store.store("memory").await?)
         .apps(arguments.store.apps("memory").await?)
+        .store_file(arguments.store.file("memory"))
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));
     let (builder, _token) = close(builder, &listener, arguments.insecure_no_auth)?;

@@ -55,7 +55,7 @@ struct JoinArgs {
 pub(crate) fn coordinator(arguments: CoordinatorArgs) -> Done {
     let settings = arguments.settings;
     settings.check().map_err(|error| CliError::usage(error.message()))?;
-    super::run(async { settings.serve(tinpot_server::shutdown()?).await })
+    super::run(settings.log, async move { settings.serve(tinpot_server::shutdown()?).await })
 }
 
 /// Runs a worker until SIGTERM or Ctrl-C.
@@ -65,8 +65,11 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Done {
         (settings.name, settings.broker, settings.identity) =
             (join.name, join.broker, join.identity);
         settings.broker.url = join.broker_url.unwrap_or(settings.broker.url);
-        return super::run(settings.join());
+        return super::run(settings.log, settings.join());
     }
     let settings = arguments.settings;
-    super::run(async { settings.serve(Path::new("actions"), tinpot_server::shutdown()?).await })
+    let log = settings.log;
+    let serve =
+        async move { settings.serve(Path::new("actions"), tinpot_server::shutdown()?).await };
+    super::run(log, serve)
 }

@@ -17,6 +17,7 @@ mod ids;
 mod interrupts;
 mod joining;
 mod local;
+mod metrics;
 mod oidc;
 mod pipes;
 mod privacy;

@@ -265,6 +265,11 @@ impl StoreSettings {
         (path.as_os_str() != "memory").then(|| SqliteRecords::open(path))
     }
 
+    /// Returns the file of the store; `None` for one in memory.
+    pub fn file(&self, default: &str) -> Option<PathBuf> {
+        Some(self.path(default)).filter(|path| path.as_os_str() != "memory")
+    }
+
     pub(crate) fn path(&self, default: &str) -> PathBuf {
         // An environment variable that is set to nothing counts as not set.
         let named = self.store.clone().filter(|path| !path.as_os_str().is_empty());
