@@ -1,5 +1,6 @@
 //! Apps: named lines of immutable versions.
 
+mod active;
 mod content;
 mod deploy;
 mod documents;
@@ -8,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use tinpot_core::access::records::{Change, Record, Records};
-use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho};
-use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho};
+use tinpot_core::{Coordinator, Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
 
 pub use self::deploy::{Deploy, Deployment};
@@ -32,6 +33,8 @@ const CHECKS: usize = 2;
 /// - A version never changes. One of them is active: new submissions run it.
 /// - A deploy stores the blobs first, then the record of the version, and then activates it. After a
 ///   crash there may be a blob without a version, or a version that is not active.
+/// - With [`attach`](Self::attach), each app is an action of a coordinator, which holds the active
+///   version.
 /// - A team sees only the blobs that it has uploaded itself.
 ///
 /// Clones are the same apps.
@@ -68,6 +71,7 @@ pub struct Apps {
     blobs: Arc<dyn BlobStore>,
     records: Arc<dyn Records>,
     audit: Option<Arc<dyn AuditSink>>,
+    coordinator: Option<Coordinator>,
     limits: Limits,
     /// Held while an app changes, so that writers of one process do not repeat each other's work.
     changing: Arc<Mutex<()>>,
@@ -86,6 +90,8 @@ struct Step {
     detail: String,
     /// The change of other documents.
     more: Option<Change>,
+    /// If true, the coordinator gets the active version before it is recorded.
+    announced: bool,
 }
 
 impl Apps {
@@ -95,6 +101,7 @@ impl Apps {
             blobs,
             records,
             audit: None,
+            coordinator: None,
             limits: Limits::default(),
             changing: Arc::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
@@ -258,7 +265,7 @@ impl Apps {
                 Some(former) => format!("version {number} instead of {former}"),
                 None => format!("version {number}"),
             };
-            Ok(Some(Step { what: "app.activate", detail, more: None }))
+            Ok(Some(Step { what: "app.activate", detail, more: None, announced: true }))
         })
         .await
     }
@@ -280,7 +287,7 @@ impl Apps {
             }
             app.enabled = enabled;
             let what = if enabled { "app.enable" } else { "app.disable" };
-            Ok(Some(Step { what, detail: String::new(), more: None }))
+            Ok(Some(Step { what, detail: String::new(), more: None, announced: true }))
         })
         .await
     }
@@ -296,9 +303,16 @@ impl Apps {
         let _changing = self.changing.lock().await;
         for _ in 0..TRIES {
             let (record, mut app) = self.find(team, name).await?;
-            let Some(Step { what, detail, more }) = change(&mut app)? else { return Ok(app) };
+            let Some(Step { what, detail, more, announced }) = change(&mut app)? else {
+                self.announce(&app).await?;
+                return Ok(app);
+            };
             app.updated_at = Timestamp::now();
             self.record(by, what, &app, detail).await?;
+            if announced && let Err(error) = self.announce(&app).await {
+                self.record_failure(by, what, &app, &error).await;
+                return Err(error);
+            }
             let mut changes = vec![Change::replace(APP, record.id, record.version, write(&app)?)];
             changes.extend(more);
             match self.records.change(&changes).await {
@@ -324,6 +338,17 @@ impl Apps {
             .detail(detail);
         let recorded = audit.record(&[event]).await;
         recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
+    }
+
+    /// Records that a change failed, which was recorded before it was made.
+    async fn record_failure(&self, by: &AuditWho, what: &'static str, app: &App, error: &Error) {
+        let Some(audit) = &self.audit else { return };
+        let event = AuditEvent::new(Timestamp::now(), by.clone(), what)
+            .target(AuditTarget::new(APP, app.name.clone()).team(app.team.clone()))
+            .decided(AuditDecision::Failed, error.to_string());
+        if let Err(error) = audit.record(&[event]).await {
+            tracing::warn!("the failure of a change is not in the audit: {error}");
+        }
     }
 }
 

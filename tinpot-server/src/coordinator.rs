@@ -349,7 +349,7 @@ impl CoordinatorSettings {
             apps = apps.audit(Arc::new(access.audit()));
         }
         let coordinator = builder.start().await?;
-        config = config.apps(apps);
+        config = config.apps(apps.attach(coordinator.clone()).await?);
         if let Some(secrets) = secrets {
             crate::access::reseal(secrets).await;
         }

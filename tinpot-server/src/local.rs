@@ -231,7 +231,7 @@ impl LocalServerBuilder {
             apps = apps.audit(Arc::new(access.audit()));
         }
         let coordinator = builder.start().await?;
-        http = http.apps(apps);
+        http = http.apps(apps.attach(coordinator.clone()).await?);
         let worker = Worker::builder(network.transport())
             .name(WORKER)
             .executor(pool)

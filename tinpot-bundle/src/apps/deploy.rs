@@ -10,6 +10,7 @@ use tinpot_core::{Action, Error, ErrorKind, Result, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::active::team_of_action;
 use super::documents::{VERSION, version_id, write};
 use super::{Apps, MAX_VERSIONS, Step, Version, invalid};
 use crate::archive::{Inspection, inspect};
@@ -109,8 +110,10 @@ impl Apps {
     ) -> Result<Deployment> {
         if let Some(found) = self.with_content(team, name, &deploy.content).await? {
             may(&self.action(&found).await?)?;
-            let is_active = self.app(team, name).await?.active == Some(found.number);
-            if is_active || !deploy.activate {
+            let app = self.app(team, name).await?;
+            if app.active == Some(found.number) || !deploy.activate {
+                // An earlier deploy may have failed at the coordinator.
+                self.confirm(&app).await?;
                 return Ok(Deployment::Unchanged(found));
             }
             self.activate(by, team, name, found.number).await?;
@@ -278,7 +281,7 @@ impl Apps {
             let detail = format!("version {number}, bundle {}", deploy.manifest.short());
             let more = Change::create(VERSION, version_id(team, name, number), write(&version)?);
             added = Some(version);
-            Ok(Some(Step { what: "app.upload", detail, more: Some(more) }))
+            Ok(Some(Step { what: "app.upload", detail, more: Some(more), announced: false }))
         });
         app.await?;
         added.ok_or_else(|| Error::new(ErrorKind::Other, "the version was not added"))
@@ -291,9 +294,7 @@ impl Apps {
     /// those of the blobs.
     pub async fn action(&self, version: &Version) -> Result<Action> {
         let mut action = self.towerfile(version).await?.action()?;
-        if *version.team != *tinpot_core::DEFAULT_TEAM {
-            action.team = version.team.to_string();
-        }
+        action.team = team_of_action(&version.team).to_owned();
         Ok(action)
     }
 

@@ -15,26 +15,26 @@ use tinpot_core::access::records::{Change, MemoryRecords, Records};
 use tinpot_core::access::{AuditEvent, AuditSink, AuditWho};
 use tinpot_core::{Action, Error, ErrorKind, Result};
 
-const TEAM: &str = "default";
+pub(crate) const TEAM: &str = "default";
 
-fn by(name: &str) -> AuditWho {
+pub(crate) fn by(name: &str) -> AuditWho {
     AuditWho::new("user", format!("user:{name}"), name)
 }
 
-fn any(_: &Action) -> Result<()> {
+pub(crate) fn any(_: &Action) -> Result<()> {
     Ok(())
 }
 
 /// A packed app.
 #[derive(Clone)]
-struct Bundle {
-    manifest: Manifest,
+pub(crate) struct Bundle {
+    pub(crate) manifest: Manifest,
     archive: Vec<u8>,
 }
 
 impl Bundle {
     /// Packs an app whose script says this.
-    fn of(name: &str, says: &str) -> Self {
+    pub(crate) fn of(name: &str, says: &str) -> Self {
         Self::with(&format!("[app]\nname = \"{name}\"\nscript = \"main.sh\"\n"), says)
     }
 
@@ -48,11 +48,11 @@ impl Bundle {
         Self { manifest: packed.manifest, archive }
     }
 
-    fn deploy(&self) -> Deploy {
+    pub(crate) fn deploy(&self) -> Deploy {
         Deploy::new(&self.manifest).expect("a manifest")
     }
 
-    async fn upload(&self, apps: &Apps, team: &str) {
+    pub(crate) async fn upload(&self, apps: &Apps, team: &str) {
         for content in [self.archive.clone(), self.manifest.to_bytes().expect("JSON")] {
             apps.put_blob(team, body(content), PutOptions::default()).await.expect("a blob");
         }

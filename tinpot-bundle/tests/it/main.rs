@@ -2,6 +2,7 @@
 
 mod action;
 mod apps;
+mod apps_active;
 mod blob_mutants;
 mod blobs;
 mod packing;
