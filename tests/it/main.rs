@@ -9,6 +9,7 @@ mod examples;
 mod healing;
 mod input;
 mod link;
+mod monitoring;
 mod multi_worker;
 mod network;
 mod operations;
