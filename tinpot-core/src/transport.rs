@@ -7,6 +7,7 @@
 
 mod backoff;
 mod forward;
+mod joined;
 mod lane_links;
 mod listener_queue;
 mod memory;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::backoff::ReconnectBackoff;
+pub use self::joined::JoinedTransport;
 pub use self::lane_links::LaneLinks;
 pub use self::listener_queue::{ListenerSender, ListenerStream, listener_queue};
 pub use self::memory::{MemoryNetwork, MemoryTransport};

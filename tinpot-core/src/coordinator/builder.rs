@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::joining::{Enroller, Joins};
 use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
-use crate::model::error::Result;
+use crate::model::error::{ErrorKind, Result};
 use crate::model::time::Timestamp;
 use crate::observer::{Observer, hook};
 use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Desk, Suite};
@@ -311,6 +311,11 @@ impl CoordinatorBuilder {
 async fn requests_to_join(transport: &dyn Transport) -> Option<BoxStream<'static, Received>> {
     match transport.listen(&Address::Joins, Lane::Control).await {
         Ok(requests) => Some(requests),
+        // The transport has no address for them. Workers join in another way.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            tracing::debug!(%error, "workers cannot join by messages");
+            None
+        }
         Err(error) => {
             tracing::warn!(%error, "workers cannot join by messages: the coordinator gets none");
             None

@@ -69,6 +69,14 @@ pub trait Network: fmt::Debug + Send + Sync + 'static {
     /// asserts that the link is always up.
     fn faults(&self) -> Option<&dyn Faults>;
 
+    /// Returns true if [`faults`](Self::faults) break the link of this participant; true unless it
+    /// shares a process with the means of connection. Of one that returns false, the suite asserts
+    /// that its link stays up.
+    fn can_break(&self, participant: &Address) -> bool {
+        let _ = participant;
+        true
+    }
+
     /// Returns the longest time that a condition may take.
     fn patience(&self) -> Duration {
         crate::testing::case::PATIENCE

@@ -1,10 +1,11 @@
 //! The conformance suite on the memory transport and on the wrappers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::transport::Address;
+use tinpot_core::transport::{Address, JoinedTransport};
 use tinpot_core::{
     ErrorKind, FunctionExecutor, MemoryNetwork, MemoryTransport, Transport, Worker, WorkerId,
 };
@@ -45,6 +46,65 @@ mod memory {
 
     fn network() -> Ready<InMemory> {
         ready(InMemory::new(|transport| Arc::new(transport)))
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
+
+/// A coordinator on two networks, and workers on one of them each.
+#[derive(Debug, Default)]
+struct OnTwo {
+    networks: [MemoryNetwork; 2],
+    elsewhere: MemoryNetwork,
+    workers: AtomicUsize,
+}
+
+#[async_trait]
+impl Network for OnTwo {
+    async fn join(&self, who: &Address) -> Arc<dyn Transport> {
+        let [first, second] = self.networks.each_ref().map(|network| network.transport_of(who));
+        if *who == Address::Coordinator {
+            let both: [Arc<dyn Transport>; 2] = [Arc::new(first), Arc::new(second)];
+            return Arc::new(JoinedTransport::new(both).expect("two transports"));
+        }
+        match self.workers.fetch_add(1, Ordering::Relaxed) % 2 {
+            0 => Arc::new(first),
+            _ => Arc::new(second),
+        }
+    }
+
+    async fn join_elsewhere(&self, who: &Address) -> Arc<dyn Transport> {
+        Arc::new(self.elsewhere.transport_of(who))
+    }
+
+    fn faults(&self) -> Option<&dyn Faults> {
+        None
+    }
+}
+
+mod joined_of_two {
+    use std::future::{Ready, ready};
+
+    use super::OnTwo;
+
+    fn network() -> Ready<OnTwo> {
+        ready(OnTwo::default())
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
+
+mod joined_of_one {
+    use std::future::{Ready, ready};
+    use std::sync::Arc;
+
+    use super::{InMemory, JoinedTransport, Transport};
+
+    fn network() -> Ready<InMemory> {
+        ready(InMemory::new(|transport| {
+            let one: [Arc<dyn Transport>; 1] = [Arc::new(transport)];
+            Arc::new(JoinedTransport::new(one).expect("a transport"))
+        }))
     }
 
     tinpot_core::transport_conformance!(network);

@@ -63,17 +63,18 @@ pub(super) async fn keep_connected<C: Connect>(
 ) {
     let lane = state.lane;
     let mut backoff = ReconnectBackoff::new();
-    let mut reported = false;
+    let mut reported = None;
     loop {
         let start = Instant::now();
         let ending = state.serve(&*connect, &mut closing).await;
         let Ending::Failed { reason, was_up } = ending else { return };
-        if was_up || !reported {
+        // A new reason may be news: the other side is back, and refuses.
+        if was_up || reported.as_ref() != Some(&reason) {
             tracing::warn!(?lane, reason, "the link is down; reconnecting");
         } else {
             tracing::debug!(?lane, reason, "the link is still down");
         }
-        reported = true;
+        reported = Some(reason.clone());
         state.disconnected(reason);
         if was_up && start.elapsed() > STEADY {
             backoff.reset();
