@@ -14,6 +14,7 @@ const CRATES: &[&str] = &[
     "tinpot-core",
     "tinpot-http",
     "tinpot-metrics",
+    "tinpot-http-transport",
     "tinpot-mqtt",
     "tinpot-python",
     "tinpot-sqlite",

@@ -1,0 +1,98 @@
+//! The coordinator's end of a link.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tinpot_core::transport::{Address, Channel, Lane, Received};
+use tinpot_core::{Error, ErrorKind, Link, Result, Transport, Watcher};
+use tokio::sync::watch;
+
+use super::hub::Hub;
+
+/// The coordinator's end of a link; made by [`LinkServer::transport`](super::LinkServer::transport).
+///
+/// It is in the process of the server, so its link is up until it is closed. It has no addresses
+/// for those that join: they use `POST /api/workers/join`.
+#[derive(Debug)]
+pub struct LinkEnd {
+    hub: Arc<Hub>,
+    link: watch::Sender<Link>,
+}
+
+impl LinkEnd {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        hub.opened_end();
+        Self { hub, link: watch::Sender::new(Link::Up) }
+    }
+
+    fn check(&self, address: &Address) -> Result<()> {
+        if *self.link.borrow() == Link::Closed {
+            return Err(Error::new(ErrorKind::Closed, "the link is closed"));
+        }
+        if super::topic::topic_of(address).is_none() {
+            let message = format!("there is no {address} on a link over HTTP");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(())
+    }
+
+    /// Closes this end. Returns true if it was the last open one.
+    fn end(&self) -> bool {
+        let closes = self.link.send_if_modified(|link| {
+            let closes = *link != Link::Closed;
+            *link = Link::Closed;
+            closes
+        });
+        closes && self.hub.closed_end()
+    }
+}
+
+impl Drop for LinkEnd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[async_trait]
+impl Transport for LinkEnd {
+    async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> Result<()> {
+        self.check(to)?;
+        let (bytes, max) = (frame.len(), self.hub.settings.max_frame_bytes);
+        if bytes > max {
+            let message = format!("frame must be at most {max} bytes (got {bytes})");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let found_room = self.hub.publish(lane, &Channel::Coordinator, to, frame);
+        if !found_room && *to != Address::AllWorkers {
+            let message = format!("{to} does not read its frames");
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        Ok(())
+    }
+
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
+        self.check(at)?;
+        let mut link = self.link.subscribe();
+        let closed = async move {
+            let _ = link.wait_for(|link| *link == Link::Closed).await;
+        };
+        Ok(self.hub.listen(at, lane).take_until(Box::pin(closed)).boxed())
+    }
+
+    fn speaks_for(&self) -> Channel {
+        Channel::Coordinator
+    }
+
+    fn status(&self) -> Watcher<Link> {
+        self.link.subscribe().into()
+    }
+
+    async fn close(&self) {
+        if self.end() {
+            self.hub.drain().await;
+        }
+    }
+}
