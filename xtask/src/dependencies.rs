@@ -218,6 +218,22 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
+    Rule {
+        krate: "tinpot-process",
+        forbidden: &[
+            "tinpot-access",
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rusqlite",
+            "clap",
+        ],
+        direct: None,
+    },
     // Files, and nothing that knows what they are for.
     Rule {
         krate: "tinpot-ui",

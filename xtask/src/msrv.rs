@@ -16,6 +16,7 @@ const CRATES: &[&str] = &[
     "tinpot-metrics",
     "tinpot-http-transport",
     "tinpot-mqtt",
+    "tinpot-process",
     "tinpot-python",
     "tinpot-sqlite",
 ];

@@ -1,0 +1,239 @@
+//! A cache of folders on this machine: unpacked bundles and Python environments.
+//!
+//! Several workers may share it. A folder counts only once its marker is there, which is written
+//! last. The lock of a folder is held by all who use it, and alone by the one who builds or removes
+//! it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use tinpot_core::{Error, ErrorKind, Result};
+
+/// The interval of the attempts to lock a folder that another worker builds.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The kinds of folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The files of a bundle.
+    Tree,
+    /// A Python environment.
+    Venv,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Tree, Self::Venv];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Tree => "trees",
+            Self::Venv => "venvs",
+        }
+    }
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    root: PathBuf,
+    max_bytes: u64,
+}
+
+/// A folder in the cache. It is not removed while this exists.
+#[derive(Debug)]
+pub(crate) struct CacheEntry {
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+/// The right to build a folder. Without [`finish`](Self::finish), the folder is removed with this.
+#[derive(Debug)]
+pub(crate) struct Build {
+    cache: Arc<Cache>,
+    /// The path of the folder, which does not exist yet.
+    pub(crate) path: PathBuf,
+    marker: PathBuf,
+    lock: Option<File>,
+}
+
+/// A folder, or the right to build it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Entry(CacheEntry),
+    Missing(Build),
+}
+
+impl Cache {
+    /// Opens the cache in a directory, which is created for this user alone.
+    pub(crate) fn open(root: PathBuf, max_bytes: u64) -> Result<Self> {
+        let create = |path: &Path| {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+                let message = format!("cannot create the cache {}: {error}", path.display());
+                Error::new(ErrorKind::Unavailable, message)
+            })
+        };
+        create(&root)?;
+        let metadata = fs::metadata(&root).map_err(|error| io_error(&root, &error))?;
+        let is_private = metadata.mode() & 0o022 == 0;
+        if metadata.uid() != rustix::process::geteuid().as_raw() || !is_private {
+            let message = format!(
+                "the cache {} must belong to the user of the worker, and nobody else may write to \
+                 it: choose another directory",
+                root.display()
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        for kind in Kind::ALL {
+            create(&root.join(kind.folder()))?;
+        }
+        Ok(Self { root, max_bytes })
+    }
+
+    /// Returns the folder with this key, or the right to build it. Waits while another one builds
+    /// it, and then calls `waiting` once. Cancel safe.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        kind: Kind,
+        key: &str,
+        waiting: impl AsyncFnOnce(),
+    ) -> Result<Found> {
+        let base = self.root.join(kind.folder());
+        let path = base.join(key);
+        let marker = base.join(format!("{key}.ready"));
+        let lock_path = base.join(format!("{key}.lock"));
+        let failed = |error: Errno| io_error(&lock_path, &error.into());
+        let mut waiting = Some(waiting);
+        loop {
+            let lock = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&lock_path)
+                .map_err(|error| io_error(&lock_path, &error))?;
+            match flock(&lock, FlockOperation::NonBlockingLockShared) {
+                Ok(()) if marker.exists() && path.is_dir() => {
+                    touch(&marker);
+                    return Ok(Found::Entry(CacheEntry { path, _lock: lock }));
+                }
+                Ok(()) | Err(Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            // A conversion is not atomic: another one may have built the folder in between.
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if marker.exists() && path.is_dir() => continue,
+                Ok(()) => {
+                    remove(&path, &marker);
+                    return Ok(Found::Missing(Build {
+                        cache: self.clone(),
+                        path,
+                        marker,
+                        lock: Some(lock),
+                    }));
+                }
+                Err(Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            drop(lock);
+            if let Some(waiting) = waiting.take() {
+                waiting().await;
+            }
+            tokio::time::sleep(LOCK_INTERVAL).await;
+        }
+    }
+
+    /// Removes the folders that were not used for the longest time until the others fit. Blocks the
+    /// thread.
+    fn shrink(&self) {
+        let mut entries = Vec::new();
+        for kind in Kind::ALL {
+            let base = self.root.join(kind.folder());
+            for entry in fs::read_dir(&base).into_iter().flatten().flatten() {
+                let marker = entry.path();
+                let Some("ready") = marker.extension().and_then(|end| end.to_str()) else {
+                    continue;
+                };
+                let used = entry.metadata().and_then(|metadata| metadata.modified());
+                let bytes =
+                    fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok());
+                let bytes: u64 = bytes.unwrap_or_default();
+                entries.push((used.unwrap_or(SystemTime::UNIX_EPOCH), bytes, marker));
+            }
+        }
+        entries.sort();
+        let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, marker) in entries {
+            if total <= self.max_bytes {
+                return;
+            }
+            let lock = File::options().write(true).open(marker.with_extension("lock"));
+            let Ok(lock) = lock else { continue };
+            // What is in use stays.
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                remove(&marker.with_extension(""), &marker);
+                total = total.saturating_sub(bytes);
+            }
+        }
+    }
+}
+
+impl Build {
+    /// Makes the folder count.
+    pub(crate) async fn finish(self) -> Result<CacheEntry> {
+        // It looks at each file.
+        let finished = tokio::task::spawn_blocking(move || self.finish_blocking()).await;
+        finished.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
+    }
+
+    fn finish_blocking(mut self) -> Result<CacheEntry> {
+        let bytes = size(&self.path);
+        fs::write(&self.marker, bytes.to_string()).map_err(|e| io_error(&self.marker, &e))?;
+        let lock = self.lock.take().ok_or_else(|| Error::new(ErrorKind::Other, "no lock"))?;
+        // Nobody can remove the folder in between: only those who would build it wait.
+        flock(&lock, FlockOperation::LockShared).map_err(|e| io_error(&self.marker, &e.into()))?;
+        let entry = CacheEntry { path: self.path.clone(), _lock: lock };
+        self.cache.shrink();
+        Ok(entry)
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            remove(&self.path, &self.marker);
+        }
+    }
+}
+
+/// Removes the marker first: a folder that is removed in part must not count.
+fn remove(path: &Path, marker: &Path) {
+    let _ = fs::remove_file(marker);
+    let _ = fs::remove_dir_all(path);
+}
+
+fn touch(marker: &Path) {
+    if let Ok(file) = File::options().write(true).open(marker) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+}
+
+/// Returns the space that the files below a folder take.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
+}
+
+fn io_error(path: &Path, error: &io::Error) -> Error {
+    crate::workspace::failed("use", path, error)
+}

@@ -1,0 +1,596 @@
+//! The executor for programs.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tinpot_bundle::{Digest, RunLimits, Towerfile};
+use tinpot_contain::{
+    Containment, ContainmentMode, Environment, Launch, StopRequests, Supervision, Surroundings,
+};
+use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::{Context, Error, ErrorKind, Executor, LoadError, Outcome, Result, Watcher};
+use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::app::{App, Program};
+use crate::attempt;
+use crate::bundles::{FetchBlob, Tree};
+use crate::cache::Cache;
+use crate::folders::{Apps, Scanner};
+use crate::output::Outputs;
+use crate::python::{Environments, SetupError, is_of_tool};
+use crate::run::Runner;
+use crate::workspace::Workspace;
+
+/// The interval of scans for changed Towerfiles.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// The time limit of a set-up without another.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(600);
+/// The largest result, as JSON.
+const RESULT_BYTES: u64 = 15 * 1024 * 1024;
+/// The size of the cache.
+const CACHE_BYTES: u64 = 10 << 30;
+
+/// Runs programs as actions: each folder with a Towerfile below a directory is one.
+///
+/// Scripts that end in `.sh` run in `/bin/sh`, those that end in `.py` in a Python environment of
+/// their own, and `exec` of the table `[tinpot]` names any other program. Inputs are environment
+/// variables, and are in a JSON file. Each attempt runs in a copy of the folder.
+///
+/// # Guarantees for an attempt
+/// - **Stopping**: The process group of the program gets SIGTERM. After the grace period all its
+///   processes are killed, also those outside of its process group or session.
+/// - **Leftovers**: Processes that are alive when the program ends are killed.
+/// - **Output**: Every line that was written to standard output or standard error is in the log,
+///   also after a quick exit.
+/// - **Death of the worker**: Each program has a supervisor, a small process that kills all its
+///   processes when the worker is gone, however it ended. If a program kills its supervisor, the
+///   worker kills what it finds.
+///
+/// The program of the host must call [`supervise_if_asked`](crate::supervise_if_asked) first in its
+/// `main`, or [`supervisor`](ProcessExecutorBuilder::supervisor) names one that does.
+///
+/// # Examples
+/// ```no_run
+/// use tinpot_process::ProcessExecutor;
+///
+/// # async fn example() -> tinpot_core::Result<()> {
+/// let executor = ProcessExecutor::builder("actions").start().await?;
+/// // Add it to a worker with `WorkerBuilder::executor`.
+/// # let _ = executor;
+/// # Ok(())
+/// # }
+/// ```
+pub struct ProcessExecutor {
+    shared: Arc<Shared>,
+    watcher: Option<JoinHandle<()>>,
+}
+
+/// What attempts share.
+struct Shared {
+    config: ProcessExecutorBuilder,
+    root: PathBuf,
+    apps: Mutex<Apps>,
+    offer: watch::Sender<Arc<ActionSet>>,
+    supervision: OnceCell<Supervision>,
+    cache: OnceCell<Arc<Cache>>,
+    python: Environments,
+    /// The variables of the worker that programs get.
+    variables: Vec<(OsString, OsString)>,
+    closed: watch::Sender<bool>,
+    running: watch::Sender<usize>,
+}
+
+/// Configures a [`ProcessExecutor`].
+#[derive(Clone, Debug)]
+pub struct ProcessExecutorBuilder {
+    dir: PathBuf,
+    python: Option<PathBuf>,
+    pass_env: Vec<String>,
+    surroundings: Surroundings,
+    containment: ContainmentMode,
+    reload: bool,
+    limits: RunLimits,
+    result_limit_bytes: u64,
+    setup_timeout: Duration,
+    cache: Option<PathBuf>,
+    cache_bytes: u64,
+    supervisor: Option<PathBuf>,
+    cgroup: Option<PathBuf>,
+}
+
+impl ProcessExecutor {
+    /// Returns a builder for an executor with the apps below `dir`.
+    pub fn builder(dir: impl Into<PathBuf>) -> ProcessExecutorBuilder {
+        ProcessExecutorBuilder {
+            dir: dir.into(),
+            python: None,
+            pass_env: Vec::new(),
+            surroundings: Surroundings::default(),
+            containment: ContainmentMode::Auto,
+            reload: true,
+            limits: RunLimits::default(),
+            result_limit_bytes: RESULT_BYTES,
+            setup_timeout: SETUP_TIMEOUT,
+            cache: None,
+            cache_bytes: CACHE_BYTES,
+            supervisor: None,
+            cgroup: None,
+        }
+    }
+
+    /// Runs an attempt at a deployed app: the bundle with this digest, which comes from the cache or
+    /// from `source`.
+    ///
+    /// The contract is that of [`execute`](Executor::execute). A bundle that cannot be fetched is an
+    /// attempt that was [not started](Outcome::not_started).
+    pub async fn execute_bundle(
+        &self,
+        bundle: &Digest,
+        source: &dyn FetchBlob,
+        attempt: Attempt,
+        context: Context,
+    ) -> Outcome {
+        let shared = &self.shared;
+        let _running = Running::begin(&shared.running);
+        if *shared.closed.borrow() {
+            return Outcome::failed("the executor is closed");
+        }
+        match shared.run_bundle(bundle, source, &attempt, &context).await {
+            Ok(outcome) => outcome,
+            // The worker cannot reach the source, or has no space: another one may.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::StorageFull) =>
+            {
+                Outcome::not_started(error.message())
+            }
+            Err(error) => attempt::setup_failed(error.message()),
+        }
+    }
+
+    /// Returns the containment of programs; `None` until the first app was found.
+    pub fn containment(&self) -> Option<&Containment> {
+        self.shared.supervision.get().map(Supervision::containment)
+    }
+}
+
+impl ProcessExecutorBuilder {
+    /// Sets the Python interpreter, or the directory of a virtual environment, from which the
+    /// environments of apps are made. The default is `python3`.
+    #[must_use]
+    pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
+        self.python = Some(path.into());
+        self
+    }
+
+    /// Passes on variables of this process: names, or their beginnings with a `*`. `*` alone selects
+    /// all, except those that end with `_TOKEN` or `_PASSWORD`, which need their whole names.
+    ///
+    /// Without it, programs get `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TERM`, `TMPDIR`, `TZ`,
+    /// the locale, proxies, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `LD_LIBRARY_PATH` and `LD_PRELOAD`.
+    /// Variables that begin with `TINPOT_` or `PYTHON` are never passed.
+    #[must_use]
+    pub fn pass_env(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.pass_env.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Gives programs back what this process has changed for itself.
+    #[must_use]
+    pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = surroundings;
+        self
+    }
+
+    /// Sets the containment of programs. The default is [`Auto`](ContainmentMode::Auto).
+    #[must_use]
+    pub fn containment(mut self, mode: ContainmentMode) -> Self {
+        self.containment = mode;
+        self
+    }
+
+    /// Sets whether the executor follows changes of the Towerfiles. The default is `true`.
+    ///
+    /// Changes of other files need no reload: each attempt copies them.
+    #[must_use]
+    pub fn reload(mut self, reload: bool) -> Self {
+        self.reload = reload;
+        self
+    }
+
+    /// Sets the limits of each attempt, which a Towerfile can override. The default is no limits.
+    #[must_use]
+    pub fn limits(mut self, limits: RunLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the maximum size of a result as JSON. The default is 15 MiB.
+    #[must_use]
+    pub fn result_limit_bytes(mut self, bytes: u64) -> Self {
+        self.result_limit_bytes = bytes;
+        self
+    }
+
+    /// Sets the time limit for making a Python environment, which a Towerfile can override. The
+    /// default is 10 minutes.
+    #[must_use]
+    pub fn setup_timeout(mut self, timeout: Duration) -> Self {
+        self.setup_timeout = timeout;
+        self
+    }
+
+    /// Sets the directory for Python environments, which several workers can share. The default is
+    /// `tinpot` in the cache directory of the user.
+    #[must_use]
+    pub fn cache(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cache = Some(path.into());
+        self
+    }
+
+    /// Sets the size of the cache. The default is 10 GiB. What was not used for the longest time is
+    /// removed first, and what is in use stays.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the program that supervises programs. The default is the running program.
+    #[must_use]
+    pub fn supervisor(mut self, program: impl Into<PathBuf>) -> Self {
+        self.supervisor = Some(program.into());
+        self
+    }
+
+    /// Sets the cgroup of another pool of this worker, such as one of Python interpreters. Programs
+    /// run below it, so that an empty cgroup proves that nothing of either is alive.
+    #[must_use]
+    pub fn cgroup_below(mut self, pool: impl Into<PathBuf>) -> Self {
+        self.cgroup = Some(pool.into());
+        self
+    }
+
+    /// Finds the apps, and follows their changes from now on.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the directory cannot be read.
+    pub async fn start(self) -> Result<ProcessExecutor> {
+        let root = match std::fs::canonicalize(&self.dir) {
+            Ok(root) if root.is_dir() => root,
+            Ok(_) => {
+                let message = format!("the directory of actions {} is a file", self.dir.display());
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+            Err(error) => {
+                let dir = self.dir.display();
+                let message = format!("the directory of actions {dir} cannot be read: {error}");
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+        };
+        let passed = Environment::of_this_process(&self.pass_env);
+        let all: Vec<(OsString, OsString)> = passed.into_variables();
+        let variables: Vec<_> =
+            all.into_iter().filter(|(name, _)| attempt::is_for_programs(name)).collect();
+        let of_tools = std::env::vars_os().filter(|(name, _)| is_of_tool(name));
+        let for_setup = variables.iter().cloned().chain(of_tools).collect();
+        let shared = Arc::new(Shared {
+            python: Environments::new(self.python.clone(), for_setup),
+            root: root.clone(),
+            apps: Mutex::default(),
+            offer: watch::Sender::default(),
+            supervision: OnceCell::new(),
+            cache: OnceCell::new(),
+            variables,
+            closed: watch::Sender::new(false),
+            running: watch::Sender::new(0),
+            config: self,
+        });
+        let mut scanner = Scanner::new(root);
+        scanner = shared.clone().refresh(scanner).await;
+        let watcher = shared.config.reload.then(|| {
+            let shared = Arc::downgrade(&shared);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(SCAN_INTERVAL).await;
+                    let Some(shared) = shared.upgrade() else { return };
+                    scanner = shared.refresh(scanner).await;
+                }
+            })
+        });
+        Ok(ProcessExecutor { shared, watcher })
+    }
+}
+
+impl Shared {
+    /// Publishes the apps if they have changed.
+    async fn refresh(self: Arc<Self>, mut scanner: Scanner) -> Scanner {
+        let scan = tokio::task::spawn_blocking(move || {
+            let apps = scanner.scan();
+            (scanner, apps)
+        });
+        let Ok((scanner, apps)) = scan.await else { return Scanner::new(self.root.clone()) };
+        let Some(apps) = apps else { return scanner };
+        let offer = match self.unable(&apps).await {
+            None => apps.offer.clone(),
+            Some(problem) => {
+                let mut offer = ActionSet::default();
+                offer.load_errors.push(problem);
+                offer.load_errors.extend_from_slice(&apps.offer.load_errors);
+                Arc::new(offer)
+            }
+        };
+        for error in &offer.load_errors {
+            if !self.offer.borrow().load_errors.contains(error) {
+                tracing::warn!("{}: {}", error.place, error.message);
+            }
+        }
+        *self.apps.lock().unwrap_or_else(PoisonError::into_inner) = apps;
+        self.offer.send_replace(offer);
+        scanner
+    }
+
+    /// Returns the reason why no program can be started, if there are any apps.
+    async fn unable(&self, apps: &Apps) -> Option<LoadError> {
+        if apps.by_name.is_empty() {
+            return None;
+        }
+        let error = self.supervision().await.err()?;
+        let place = self.root.display().to_string();
+        Some(LoadError::new(place, format!("programs cannot run: {}", error.message())).blocking())
+    }
+
+    async fn supervision(&self) -> Result<&Supervision> {
+        let start = || async {
+            let config = &self.config;
+            let supervision = Supervision::start(
+                config.supervisor.clone(),
+                config.containment,
+                config.cgroup.as_deref(),
+                config.surroundings,
+            )
+            .await?;
+            tracing::info!("programs are contained by {}", supervision.containment());
+            Ok(supervision)
+        };
+        self.supervision.get_or_try_init(start).await
+    }
+
+    async fn cache(&self) -> Result<&Arc<Cache>> {
+        let open = || async {
+            let path = self.config.cache.clone().unwrap_or_else(default_cache);
+            let max_bytes = self.config.cache_bytes;
+            let opened = tokio::task::spawn_blocking(move || Cache::open(path, max_bytes)).await;
+            opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
+        };
+        let open = || async { open().await.map(Arc::new) };
+        self.cache.get_or_try_init(open).await
+    }
+
+    /// Returns the app of an action.
+    fn app(&self, action: &str) -> Option<Arc<App>> {
+        let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        apps.by_name.get(action).cloned()
+    }
+
+    /// Runs an attempt in a workspace; returns its outcome.
+    async fn run(
+        &self,
+        towerfile: &Towerfile,
+        program: &Program,
+        workspace: &Workspace,
+        attempt: &Attempt,
+        context: &Context,
+    ) -> std::result::Result<Outcome, Outcome> {
+        let failed = |error: Error| attempt::setup_failed(error.message());
+        let supervision = self
+            .supervision()
+            .await
+            .map_err(|error| Outcome::not_started(error.message().to_owned()))?;
+        let mut runner = Runner {
+            supervision,
+            context,
+            stops: StopRequests::of(context),
+            closed: self.closed.subscribe(),
+            stopped: false,
+        };
+        let inputs = attempt::write_inputs(attempt, towerfile, workspace)?;
+        let venv = match program {
+            Program::Python(_) => {
+                let cache = self.cache().await.map_err(failed)?;
+                let limit = towerfile.tinpot.setup_timeout.unwrap_or(self.config.setup_timeout);
+                let until = Instant::now() + limit;
+                let venv = self.python.prepare(cache, towerfile, workspace, &mut runner, until);
+                let venv = venv.await.map_err(|error| match error {
+                    SetupError::Failed(message) => attempt::setup_failed(message),
+                    SetupError::Stopped => Outcome::Cancelled,
+                    SetupError::Closed => Outcome::failed("the executor was closed"),
+                });
+                match venv {
+                    Ok(venv) => Some(venv),
+                    Err(outcome) => {
+                        if let Some(failure) = outcome.failure() {
+                            say(context, &failure.message).await;
+                        }
+                        return Err(outcome);
+                    }
+                }
+            }
+            _ => None,
+        };
+        let environment =
+            attempt::environment(&self.variables, towerfile, inputs, attempt, workspace, context)
+                .await?;
+        let cannot = |error: std::io::Error| {
+            attempt::setup_failed(format!("cannot start the program: {error}"))
+        };
+        let (outputs, stdout, stderr) = Outputs::of_program().map_err(cannot)?;
+        let work = workspace.work();
+        let mut launch = Launch::new(attempt::command(program, &work), &work, stdout, stderr);
+        let limits = self.limits(towerfile);
+        launch.environment = environment;
+        launch.scratch = Some(workspace.path().to_owned());
+        launch.memory_bytes = limits.memory_bytes;
+        launch.cpu_seconds = limits.cpu_seconds.map(Into::into);
+        if context.stop_requested().is_some() {
+            return Err(Outcome::Cancelled);
+        }
+        let end = runner.run(launch, outputs, limits, None).await.map_err(cannot)?;
+        let max_bytes = self.config.result_limit_bytes;
+        let outcome = attempt::outcome(end, runner.stopped, workspace, max_bytes, context);
+        drop(venv);
+        Ok(outcome)
+    }
+
+    /// Runs an attempt in a copy of an app; returns its outcome.
+    async fn run_copy(
+        &self,
+        towerfile: &Towerfile,
+        copy: impl FnOnce(&Path) -> Result<Workspace> + Send + 'static,
+        attempt: &Attempt,
+        context: &Context,
+    ) -> Outcome {
+        let program = match Program::of(towerfile) {
+            Ok(program) => program,
+            Err(error) => return attempt::setup_failed(error.message()),
+        };
+        let copied = tokio::task::spawn_blocking(move || copy(&std::env::temp_dir()));
+        let workspace = match copied.await {
+            Ok(Ok(workspace)) => workspace,
+            Ok(Err(error)) => return attempt::setup_failed(error.message()),
+            Err(_) => return Outcome::not_started("the runtime ends"),
+        };
+        let ran = self.run(towerfile, &program, &workspace, attempt, context).await;
+        let outcome = ran.unwrap_or_else(|outcome| outcome);
+        let _ = tokio::task::spawn_blocking(move || workspace.remove()).await;
+        outcome
+    }
+
+    /// Runs an attempt at a bundle.
+    async fn run_bundle(
+        &self,
+        bundle: &Digest,
+        source: &dyn FetchBlob,
+        attempt: &Attempt,
+        context: &Context,
+    ) -> Result<Outcome> {
+        let cache = self.cache().await?;
+        let mut closed = self.closed.subscribe();
+        let tree = tokio::select! {
+            biased;
+            _ = context.stopped() => return Ok(Outcome::Cancelled),
+            _ = closed.wait_for(|closed| *closed) => {
+                return Ok(Outcome::failed("the executor was closed"));
+            }
+            tree = Tree::of(cache, bundle, source) => Arc::new(tree?),
+        };
+        let folder = tree.path().to_owned();
+        let read =
+            tokio::task::spawn_blocking(move || tinpot_bundle::read_towerfile(&folder)).await;
+        let towerfile =
+            read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))?;
+        let copied = tree.clone();
+        let copy = move |parent: &Path| Workspace::of_tree(parent, copied.path());
+        Ok(self.run_copy(&towerfile, copy, attempt, context).await)
+    }
+
+    /// Returns the limits of an app, with those of the executor for the ones that it does not set.
+    fn limits(&self, towerfile: &Towerfile) -> RunLimits {
+        let default = self.config.limits;
+        let mut limits = towerfile.tinpot.limits.unwrap_or_default();
+        limits.memory_bytes = limits.memory_bytes.or(default.memory_bytes);
+        limits.cpu_seconds = limits.cpu_seconds.or(default.cpu_seconds);
+        limits.output_bytes = limits.output_bytes.or(default.output_bytes);
+        limits.processes = limits.processes.or(default.processes);
+        limits
+    }
+}
+
+async fn say(context: &Context, message: &str) {
+    use tinpot_core::{Level, Stream};
+    let lines = message.lines().map(str::to_owned).collect();
+    context.logs().write(Stream::System, Level::Error, lines).await;
+}
+
+/// Returns the directory for the cache of this user.
+fn default_cache() -> PathBuf {
+    let of = |name: &str| std::env::var_os(name).filter(|path| Path::new(path).is_absolute());
+    let cache = of("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| of("HOME").map(|home| Path::new(&home).join(".cache")));
+    match cache {
+        Some(cache) => cache.join("tinpot"),
+        None => {
+            let user = rustix::process::geteuid().as_raw();
+            std::env::temp_dir().join(format!("tinpot-cache-{user}"))
+        }
+    }
+}
+
+/// Counts a running attempt.
+struct Running<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Running<'a> {
+    fn begin(running: &'a watch::Sender<usize>) -> Self {
+        running.send_modify(|count| *count += 1);
+        Self(running)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[async_trait]
+impl Executor for ProcessExecutor {
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
+        self.shared.offer.subscribe().into()
+    }
+
+    async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
+        let shared = &self.shared;
+        let _running = Running::begin(&shared.running);
+        if *shared.closed.borrow() {
+            return Outcome::failed("the executor is closed");
+        }
+        if context.stop_requested().is_some() {
+            return Outcome::Cancelled;
+        }
+        let Some(app) = shared.app(&attempt.action) else {
+            return Outcome::failed(format!("there is no action {:?}", attempt.action));
+        };
+        let copied = app.clone();
+        let copy =
+            move |parent: &Path| Workspace::of_folder(parent, &copied.folder, &copied.towerfile);
+        shared.run_copy(&app.towerfile, copy, &attempt, &context).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.shared.closed.send_replace(true);
+        let mut running = self.shared.running.subscribe();
+        // Cannot fail: the sender is here.
+        let _ = running.wait_for(|count| *count == 0).await;
+        Ok(())
+    }
+}
+
+impl Drop for ProcessExecutor {
+    fn drop(&mut self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.abort();
+        }
+    }
+}
+
+impl fmt::Debug for ProcessExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessExecutor").field("dir", &self.shared.root).finish_non_exhaustive()
+    }
+}

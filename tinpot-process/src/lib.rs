@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod attempt;
+mod bundles;
+mod cache;
+mod executor;
+mod folders;
+mod inputs;
+mod output;
+mod python;
+mod run;
+mod workspace;
+
+pub use self::bundles::FetchBlob;
+pub use self::executor::{ProcessExecutor, ProcessExecutorBuilder};
+pub use tinpot_bundle::RunLimits;
+pub use tinpot_contain::{Containment, ContainmentMode, Surroundings, supervise_if_asked};

@@ -1,0 +1,2 @@
+echo "$message" >&2
+exit 1
