@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tinpot._sources import Sources
 
 _NONE: Mapping[str, str] = {}
+# A line of a Towerfile by which its folder has `@action` files.
+_KIND_ACTIONS = re.compile(rb"^[^#\n]*\bkind\s*=\s*[\"']actions[\"']", re.MULTILINE)
 # The options of the decorator that go to the coordinator as they are.
 _OPTIONS = (
     "group",
@@ -118,7 +121,7 @@ def files(root: str, found: Discovery) -> list[str]:
     seen, wanted = set(), []
     for folder, folders, names in os.walk(root, onerror=report, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen or "pyvenv.cfg" in names:
+        if real in seen or "pyvenv.cfg" in names or ("Towerfile" in names and _is_app(folder)):
             folders[:] = []
             continue
         seen.add(real)
@@ -134,6 +137,22 @@ def files(root: str, found: Discovery) -> list[str]:
             if is_wanted:
                 wanted.append(os.path.relpath(path, root))
     return wanted
+
+
+def _is_app(folder: str) -> bool:
+    """Returns True if the folder of a Towerfile is the program of an app.
+
+    Importing its files would run them. `sources.rs` has the same rule.
+    """
+    path = os.path.join(folder, "Towerfile")
+    # Opening a named pipe would wait for a writer.
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return not _KIND_ACTIONS.search(file.read(256 * 1024))
+    except OSError:
+        return False
 
 
 def _import(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::sources::{is_source, may_hold_sources};
+use super::sources::{TOWERFILE, is_source, may_hold_sources};
 
 /// A change is complete when no event has followed for this time …
 const QUIET: Duration = Duration::from_millis(50);
@@ -117,7 +117,7 @@ fn is_relevant(name: Option<&str>, is_directory: bool) -> bool {
     match name {
         None => true,
         Some(name) if is_directory => may_hold_sources(name),
-        Some(name) => is_source(name),
+        Some(name) => is_source(name) || name == TOWERFILE,
     }
 }
 

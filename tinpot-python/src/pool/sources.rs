@@ -15,6 +15,9 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The maximum number of directory entries. Each scan costs microseconds per entry, and there is
 /// one after each change.
 const MAX_ENTRIES: usize = 100_000;
+/// The file that makes a folder an app, and the part of it that is read.
+pub(super) const TOWERFILE: &str = "Towerfile";
+const TOWERFILE_BYTES: u64 = 256 * 1024;
 /// The file that makes a folder a package.
 const INIT: &str = "__init__.py";
 /// A file whose times are younger than this may change again without a change of its times: clocks
@@ -230,6 +233,9 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
         if listed.iter().any(|entry| entry.file_name() == "pyvenv.cfg") {
             continue;
         }
+        if listed.iter().any(|entry| entry.file_name() == TOWERFILE) && is_app(&folder) {
+            continue;
+        }
         let mut below = Vec::new();
         for entry in listed {
             // The import of a file whose name is not UTF-8 reports that.
@@ -250,6 +256,33 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
         folders.extend(below);
     }
     Ok(found)
+}
+
+/// Returns true if the folder of a Towerfile is the program of an app: importing its files would run
+/// them. `_discovery.py` has the same rule.
+fn is_app(folder: &Path) -> bool {
+    let mut text = Vec::new();
+    let path = folder.join(TOWERFILE);
+    // Opening a named pipe would wait for a writer.
+    if !fs::metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+        return false;
+    }
+    let read =
+        fs::File::open(path).and_then(|file| file.take(TOWERFILE_BYTES).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    read.is_ok() && !text.lines().any(declares_actions)
+}
+
+/// Returns true for a line with `kind = "actions"`, outside of comments.
+fn declares_actions(line: &str) -> bool {
+    let line = line.split('#').next().unwrap_or_default();
+    line.match_indices("kind").any(|(at, word)| {
+        let is_word = !line[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let value = line[at + word.len()..].trim_start().strip_prefix('=').map(str::trim_start);
+        let is_actions =
+            |value: &str| value.starts_with("\"actions\"") || value.starts_with("'actions'");
+        is_word && value.is_some_and(is_actions)
+    })
 }
 
 /// Returns true if a file with that name is Python source, and not a temporary file of an editor.

@@ -268,3 +268,23 @@ async fn directory_that_is_not_there_is_named() {
         assert!(error.to_string().contains(name), "{error}");
     }
 }
+
+#[tokio::test]
+async fn files_of_apps_are_not_imported() {
+    let fails = "raise RuntimeError('this file is not imported')\n";
+    let actions = Actions::new()
+        .file(
+            "app/Towerfile",
+            "[app]\nname = \"app\"\nscript = \"main.py\"\n# kind = \"actions\"\n",
+        )
+        .file("app/main.py", fails)
+        .file("app/below/other.py", fails)
+        .file("folder/Towerfile", "[app]\nname = \"folder\"\n[tinpot]\nkind = 'actions'\n")
+        .file("folder/job.py", &one("job"));
+    for reload in [true, false] {
+        let pool = PythonPool::builder(actions.path("")).size(1).reload(reload).start().await;
+        let pool = std::sync::Arc::new(pool.expect("a pool"));
+        let offer = offer(&pool);
+        assert_eq!((names(&offer), &offer.load_errors[..]), (vec!["job"], &[][..]), "{reload}");
+    }
+}
