@@ -18,6 +18,7 @@ mod sources;
 mod spawn_context;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -100,13 +101,13 @@ const MAX_REFUSALS: usize = 5;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct PythonPool {
     fleet: Arc<Fleet>,
     shared: SharedInterpreter,
     guardian: Guardian,
     containment: Containment,
     publisher: Arc<ActionSetPublisher>,
+    dir: PathBuf,
     /// Aborted when the pool is dropped.
     _tasks: JoinSet<()>,
 }
@@ -382,7 +383,8 @@ impl PythonPoolBuilder {
             tasks.spawn(reloader.run());
         }
         let shared = SharedInterpreter::default();
-        Ok(PythonPool { fleet, shared, guardian, containment, publisher, _tasks: tasks })
+        let dir = self.root;
+        Ok(PythonPool { fleet, shared, guardian, containment, publisher, dir, _tasks: tasks })
     }
 }
 
@@ -414,6 +416,13 @@ pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
         Ok(found) if found.is_dir() => Ok(found),
         Ok(_) => Err(PythonError::ActionsDirIsFile { path }),
         Err(source) => Err(PythonError::ActionsDir { path, source }),
+    }
+}
+
+/// Short, because a worker names the executors of two actions with one name.
+impl fmt::Debug for PythonPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PythonPool").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
