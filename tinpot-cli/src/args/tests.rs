@@ -6,7 +6,7 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 43] = [
+const VERBS: [&str; 45] = [
     "Activate",
     "Add",
     "Allow",
@@ -27,7 +27,9 @@ const VERBS: [&str; 43] = [
     "Import",
     "Inspect",
     "Join",
+    "Keep",
     "Kill",
+    "Limit",
     "List",
     "Make",
     "Manage",
