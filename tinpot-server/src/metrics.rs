@@ -28,7 +28,7 @@ pub(crate) fn serve_metrics(
     let source = metrics.clone();
     config.observer(metrics.clone()).metrics(move || {
         if let Some(store) = &store {
-            source.set_store(size_of(store), free_beside(store));
+            source.set_store(size_of(store), free_next_to(store));
         }
         source.render()
     })
@@ -43,7 +43,7 @@ fn size_of(store: &Path) -> u64 {
 }
 
 /// Returns the space that this program may use on the file system of the store, in bytes.
-fn free_beside(store: &Path) -> u64 {
+fn free_next_to(store: &Path) -> u64 {
     rustix::fs::statvfs(store).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 

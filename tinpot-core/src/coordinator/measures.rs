@@ -1,4 +1,4 @@
-//! What the coordinator's tasks measure, for an observer.
+//! Measures of the coordinator's tasks, for an observer.
 
 use std::time::Duration;
 

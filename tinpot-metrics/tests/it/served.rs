@@ -1,4 +1,4 @@
-//! What is served is what is described.
+//! Metrics that are served are those that are described.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tinpot_metrics::{Kind, Program, PrometheusObserver, descriptions};
 
 use crate::measures;
 
-/// What the text says of a metric.
+/// A metric as the text has it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Served {
     kind: String,

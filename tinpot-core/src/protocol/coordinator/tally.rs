@@ -1,5 +1,5 @@
-//! What the machine remembers for a shell that measures: counts, and the executions behind
-//! transitions that are on their way to the store.
+//! Counts for a shell that measures, and the executions behind transitions that are on their way to
+//! the store.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
