@@ -6,13 +6,17 @@ const LISTED_MAX: usize = 10;
 /// Returns the nearest known name, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
+    let likeness = |other: &str| {
+        let other = other.to_lowercase();
+        (is_slip(&lower, &other), strsim::jaro_winkler(&lower, &other))
+    };
     // The name itself can be known and yet not be usable here; suggesting it again would not help.
     let others = known.into_iter().filter(|other| *other != name);
     let scored = others.map(|other| (likeness(other), other));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let is_near = best.0 > 0.75 || is_slip(&lower, &best.1.to_lowercase());
-    is_near.then_some(best.1)
+    let by_likeness =
+        |a: &(bool, f64), b: &(bool, f64)| a.0.cmp(&b.0).then_with(|| a.1.total_cmp(&b.1));
+    let ((is_slip, likeness), best) = scored.max_by(|a, b| by_likeness(&a.0, &b.0))?;
+    (is_slip || likeness > 0.75).then_some(best)
 }
 
 /// Returns true if one letter is wrong, missing or added, or two are swapped, as in `rnu`: of short
@@ -44,7 +48,7 @@ mod tests {
         let names = ["hello", "countdown", "backup_sqlite"];
         assert_eq!(nearest("helo", names), Some("hello"));
         assert_eq!(nearest("Backup-sqlite", names), Some("backup_sqlite"));
-        assert_eq!(nearest("rnu", ["dev", "run"]), Some("run"));
+        assert_eq!(nearest("rnu", ["dev", "run", "runs"]), Some("run"));
         assert_eq!(nearest("zzz", names), None);
         assert_eq!(nearest("hello", names), None, "it was given");
         assert_eq!(or_list("hello", ["hello"].into_iter()), "; there are none");
