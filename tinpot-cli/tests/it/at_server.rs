@@ -146,7 +146,7 @@ fn a_sign_in_makes_tokens_only_if_it_asks_for_that() {
     let place = Place::start();
     place.login_with(&[]);
     place.run(&["users", "list"]).ok();
-    let create = ["tokens", "create", "ci", "--scope", "read"];
+    let create = ["tokens", "create", "ci", "--scope", "read", "--days=9"];
     let refused = place.run(&create).failed(4).to_owned();
     assert!(refused.contains("needs the scope \"tokens\""), "{refused}");
     place.login_with(&["--scope=read"]);

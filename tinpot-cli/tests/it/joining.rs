@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use rustix::process::Signal;
+
 use crate::support::{PATIENCE, Process, Ran, file, free_port, tinpot};
 
 const ACTIONS: &str = r#"
@@ -211,19 +213,23 @@ fn the_keys_of_a_worker_and_of_the_namespace_are_rotated() {
         let line = text.lines().find(|line| line.starts_with("key ")).expect("a key");
         line.split('"').nth(1).expect("an id").to_owned()
     };
+    let stop = |mut worker: Process| {
+        worker.signal(Signal::TERM);
+        assert!(worker.end().success());
+    };
     let first = join(&place, "first");
     place.wait_for_action("say");
     says(&place, "first");
     // The key of the worker: another one under the same name, then the former is revoked.
     let second = join(&place, "second");
     assert_ne!(key(&place, "first"), key(&place, "second"));
+    stop(first);
     place.operate(&["workers", "revoke", &key(&place, "first")]).ok();
-    drop(first);
     says(&place, "second");
     // The key of the namespace: every worker joins again, with a token for the new key.
     let former = place.token(&["--names", "web-1"]);
     let former = std::fs::read_to_string(former).expect("a token");
-    drop(second);
+    stop(second);
     std::fs::remove_file(place.folder.path().join("namespace.key")).expect("a removal");
     place.restart();
     let former = file(place.folder.path(), "former", &former);

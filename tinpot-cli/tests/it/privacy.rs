@@ -108,7 +108,7 @@ fn an_action_inherits_no_descriptor_and_gains_privileges_unless_that_is_refused(
         let (_process, url) = start(command, folder.path());
         let seen = look(&url);
         let open = seen["descriptors"].to_string();
-        assert!(open.contains("socket:") && !open.contains("canary"), "{open}");
+        assert!(open.contains("pipe:") && !open.contains("canary"), "{open}");
         let status = seen["status"].as_str().expect("a text");
         assert!(status.contains(expected), "{status}");
     }

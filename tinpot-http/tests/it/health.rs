@@ -165,7 +165,7 @@ async fn strangers_learn_the_kinds_of_problems_without_names_and_counts() {
     let ready = json!({"status": "ready", "reasons": ["worker"]});
     assert_eq!(cluster.get("/ready").await.json(), ready);
     assert_eq!(cluster.get("/health").await.json(), json!({"status": "healthy"}));
-    for user in ["expired", "part", "nobody"] {
+    for user in ["expired", "part", "unknown"] {
         assert_eq!(ask(&cluster, "/ready", user).await.json(), ready, "{user}");
     }
     for user in ["root", "vera"] {

@@ -96,14 +96,17 @@ async fn a_person_behind_the_proxy_acts_in_their_teams_only() {
     );
     let user = people.id("ada");
     people.directory.add_member(&by(), &red.id, &user, None).await.unwrap();
-    let me = ada.ask(200, "GET", "/api/auth/me", Value::Null).await;
+    let mut in_team = async |team: &str, status: u16| {
+        ada.headers.push(("tinpot-team", team.to_owned()));
+        let me = ada.ask(status, "GET", "/api/auth/me", Value::Null).await;
+        ada.headers.pop();
+        me
+    };
+    let me = in_team("red", 200).await;
     assert_eq!(me["team"], *red.id);
     assert!(me["rights"].as_array().unwrap().contains(&json!("run")), "{me}");
-    ada.headers.push(("tinpot-team", "blue".to_owned()));
-    let other = ada.ask(404, "GET", "/api/auth/me", Value::Null).await.to_string();
-    ada.headers.pop();
-    ada.headers.push(("tinpot-team", "never".to_owned()));
-    let never = ada.ask(404, "GET", "/api/auth/me", Value::Null).await.to_string();
+    let other = in_team("blue", 404).await.to_string();
+    let never = in_team("never", 404).await.to_string();
     assert_eq!(other, never.replace("never", "blue"));
     assert!(!other.contains(&*blue.id));
 }

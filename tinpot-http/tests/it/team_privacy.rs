@@ -1,4 +1,4 @@
-//! What one of several teams may learn of the others by the way: numbers, times, and who is where.
+//! Facts that one of several teams could learn of the others: numbers, times, and who is where.
 
 use axum::body::BodyDataStream;
 use bytes::Bytes;
