@@ -1,10 +1,11 @@
 //! Packing, deploying and rolling back.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ran, Server, file, tinpot};
+use crate::support::{Process, Ran, Server, file, tinpot};
 
 const TOWERFILE: &str = r#"
 [app]
@@ -96,6 +97,9 @@ fn an_app_is_deployed_changed_rolled_back_and_disabled() {
     assert_eq!(first.ok(), "hello: version 1 is active\n");
     assert!(first.stderr.contains("created app hello"), "{first:?}");
     assert_eq!(run(&["deploy"]).ok(), "hello: unchanged, version 1 is active\n");
+    // The app is an action, with the inputs of its Towerfile.
+    let action = run(&["actions", "show", "hello"]);
+    assert!(action.ok().contains("--name <TEXT>"), "{action:?}");
     app(folder.path(), "two");
     let second = run(&["deploy", "--json"]).json();
     assert_eq!((&second["result"], &second["version"]["version"]), (&"created".into(), &2.into()));
@@ -131,6 +135,8 @@ fn an_app_is_deployed_changed_rolled_back_and_disabled() {
     assert_eq!(run(&["versions", "list", "hello", "-n", "1"]).ok().lines().count(), 2);
 
     assert!(run(&["apps", "disable", "hello"]).ok().contains("hello is disabled"));
+    let refused = run(&["run", "hello", "--detach"]);
+    assert!(refused.failed(6).contains("action \"hello\" is disabled"), "{refused:?}");
     let listed = run(&["apps", "list"]);
     assert!(listed.ok().lines().nth(1).is_some_and(|row| row.contains("disabled")), "{listed:?}");
     let again = run(&["deploy"]);
@@ -151,4 +157,55 @@ fn an_app_is_deployed_changed_rolled_back_and_disabled() {
     assert!(run(&["apps", "create", "X"]).failed(2).contains("must have 3 to 32"));
     assert!(run(&["rollback", "other-app"]).failed(6).contains("has no active version"));
     assert!(run(&["versions", "show", "other-app"]).failed(6).contains("no active version"));
+}
+
+#[test]
+fn a_name_that_a_worker_offers_is_refused_and_the_version_waits() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let towerfile = "[app]\nname = \"noop\"\nscript = \"main.sh\"\n";
+    file(folder.path(), "Towerfile", towerfile);
+    file(folder.path(), "main.sh", "echo\n");
+    let dir = folder.path().to_str().expect("UTF-8");
+    let refused = server.run(&["deploy", dir]);
+    assert!(refused.failed(6).contains("offers an action of this name"), "{refused:?}");
+    let app = server.run(&["apps", "show", "noop", "--json"]).json();
+    assert_eq!((&app["active_version"], &app["latest_version"]), (&Value::Null, &1.into()));
+    server.run(&["run", "noop"]).ok();
+}
+
+#[test]
+fn versions_and_bundles_outlive_a_killed_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("app");
+    std::fs::create_dir(&dir).expect("a folder");
+    app(&dir, "one");
+    let start = || {
+        let mut command = tinpot();
+        command.current_dir(folder.path());
+        command.args(["dev", "--port", "0", "--store", "tinpot.db"]);
+        let mut process = Process::start(command);
+        let url = process.url();
+        (process, url)
+    };
+    let run = |url: &str, arguments: &[&str]| {
+        let mut command = tinpot();
+        command.env("TINPOT_SERVER", url).current_dir(&dir).args(arguments);
+        Ran::of(command)
+    };
+    let (mut server, url) = start();
+    assert_eq!(run(&url, &["deploy"]).ok(), "hello: version 1 is active\n");
+    server.kill();
+    let blobs = folder.path().join("tinpot.db.blobs");
+    let mode = std::fs::metadata(blobs).expect("a folder").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let (_server, url) = start();
+    assert_eq!(run(&url, &["deploy"]).ok(), "hello: unchanged, version 1 is active\n");
+    assert!(run(&url, &["versions", "show", "hello"]).ok().contains("main.sh"));
+    assert!(run(&url, &["actions", "show", "hello"]).ok().contains("--name <TEXT>"));
+
+    let mut command = tinpot();
+    command.current_dir(folder.path()).args(["dev", "--port", "0", "--blobs", "elsewhere"]);
+    let refused = Ran::of(command);
+    assert!(refused.failed(1).contains("--blobs (TINPOT_BLOBS) needs a store in a file"));
 }
