@@ -1,4 +1,5 @@
-//! The conformance suite of [`BlobStore`](crate::BlobStore). Outside semver.
+//! The conformance suite of [`BlobStore`](crate::BlobStore), and entry points for fuzzing. Outside
+//! semver.
 //!
 //! A crate that stores blobs writes a [`Subject`](blob_store::Subject), a factory for such
 //! subjects, and one line:
@@ -13,3 +14,4 @@
 //! `macros`, `rt-multi-thread` and `time` among its dev-dependencies.
 
 pub mod blob_store;
+pub mod fuzz;
