@@ -58,10 +58,8 @@ pub(crate) fn arguments(orders: &Orders, places: &Places) -> Vec<OsString> {
 /// program itself again for each attempt.
 ///
 /// ```
-/// fn main() {
-///     tinpot_contain::supervise_if_asked();
-///     // The program begins here.
-/// }
+/// tinpot_contain::supervise_if_asked();
+/// // The program begins here.
 /// ```
 pub fn supervise_if_asked() {
     let mut arguments = std::env::args_os().skip(1);

@@ -125,7 +125,7 @@ pub(crate) async fn environment(
 
 /// Returns a secret of the worker's own environment, or else one that the coordinator keeps.
 async fn secret(name: &str, context: &Context) -> Result<String, Outcome> {
-    if let Ok(value) = std::env::var(format!("TINPOT_SECRET_{name}")) {
+    if let Some(value) = local_secret(name) {
         context.mask(&value);
         return Ok(value);
     }
@@ -138,6 +138,16 @@ async fn secret(name: &str, context: &Context) -> Result<String, Outcome> {
         )));
     }
     Ok(secret.to_string())
+}
+
+/// Returns a secret of the worker's own, as for Python actions.
+fn local_secret(name: &str) -> Option<String> {
+    std::env::var(format!("TINPOT_SECRET_{name}")).ok().or_else(|| {
+        // The Towerfile allows letters, digits and underscores only.
+        let folder = std::env::var_os("TINPOT_SECRETS_DIR").filter(|folder| !folder.is_empty())?;
+        let text = fs::read_to_string(Path::new(&folder).join(name)).ok()?;
+        Some(text.trim_end_matches(['\r', '\n']).to_owned())
+    })
 }
 
 /// Returns the command of a program.

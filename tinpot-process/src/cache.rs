@@ -83,7 +83,7 @@ impl Cache {
         let is_private = metadata.mode() & 0o022 == 0;
         if metadata.uid() != rustix::process::geteuid().as_raw() || !is_private {
             let message = format!(
-                "the cache {} must belong to the user of the worker, and nobody else may write to \
+                "the cache {} must belong to the user of the worker, and no other user may write to \
                  it: choose another directory",
                 root.display()
             );
@@ -195,7 +195,7 @@ impl Build {
         let bytes = size(&self.path);
         fs::write(&self.marker, bytes.to_string()).map_err(|e| io_error(&self.marker, &e))?;
         let lock = self.lock.take().ok_or_else(|| Error::new(ErrorKind::Other, "no lock"))?;
-        // Nobody can remove the folder in between: only those who would build it wait.
+        // No other process removes the folder in between: only those that would build it wait.
         flock(&lock, FlockOperation::LockShared).map_err(|e| io_error(&self.marker, &e.into()))?;
         let entry = CacheEntry { path: self.path.clone(), _lock: lock };
         self.cache.shrink();

@@ -71,7 +71,7 @@ pub struct ProcessExecutor {
     watcher: Option<JoinHandle<()>>,
 }
 
-/// What attempts share.
+/// The parts that attempts share.
 struct Shared {
     config: ProcessExecutorBuilder,
     root: PathBuf,
@@ -441,6 +441,7 @@ impl Shared {
             return Err(Outcome::Cancelled);
         }
         let end = runner.run(launch, outputs, limits, None).await.map_err(cannot)?;
+        crate::artifacts::keep(&workspace.artifacts(), context).await;
         let max_bytes = self.config.result_limit_bytes;
         let outcome = attempt::outcome(end, runner.stopped, workspace, max_bytes, context);
         drop(venv);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod artifacts;
 mod attempt;
 mod bundles;
 mod cache;

@@ -171,7 +171,7 @@ impl Environments {
         runner: &mut Runner<'_>,
         until: Instant,
     ) -> std::result::Result<(), SetupError> {
-        let cannot = |reason: String| SetupError::Failed(format!("failed to {what}: {reason}"));
+        let cannot = |reason: String| SetupError::Failed(format!("cannot {what}: {reason}"));
         let (outputs, stdout, stderr) =
             Outputs::of_setup().map_err(|error| cannot(error.to_string()))?;
         let mut launch = Launch::new(step.command, workspace.work(), stdout, stderr);

@@ -1,4 +1,5 @@
-//! What every process of a pool starts with, whatever the program has changed for itself.
+//! The environment and surroundings that every process of a pool starts with, whatever the program has
+//! changed for itself.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -95,7 +95,7 @@ async fn the_environment_of_the_worker_is_not_passed() {
 }
 
 #[tokio::test]
-async fn a_secret_that_nobody_has_fails_the_set_up() {
+async fn a_missing_secret_fails_the_set_up() {
     let apps = Apps::new().app(
         "secret",
         "main.sh",

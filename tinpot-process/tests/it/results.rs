@@ -1,7 +1,7 @@
-//! How programs run, and how their ends become outcomes.
+//! Programs that run, and the outcomes of their ends.
 
 use serde_json::json;
-use tinpot_core::FailureCode;
+use tinpot_core::{FailureCode, Stream};
 
 use crate::support::{Apps, call, names, offer, run};
 
@@ -82,6 +82,27 @@ async fn ends_are_told_apart() {
     for action in ["blank", "link"] {
         assert_eq!(call(&executor, action).await.value(), json!(null), "{action}");
     }
+}
+
+#[tokio::test]
+async fn files_are_kept_as_artifacts_and_a_summary() {
+    let script = "cd $TINPOT_ARTIFACTS; printf 'a,b' > table.csv; ln -s /etc/passwd link\n\
+                  mkdir folder; touch folder/file\nhead -c 100000 /dev/zero > zeros\n\
+                  echo '**done**' > $TINPOT_SUMMARY\n";
+    let apps = Apps::shell("keeps", script);
+    let ended = call(&apps.start().await, "keeps").await;
+    assert_eq!(ended.value(), json!(null));
+    let events = ended.stream(Stream::Event).join("\n");
+    for part in [
+        r#""name":"table.csv","size_bytes":3,"media_type":"text/csv""#,
+        r#""name":"zeros","size_bytes":100000,"media_type":"application/octet-stream""#,
+        "**done**",
+    ] {
+        assert!(events.contains(part), "{events}");
+    }
+    assert_eq!(ended.stream(Stream::Event).len(), 3, "{events}");
+    let data = ended.stream(Stream::Data);
+    assert_eq!((data[0], data.len()), ("1.1 YSxi", 4));
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn requirements_that_do_not_install_fail_with_the_reason() {
         let ended = call(&executor, "broken").await;
         let failure = ended.failure();
         assert_eq!(failure.kind, "SetupFailed");
-        assert!(failure.message.contains("failed to install dependencies"), "{failure:?}");
+        assert!(failure.message.contains("cannot install dependencies"), "{failure:?}");
         assert!(failure.message.contains("tinpot-no-such-package"), "{failure:?}");
     }
 }
