@@ -36,6 +36,8 @@ struct Settings {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // First: a worker starts this program again for each program that it runs as an action.
+    tinpot_server::supervise_if_asked();
     tinpot_server::keep_private();
     tinpot_examples::init_tracing();
     tinpot_examples::exit(run(Settings::parse()).await)
@@ -43,7 +45,7 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
-    let (executor, _) = settings.actions.executor("examples/actions".as_ref()).await?;
+    let (executors, _) = settings.actions.executors("examples/actions".as_ref()).await?;
 
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport())
@@ -51,16 +53,17 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .store(settings.store.store("memory").await?)
         .start()
         .await?;
-    let worker = Worker::builder(network.transport())
+    let mut worker = Worker::builder(network.transport())
         .name("standalone")
         .config(settings.protocol.config())
-        .executor(executor)
         .slots(settings.actions.concurrency)
         .max_result_bytes(RESULT_BYTES)
         .groups(settings.selection.groups())
-        .queues(settings.selection.queues())
-        .start()
-        .await?;
+        .queues(settings.selection.queues());
+    for executor in executors {
+        worker = worker.executor(executor);
+    }
+    let worker = worker.start().await?;
 
     // As `tinpot standalone`, it lets in all who reach it.
     let config = HttpConfig::default().authenticator(Anonymous::default());

@@ -19,6 +19,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // First: a worker starts this program again for each program that it runs as an action.
+    tinpot_server::supervise_if_asked();
     tinpot_server::keep_private();
     let settings = settings::parse::<Arguments>().settings;
     tinpot_server::init_tracing_as(settings.log.log_format, None);

@@ -1,6 +1,7 @@
-//! `tinpot check`: imports the actions of a directory as a worker would.
+//! `tinpot check`: imports the actions of a directory, and reads its Towerfiles, as a worker would.
 
 use tinpot_core::Executor;
+use tinpot_process::ProcessExecutor;
 use tinpot_python::{ContainmentMode, PythonPool};
 
 use crate::args::{CheckArgs, Global};
@@ -22,9 +23,13 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
     if let Some(python) = &arguments.python {
         builder = builder.python(python);
     }
+    let programs =
+        ProcessExecutor::builder(dir).reload(false).containment(ContainmentMode::ProcessGroup);
     let action_set = runtime()?.block_on(async {
         let pool = builder.start().await?;
-        let action_set = pool.actions().current();
+        let programs = programs.start().await?;
+        let action_set = tinpot_server::joint_offer(&[pool.actions(), programs.actions()]);
+        programs.close().await?;
         pool.close().await?;
         Ok::<_, tinpot_core::Error>(action_set)
     })?;

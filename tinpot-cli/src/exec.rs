@@ -1,5 +1,5 @@
-//! `tinpot exec FILE::ACTION`: does what `run` does, on a server of its own that ends with the
-//! execution.
+//! `tinpot exec FILE::ACTION` and `tinpot exec FOLDER` with a Towerfile: does what `run` does, on a
+//! server of its own that ends with the execution.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -26,30 +26,57 @@ struct PythonArgs {
     python: Option<PathBuf>,
 }
 
+/// The file in a folder that makes it an app.
+const TOWERFILE: &str = "Towerfile";
+
 pub(crate) fn exec(target: &Target) -> Done {
+    let path = Path::new(&target.name);
+    if path.is_file() && path.file_name().is_some_and(|name| name == TOWERFILE) {
+        return exec_app(path, target);
+    }
+    let towerfile = path.join(TOWERFILE);
+    if towerfile.is_file() {
+        return exec_app(&towerfile, target);
+    }
     let (file, name) = target
         .name
         .rsplit_once("::")
         .filter(|(file, name)| !file.is_empty() && !name.is_empty())
         .ok_or_else(|| {
-            let message =
-                format!("{:?}: must be FILE::ACTION, as in actions/hello.py::hello", target.name);
+            let message = format!(
+                "{:?}: must be FILE::ACTION, as in actions/hello.py::hello, or a folder with a \
+                     Towerfile",
+                target.name
+            );
             CliError::usage(message)
         })?;
     let path = Path::new(file);
     if !path.is_file() {
         return Err(CliError::new(Code::NotFound, format!("no file {file}")));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
         return Err(CliError::usage(format!("{file}: must be a file with a name in UTF-8")));
     };
-    let builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
+    serve(path, Some(file_name), Some(name), target)
+}
+
+/// Runs the one action of a folder with a Towerfile.
+fn exec_app(towerfile: &Path, target: &Target) -> Done {
+    serve(towerfile, None, None, target)
+}
+
+/// Runs an action of the folder of `path`: of one file if it is named, and the one that there is
+/// without a name.
+fn serve(path: &Path, only: Option<&str>, name: Option<&str>, target: &Target) -> Done {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
         .python(python(target))
         .concurrency(1)
         // As a script of the user's own.
-        .pass_env(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
-        .only(file_name);
+        .pass_env(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
+    if let Some(file) = only {
+        builder = builder.only(file);
+    }
     let runtime = runtime()?;
     let server = runtime.block_on(async {
         let any_port = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -60,9 +87,11 @@ pub(crate) fn exec(target: &Target) -> Done {
     done
 }
 
-fn run(server: &LocalServer, path: &Path, name: &str, target: &Target) -> Done {
+fn run(server: &LocalServer, path: &Path, name: Option<&str>, target: &Target) -> Done {
     let client = Client::new(&server.url())?;
     let action_set = server.actions().current();
+    let found = action_set.actions.first().map_or("", |action| &*action.name);
+    let name = name.unwrap_or(found);
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let of_file = |place: &str| {
         place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name

@@ -50,6 +50,8 @@ pub use crate::reference::{cli_reference, configuration_reference};
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
+    // First: a worker starts this program again for each program that it runs as an action.
+    tinpot_server::supervise_if_asked();
     if complete::asked() {
         return complete::complete().into();
     }

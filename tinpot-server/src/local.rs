@@ -34,7 +34,7 @@ const WORKER: &str = "dev";
 /// The time that running attempts have in a worker that the coordinator drains.
 const DRAIN: Duration = Duration::from_secs(3600);
 
-/// A coordinator, a worker with Python actions, and the HTTP API, in one process.
+/// A coordinator, a worker with Python actions and programs, and the HTTP API, in one process.
 ///
 /// [`shutdown`](Self::shutdown) ends them in order.
 ///
@@ -188,10 +188,11 @@ impl LocalServerBuilder {
         let address = crate::serve::local_address(&listener)?;
         let mut builder = PythonPool::builder(&self.dir)
             .size(self.concurrency as usize)
-            .pass_env(self.pass_env)
+            .pass_env(&self.pass_env)
             .surroundings(crate::process::found())
             .containment(self.containment)
             .reload(self.reload);
+        let is_whole = self.only.is_none();
         if let Some(file) = self.only {
             builder = builder.only(file);
         }
@@ -199,7 +200,20 @@ impl LocalServerBuilder {
             builder = builder.python(python);
         }
         let pool = builder.start().await?;
-        let actions = pool.actions();
+        let mut programs =
+            crate::programs::builder(&self.dir, self.containment, Some(pool.containment()))
+                .pass_env(&self.pass_env)
+                .reload(self.reload);
+        if let Some(python) = &self.python {
+            programs = programs.python(python);
+        }
+        // One file of Python needs no programs.
+        let programs = match is_whole {
+            true => Some(programs.start().await?),
+            false => None,
+        };
+        let watches = std::iter::once(pool.actions()).chain(programs.iter().map(Executor::actions));
+        let actions = crate::joint_offer::join(watches.collect());
         let network = MemoryNetwork::new();
         let access = match self.local_user {
             Some(token) => Some(Access::local(token).await?),
@@ -232,14 +246,16 @@ impl LocalServerBuilder {
         }
         let coordinator = builder.start().await?;
         http = http.apps(apps.attach(coordinator.clone()).await?);
-        let worker = Worker::builder(network.transport())
+        let mut worker = Worker::builder(network.transport())
             .name(WORKER)
             .executor(pool)
             .slots(self.concurrency)
             .max_result_bytes(RESULT_BYTES)
-            .log_limit_bytes(LOG_BYTES)
-            .start()
-            .await?;
+            .log_limit_bytes(LOG_BYTES);
+        if let Some(programs) = programs {
+            worker = worker.executor(programs);
+        }
+        let worker = worker.start().await?;
         let (leave, leaving) = watch::channel(None);
         let worker = tokio::spawn(run_worker(worker, leaving));
         let (end, _) = watch::channel(false);
@@ -274,7 +290,7 @@ impl LocalServerBuilder {
 }
 
 impl LocalServer {
-    /// Sets up a server for the Python actions in a directory.
+    /// Sets up a server for the actions in a directory: Python files, and folders with a Towerfile.
     pub fn builder(dir: impl AsRef<Path>) -> LocalServerBuilder {
         LocalServerBuilder {
             dir: dir.as_ref().to_owned(),

@@ -1,4 +1,4 @@
-//! A worker as a program: runs Python actions for a coordinator that it reaches through MQTT.
+//! A worker as a program: runs actions for a coordinator that it reaches through MQTT.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct WorkerSettings {
     /// The grace period, and the leases for coordinators of earlier versions.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub protocol: WorkerProtocolSettings,
-    /// The Python actions.
+    /// The actions.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub actions: ActionsSettings,
     /// The selection of groups and queues.
@@ -108,7 +108,7 @@ impl WorkerSettings {
     }
 
     async fn serve_until(mut self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
-        let (executor, containment) = self.actions.executor(default_dir).await?;
+        let (executors, containment) = self.actions.executors(default_dir).await?;
         let identity = Identity::of(&self.identity, &self.name, &self.broker).await?;
         let login = match &identity {
             Some(identity) => self.assume(identity)?,
@@ -128,12 +128,14 @@ impl WorkerSettings {
             .clean_slate(ended.into_iter().flatten())
             .config(self.protocol.config())
             .name(&self.name)
-            .executor(executor)
             .slots(self.actions.concurrency)
             .max_result_bytes(RESULT_BYTES)
             .log_limit_bytes(LOG_BYTES)
             .groups(self.selection.groups())
             .queues(self.selection.queues());
+        for executor in executors {
+            builder = builder.executor(executor);
+        }
         if let Some(identity) = &identity {
             builder = builder.sealed(identity.suite(), identity.pins()?);
         }

@@ -51,6 +51,23 @@ fn a_file_for_the_history_is_named() {
 }
 
 #[test]
+fn a_new_folder_with_a_towerfile_is_offered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let actions = folder.path().join("actions");
+    file(&actions, "plain.py", "from tinpot import action\n\n@action\ndef plain():\n    pass\n");
+    let mut dev = dev(&actions);
+    let url = dev.url();
+    dev.line("press Ctrl-C to stop");
+    file(&actions, "shell/main.sh", "echo \"[$word]\"\n");
+    file(&actions, "shell/Towerfile", "[app]\nname = \"shell\"\nscript = \"main.sh\"\n");
+    dev.line("new: shell");
+    // The worker offers it a moment later.
+    let ran = (0..100).map(|_| run(&url, &["run", "shell", "-p", "word=one"]));
+    let ran = ran.skip_while(|ran| ran.code == Some(5)).next().expect("the action is offered");
+    assert!(ran.ok().is_empty() && ran.stderr.contains("[one]"), "{ran:?}");
+}
+
+#[test]
 fn the_default_directory_is_actions() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = tinpot();

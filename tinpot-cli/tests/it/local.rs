@@ -86,6 +86,42 @@ fn exec_runs_one_action_as_a_worker_would() {
     assert!(run(&["exec", &target("twice")]).failed(1).contains("nothing_like_it"));
 }
 
+const TOWERFILE: &str = "[app]\nname = \"greet-me\"\nscript = \"main.sh\"\n\
+                         [[parameters]]\nname = \"who\"\nrequired = true\n";
+
+#[test]
+fn folders_with_a_towerfile_are_checked_and_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = folder.path().join("app");
+    file(&app, "Towerfile", TOWERFILE);
+    file(&app, "main.sh", "echo working; echo \"\\\"hello $who\\\"\" > $TINPOT_RESULT\n");
+    // Python does not import what belongs to an app.
+    file(&app, "main.py", "raise RuntimeError\n");
+    let (dir, app_dir) = (folder.path().to_str().expect("text"), app.to_str().expect("text"));
+    assert_eq!(run(&["check", dir]).ok(), "ok greet-me\n");
+    for target in [app_dir.to_owned(), format!("{app_dir}/Towerfile")] {
+        let ran = run(&["exec", &target, "--who", "you"]);
+        assert_eq!((ran.ok(), ran.stderr.trim()), ("hello you\n", "working"));
+    }
+    assert!(run(&["exec", app_dir]).failed(2).contains("--who is required"));
+    file(&app, "main.sh", "echo 'out of paper' >&2; exit 4\n");
+    assert!(run(&["exec", app_dir, "--who", "x"]).failed(1).contains("exit code 4: out of paper"));
+
+    // A Python action with the name of the app.
+    file(
+        folder.path(),
+        "twin.py",
+        "from tinpot import action\n\n@action('greet-me')\ndef twin():\n    pass\n",
+    );
+    let ran = run(&["check", dir]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("ok greet-me\nload error greet-me"), "{ran:?}");
+    file(&app, "Towerfile", &TOWERFILE.replace("main.sh", "main.rb"));
+    let ran = run(&["check", dir]);
+    assert!(ran.stdout.contains("load error app/Towerfile:3"), "{ran:?}");
+    assert!(run(&["exec", app_dir]).failed(1).contains("must end in .py or .sh"));
+}
+
 #[test]
 fn doctor_checks_everything_and_suggests_remedies() {
     let server = Server::shared();

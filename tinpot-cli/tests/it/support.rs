@@ -291,6 +291,7 @@ pub(crate) fn free_port() -> u16 {
 /// Writes a file.
 pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     std::fs::write(&path, text).expect("a file");
     path
 }

@@ -6,17 +6,18 @@ use std::time::Duration;
 #[cfg(feature = "embed")]
 use tinpot_core::{Error, ErrorKind};
 use tinpot_core::{Executor, Result};
+use tinpot_process::RunLimits;
 use tinpot_python::{Containment, ContainmentMode, Isolation, Limits, PythonPool};
 
 use super::limits::RESULT_BYTES;
 use super::trimmed;
 
-/// The Python actions of a worker, and how they run.
+/// The actions of a worker, Python functions and programs, and how they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct ActionsSettings {
-    /// The directory of the Python actions; ./actions by default.
+    /// The directory of the actions, Python files and folders with a Towerfile; ./actions by default.
     #[cfg_attr(
         feature = "clap",
         arg(long = "actions", env = "ACTIONS_DIR", value_name = "DIRECTORY")
@@ -106,21 +107,37 @@ impl Default for ActionsSettings {
 }
 
 impl ActionsSettings {
-    /// Starts Python and imports the actions, from `default_dir` unless the settings name a
-    /// directory.
+    /// Starts Python, imports the actions, and finds the programs, from `default_dir` unless the
+    /// settings name a directory.
     ///
-    /// Returns the executor, and how it holds the processes that actions start; `None` for Python
+    /// Returns the executors, and how they hold the processes that actions start; `None` for Python
     /// in this process.
     ///
     /// # Errors
     /// Fails if the directory or the interpreter does not exist, or Python cannot be started.
-    pub async fn executor(
+    pub async fn executors(
         &self,
         default_dir: &Path,
-    ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
+    ) -> Result<(Vec<Box<dyn Executor>>, Option<Containment>)> {
         // An environment variable that is set to nothing counts as not set.
         let dir = self.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.unwrap_or(default_dir);
+        let (python, containment) = self.python_executor(dir).await?;
+        let mut programs = crate::programs::builder(dir, self.containment, containment.as_ref())
+            .pass_env(trimmed(&self.env))
+            .reload(!self.no_reload)
+            .limits(self.limits.run_limits())
+            .result_limit_bytes(self.limits.limit_result);
+        if let Some(python) = &self.python {
+            programs = programs.python(python);
+        }
+        Ok((vec![python, Box::new(programs.start().await?)], containment))
+    }
+
+    async fn python_executor(
+        &self,
+        dir: &Path,
+    ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
         #[cfg(feature = "embed")]
         if self.in_process && self.no_new_privileges {
             let message = "--no-new-privileges is for Python in processes of its own: leave out \
@@ -225,6 +242,16 @@ impl Default for LimitSettings {
 }
 
 impl LimitSettings {
+    /// Returns the limits of programs.
+    pub fn run_limits(&self) -> RunLimits {
+        let mut limits = RunLimits::default();
+        limits.memory_bytes = self.limit_memory;
+        // At least one second: the kernel takes whole ones.
+        limits.cpu_seconds = self.limit_cpu.map(|time| time.as_secs_f64().ceil().max(1.0) as u32);
+        limits.output_bytes = self.limit_output;
+        limits
+    }
+
     /// Returns the limits of a pool.
     pub fn limits(&self) -> Limits {
         let mut limits = Limits::default();
