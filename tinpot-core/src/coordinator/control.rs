@@ -338,7 +338,7 @@ impl Control {
                     }
                     self.core.committed();
                     self.shared.commits.are(self.core.commits());
-                    // Before the answer to a deploy: whoever has it submits the new version.
+                    // Before the answer to a deploy: a caller that has it submits the new version.
                     self.publish();
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
