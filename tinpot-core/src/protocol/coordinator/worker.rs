@@ -197,7 +197,8 @@ impl WorkerEntry {
 
     /// Returns true if the worker offers nothing because it cannot start anything.
     pub(super) fn is_blank(&self) -> bool {
-        self.actions.is_empty() && self.withheld.is_empty() && self.why_withheld().is_some()
+        let offers = !self.actions.is_empty() || !self.runtimes.is_empty();
+        !offers && self.withheld.is_empty() && self.why_withheld().is_some()
     }
 
     /// Returns the reason why the worker cannot start actions that it has.
