@@ -24,8 +24,9 @@ use crate::testing::{Random, ToySuite};
 const NAMESPACE: &str = "tinpot";
 /// The identity of all coordinators. Workers have the numbers after it.
 const COORDINATOR: u64 = 1;
-/// The time after the last fault by which every worker has a session.
-const ALL_CONNECTED: Duration = Duration::from_secs(10);
+/// The time after the last fault by which every worker has a session. One whose first frame was not
+/// answered, because a notice to it was lost within the second before, asks with its next beat.
+const ALL_CONNECTED: Duration = Duration::from_secs(30);
 /// The number of frames that the adversary has at hand.
 const RECORDED: usize = 512;
 

@@ -151,6 +151,9 @@ impl World {
     fn step(&mut self, event: Event) -> Checked {
         self.report.events += 1;
         match event {
+            // A hello of before would hide what its worker offers until the next one, and there need
+            // not be one.
+            Event::Frame { again: Some(_), .. } if self.calm => Ok(()),
             Event::Frame { to, lane, frame, again } => self.arrive(to, lane, *frame, again),
             Event::Parcel { to, parcel } => self.parcel_arrives(to, parcel),
             Event::Adversary => self.adversary_acts(),
