@@ -25,15 +25,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
-        name: "bundle-not-recorded",
-        breaks: "a called execution is not pinned to the version that was active",
-        edits: &[Edit {
-            file: "coordinator/submit.rs",
-            old: "let (action, bundle) = (entry.action.clone(), entry.bundle().cloned());",
-            new: "let (action, bundle) = (entry.action.clone(), entry.bundle().cloned().filter(|_| !MUTANT));",
-        }],
-    },
-    Mutant {
         name: "bundle-secrets-not-named",
         breaks: "a worker does not learn which parameters of a deployed action are secret",
         edits: &[Edit {
