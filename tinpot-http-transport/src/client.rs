@@ -31,8 +31,8 @@ const NAMESPACE: &str = "link";
 /// stream back, it polls instead. Dropping it ends the connections at once;
 /// [`close`](Transport::close) first sends what was handed over.
 ///
-/// It bounds what waits as [`Reconnecting`] does, and holds 1 MiB and one frame of requests per lane.
-/// It knows no address for those that join, who use `POST /api/workers/join`.
+/// It bounds what waits as [`Reconnecting`] does, and holds 1 MiB and one frame of requests per
+/// lane. It has no address for those that join: [`join`] asks the server.
 ///
 /// ```no_run
 /// use tinpot_core::{Worker, WorkerId};
@@ -112,8 +112,8 @@ impl HttpTransportBuilder {
     /// most 6 s.
     ///
     /// A failed attempt is no error: the transport goes on trying, and its
-    /// [`status`](Transport::status) says why it is down. Must be called within a Tokio runtime with
-    /// time and I/O enabled.
+    /// [`status`](Transport::status) says why it is down. Must be called within a Tokio runtime
+    /// with time and I/O enabled.
     ///
     /// # Errors
     /// `InvalidInput` for a URL or a certificate that cannot be used, and for a heartbeat or a size

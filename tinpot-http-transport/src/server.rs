@@ -35,8 +35,8 @@ struct Settings {
 /// The server of a link: workers connect to its [`router`](Self::router) by HTTP, and the
 /// coordinator takes its [`transport`](Self::transport).
 ///
-/// - At most 4,096 frames and 16 MiB wait for one client on one lane, and 256 MiB for all of them. A
-///   client that does not read loses frames; it delays nobody.
+/// - At most 4,096 frames and 16 MiB wait for one client on one lane, and 256 MiB for all of them.
+///   A client that does not read loses frames; it delays no other.
 /// - A client that sends nothing for 30 s is gone.
 /// - Once every end that it gave out is closed or dropped, the link is closed: its clients are sent
 ///   away, and new ones get 503.

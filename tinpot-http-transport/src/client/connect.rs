@@ -160,7 +160,7 @@ async fn broken_off(breaks: &mut watch::Receiver<Option<String>>) -> Error {
     let reason = breaks.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
     match reason {
         Some(reason) => unavailable(reason),
-        // The sink is gone, and nobody reads this any more.
+        // The sink is gone, and so is the reader of this.
         None => std::future::pending().await,
     }
 }

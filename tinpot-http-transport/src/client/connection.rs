@@ -66,7 +66,7 @@ impl Server {
         worker: &WorkerId,
         login: Option<(String, String)>,
     ) -> Self {
-        // Neither the authority of a URL, nor an id, nor base64 has bytes that a header cannot have.
+        // The authority of a URL, an id and base64 have no bytes that a header cannot have.
         let header = |text: &str| {
             HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
         };

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use super::connection::{Requests, Task, unavailable};
 use crate::record::{self, Kind};
 
-/// The bytes of one request. nginx refuses bodies of more than 1 MiB unless it is told otherwise; a
-/// larger frame takes several requests.
+/// The bytes of one request; a larger frame takes several. nginx refuses bodies of more than 1 MiB
+/// unless its configuration allows more.
 const REQUEST_BYTES: usize = 512 * 1024;
 /// The bytes that gather before the sink is full. One more frame may go beyond.
 const GATHERED_BYTES: usize = 1024 * 1024;

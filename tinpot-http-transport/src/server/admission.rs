@@ -62,8 +62,8 @@ impl Peer {
         Self { account: account.into(), channel, is_trusted: false }
     }
 
-    /// Returns a client that may send to every address and listen at each of them, for tests and for
-    /// networks whose participants trust each other.
+    /// Returns a client that may send to every address and listen at each of them, for tests and
+    /// for networks whose participants trust each other.
     pub fn trusted(account: &str, id: &WorkerId) -> Self {
         let channel = Channel::of(&Address::Worker(id.clone()));
         Self { account: account.into(), channel, is_trusted: true }
@@ -82,7 +82,10 @@ impl Peer {
     }
 
     pub(super) fn may_listen_at(&self, at: &Address) -> bool {
-        let own = || matches!((at, &self.channel), (Address::Worker(at), Channel::Worker { id, .. }) if at == id);
-        self.is_trusted || matches!(at, Address::AllWorkers) || own()
+        let is_own = match (at, &self.channel) {
+            (Address::Worker(at), Channel::Worker { id, .. }) => at == id,
+            _ => false,
+        };
+        self.is_trusted || matches!(at, Address::AllWorkers) || is_own
     }
 }

@@ -324,7 +324,8 @@ pub(super) async fn sweep(hub: Weak<Hub>) {
         for session in hub.sessions() {
             let admitted = hub.admission.admit(session.login.as_ref(), &session.worker);
             if session.silence() > settings.silence || admitted.is_err() {
-                tracing::debug!(worker = %session.worker, lane = ?session.lane, "a worker's link has ended");
+                let (worker, lane) = (&session.worker, session.lane);
+                tracing::debug!(%worker, ?lane, "a worker's link has ended");
                 hub.end(&session);
             } else {
                 session.outbox.push(session.worker.as_str(), &Bytes::from_static(ALIVE));

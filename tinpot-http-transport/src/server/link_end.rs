@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::hub::Hub;
 
-/// The coordinator's end of a link; made by [`LinkServer::transport`](super::LinkServer::transport).
+/// The coordinator's end of a link; see [`LinkServer::transport`](super::LinkServer::transport).
 ///
 /// It is in the process of the server, so its link is up until it is closed. It has no addresses
 /// for those that join: they use `POST /api/workers/join`.

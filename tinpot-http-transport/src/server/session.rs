@@ -33,7 +33,7 @@ pub(super) struct Session {
     last_heard: Mutex<Instant>,
 }
 
-/// What arrives from the client.
+/// The records that arrive from the client.
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) decoder: Decoder,

@@ -122,8 +122,8 @@ async fn bad_requests_get_a_message_each() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer}");
         assert!(answer.contains(why) && answer.contains("no-store"), "{why}: {answer}");
     };
-    let nobody = request(served.address, "GET /api/link/control HTTP/1.1\r\n", b"").await;
-    refused(nobody, "400", "the header tinpot-worker must name the worker");
+    let nameless = request(served.address, "GET /api/link/control HTTP/1.1\r\n", b"").await;
+    refused(nameless, "400", "the header tinpot-worker must name the worker");
     refused(ask("GET", "1", "web", b"").await, "400", "session must be 32 hexadecimal digits");
     refused(ask("GET", SESSION, "a/b", b"").await, "400", "worker id");
     let post = format!("{SESSION}&n=0");

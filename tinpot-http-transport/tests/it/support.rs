@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 /// The heartbeat of the workers.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Admits everybody to everything.
+/// Admits any client to everything.
 #[derive(Debug)]
 pub(crate) struct Trusting;
 
