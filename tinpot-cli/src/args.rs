@@ -104,9 +104,9 @@ pub(crate) enum Command {
     /// files
     Dev(DevArgs),
     /// Start a coordinator: accept executions over HTTP, and run them on workers that connect
-    /// through MQTT
+    /// through MQTT or HTTP
     Coordinator(Box<CoordinatorArgs>),
-    /// Start a worker: run Python actions for a coordinator, through MQTT
+    /// Start a worker: run Python actions for a coordinator, through MQTT or HTTP
     Worker(Box<WorkerArgs>),
     /// List actions
     #[command(subcommand)]

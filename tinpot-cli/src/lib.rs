@@ -127,7 +127,7 @@ fn run(command: Command, global: &Global) -> Done {
     match command {
         Command::Dev(arguments) => programs::dev(arguments),
         Command::Coordinator(arguments) => programs::coordinator(*arguments),
-        Command::Worker(arguments) => programs::worker(*arguments),
+        Command::Worker(arguments) => programs::worker(*arguments, global.server.clone()),
         Command::Actions(command) => commands::actions(&command, global),
         Command::Run(arguments) => commands::without_name("run", arguments.help),
         Command::Exec(arguments) => commands::without_name("exec", arguments.help),

@@ -1,4 +1,4 @@
-//! A coordinator as a program: the HTTP API in front of workers that connect through MQTT.
+//! A coordinator as a program: the HTTP API in front of workers that connect through MQTT or HTTP.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use tinpot_mqtt::broker::{Broker, BrokerRights};
 use crate::access::Access;
 use crate::enrolment::Enrolment;
 use crate::error::error_chain;
+use crate::link::{self, HttpWorkers};
 use crate::metrics::serve_metrics;
 use crate::serve::ConnectionLimits;
 use crate::settings::{
@@ -72,6 +73,13 @@ pub struct CoordinatorSettings {
         )
     )]
     pub embedded_broker: Option<EmbeddedBroker>,
+    /// Take workers that connect to this server by HTTP, on paths below /api/link, and need no broker:
+    /// those that have joined. `auto` is `on` with authentication, or with --broker none.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_HTTP_WORKERS", value_name = "WHEN", default_value_t)
+    )]
+    pub http_workers: HttpWorkers,
     /// The user that the embedded broker admits; required if other machines can reach its address.
     #[cfg_attr(
         feature = "clap",
@@ -196,6 +204,17 @@ impl CoordinatorSettings {
                  other: set one",
             );
         }
+        if self.broker.is_server() {
+            return invalid(
+                "--broker (MQTT_BROKER) must be the URL of a broker, or none: only workers can name a \
+                 server there",
+            );
+        }
+        if self.embedded_broker == Some(EmbeddedBroker::AtUrl) && self.broker.is_none() {
+            return invalid(
+                "--broker none (MQTT_BROKER) and --embedded-broker exclude each other: leave out one",
+            );
+        }
         if self.embeds_broker() && self.broker.password_file.is_some() {
             return invalid(
                 "--broker-password-file (MQTT_BROKER_PASSWORD_FILE) is for a broker elsewhere: name \
@@ -295,8 +314,15 @@ impl CoordinatorSettings {
         let login = (COORDINATOR.to_owned(), secret);
         let broker = self.start_broker(enrolment.as_ref(), &login).await?;
         let user = broker.is_some().then_some(login);
-        let transport = Arc::new(self.broker.connect(None, user).await?);
-        let metrics = Arc::new(PrometheusObserver::of_coordinator("mqtt")?);
+        let has_authentication = !self.http.auth.is_none();
+        let has_broker = !self.broker.is_none();
+        let link =
+            link::start(self.http_workers, has_authentication, has_broker, enrolment.as_ref())?;
+        let to_broker =
+            if has_broker { Some(self.broker.connect(None, user).await?) } else { None };
+        let transport = link::join(to_broker, link.as_ref())?;
+        let metrics = PrometheusObserver::of_coordinator(if has_broker { "mqtt" } else { "http" })?;
+        let metrics = Arc::new(metrics);
         let mut builder = Coordinator::builder(transport.clone())
             .observer(metrics.clone())
             .config(self.pages.principals.limit(self.protocol.config()))
@@ -360,7 +386,10 @@ impl CoordinatorSettings {
         }
         let config = config.shutdown_signal(shutdown.clone().begun());
         let config = serve_metrics(config, &metrics, self.store.file(STORE));
-        let router = tinpot_http::router(coordinator.clone(), config);
+        let mut router = tinpot_http::router(coordinator.clone(), config);
+        if let Some(link) = &link {
+            router = self.pages.mount(router, link.router());
+        }
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
         let at = (listener, tls);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tinpot_access::{IdentityKey, JoinToken, RingSuite};
 use tinpot_core::seal::{BrokerLogin, JoinRequest, Joined, KeyId, Pins, PublicKey, Suite, join};
-use tinpot_core::{Error, ErrorKind, Result, Transport};
+use tinpot_core::{Error, ErrorKind, Result};
 
 use crate::settings::{BrokerSettings, IdentitySettings, read_password};
 
@@ -101,10 +101,7 @@ impl Identity {
             name,
             env!("CARGO_PKG_VERSION"),
         )?;
-        let user = Some((JOINER.to_owned(), String::new()));
-        let transport = broker.connect(Some(&request.joiner()), user).await?;
-        let joined = join(&transport, request, PATIENCE).await;
-        transport.close().await;
+        let joined = ask(request, broker).await;
         let joined = joined.map_err(|error| error.with_context("this worker cannot join"))?;
         let facts = Facts::of(joined, broker);
         if let Some(path) = path {
@@ -205,6 +202,19 @@ impl Facts {
         }
         text
     }
+}
+
+/// Sends a request to join: to the coordinator itself, or through the broker.
+async fn ask(request: JoinRequest, broker: &BrokerSettings) -> Result<Joined> {
+    if broker.is_server() {
+        let ca = broker.ca_certificates()?;
+        return tinpot_http_transport::join(&broker.url, ca.as_deref(), request, PATIENCE).await;
+    }
+    let user = Some((JOINER.to_owned(), String::new()));
+    let transport = broker.connect(Some(&request.joiner()), user).await?;
+    let joined = join(&transport, request, PATIENCE).await;
+    transport.close().await;
+    joined
 }
 
 /// Returns the place of a key that has not joined yet.

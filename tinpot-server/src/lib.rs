@@ -7,6 +7,7 @@ mod error;
 mod identity;
 mod incarnation;
 mod joint_offer;
+mod link;
 mod local;
 mod metrics;
 mod process;

@@ -48,6 +48,7 @@ pub use self::store::StoreSettings;
 pub use self::value::{host, seconds};
 pub use self::workers::EnrolmentSettings;
 pub use crate::coordinator::{BrokerUser, EmbeddedBroker};
+pub use crate::link::HttpWorkers;
 
 /// The address of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,6 +315,14 @@ impl Default for PageSettings {
 }
 
 impl PageSettings {
+    /// Adds routes to those of the API, with and without the root path.
+    pub(crate) fn mount(&self, api: axum::Router, routes: axum::Router) -> axum::Router {
+        match self.root_path.as_str() {
+            "" => api.merge(routes),
+            root => api.nest(root, routes.clone()).merge(routes),
+        }
+    }
+
     /// Returns the configuration of the router.
     pub fn config(&self) -> HttpConfig {
         let config = HttpConfig::default()

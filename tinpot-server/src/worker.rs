@@ -1,4 +1,4 @@
-//! A worker as a program: runs actions for a coordinator that it reaches through MQTT.
+//! A worker as a program: runs actions for a coordinator that it reaches through MQTT or HTTP.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -204,6 +204,9 @@ pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
     let place = settings.url_without_password();
     let advice = "only `tinpot coordinator` and `tinpot worker` need a broker: start mosquitto, or the coordinator with \
                   --embedded-broker, and name it with --broker (MQTT_BROKER)";
+    if settings.is_none() || settings.is_server() {
+        return Finding::ok("broker", format!("not needed: workers use HTTP (--broker {place})"));
+    }
     let transport = match settings.connect(None, None).await {
         Ok(transport) => transport,
         Err(e) => {

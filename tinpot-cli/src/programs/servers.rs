@@ -39,7 +39,7 @@ enum WorkerCommand {
 /// The options of `tinpot worker join`.
 #[derive(Args, Clone, Debug)]
 struct JoinArgs {
-    /// URL of the broker, in place of --broker
+    /// URL of the broker, in place of --broker; or of the server, for a worker that uses HTTP
     #[arg(value_name = "URL")]
     broker_url: Option<String>,
     /// Name of the worker
@@ -59,15 +59,20 @@ pub(crate) fn coordinator(arguments: CoordinatorArgs) -> Done {
 }
 
 /// Runs a worker until SIGTERM or Ctrl-C.
-pub(crate) fn worker(arguments: WorkerArgs) -> Done {
+///
+/// `server` is the URL of `--server`, in place of that of a broker. The variable of that option is for
+/// commands that call the API.
+pub(crate) fn worker(arguments: WorkerArgs, server: Option<String>) -> Done {
+    let server = server.filter(|url| std::env::var("TINPOT_SERVER").as_ref() != Ok(url));
     if let Some(WorkerCommand::Join(join)) = arguments.command {
         let mut settings = WorkerSettings::default();
         (settings.name, settings.broker, settings.identity) =
             (join.name, join.broker, join.identity);
-        settings.broker.url = join.broker_url.unwrap_or(settings.broker.url);
+        settings.broker.url = join.broker_url.or(server).unwrap_or(settings.broker.url);
         return super::run(settings.log, settings.join());
     }
-    let settings = arguments.settings;
+    let mut settings = arguments.settings;
+    settings.broker.url = server.unwrap_or(settings.broker.url);
     let log = settings.log;
     let serve =
         async move { settings.serve(Path::new("actions"), tinpot_server::shutdown()?).await };

@@ -13,6 +13,7 @@ mod configuration;
 mod deploy;
 mod dev;
 mod docs;
+mod http_workers;
 mod ids;
 mod interrupts;
 mod joining;

@@ -1,10 +1,12 @@
 //! The connection to the broker.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::{Error, ErrorKind, Result, WorkerId};
+use tinpot_core::{Error, ErrorKind, Result, Transport, WorkerId};
+use tinpot_http_transport::HttpTransport;
 use tinpot_mqtt::MqttTransport;
 
 /// The connection to the broker. Its `Debug` form leaves out the password.
@@ -13,7 +15,8 @@ use tinpot_mqtt::MqttTransport;
 #[non_exhaustive]
 pub struct BrokerSettings {
     /// The URL of the broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password if
-    /// the broker requires them.
+    /// the broker requires them. A worker that has joined can name the URL of its coordinator
+    /// instead, https:// or http://, and a coordinator whose workers all do so `none`.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -89,6 +92,8 @@ impl std::fmt::Debug for BrokerSettings {
 impl BrokerSettings {
     /// The URL of the broker unless the settings name another.
     pub const DEFAULT_URL: &str = "tcp://localhost:1883";
+    /// The URL of a coordinator without a broker.
+    pub const NONE: &str = "none";
 
     /// Returns the address at which a broker has to listen for the URL to lead to it.
     ///
@@ -120,10 +125,29 @@ impl BrokerSettings {
         self.password_file.is_some() || self.url.contains('@')
     }
 
+    /// Returns true if there is no broker: all workers use HTTP.
+    pub fn is_none(&self) -> bool {
+        self.url == Self::NONE
+    }
+
+    /// Returns true if the URL is that of a coordinator, which a worker reaches by HTTP.
+    pub fn is_server(&self) -> bool {
+        let scheme = self.url.split_once("://").map_or("", |(scheme, _)| scheme);
+        scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
+    }
+
+    /// Reads the CA certificates that the settings name, in PEM.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the file cannot be read.
+    pub(crate) fn ca_certificates(&self) -> Result<Option<Vec<u8>>> {
+        self.ca.as_deref().map(read).transpose()
+    }
+
     /// Connects as a coordinator, or as a worker if there is an id. `user` applies unless the URL
     /// has a user.
     ///
-    /// Returns before the broker is reached: the transport keeps trying in the background.
+    /// Returns before the other side is reached: the transport keeps trying in the background.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the URL or a certificate can never work.
@@ -131,11 +155,40 @@ impl BrokerSettings {
         &self,
         worker: Option<&WorkerId>,
         user: Option<(String, String)>,
+    ) -> Result<Arc<dyn Transport>> {
+        match worker {
+            Some(worker) if self.is_server() => {
+                Ok(Arc::new(self.connect_to_server(worker, user).await?))
+            }
+            _ => Ok(Arc::new(self.connect_to_broker(worker, user).await?)),
+        }
+    }
+
+    async fn connect_to_server(
+        &self,
+        worker: &WorkerId,
+        user: Option<(String, String)>,
+    ) -> Result<HttpTransport> {
+        let Some((user, password)) = user else {
+            let message = "a worker that reaches its coordinator by HTTP needs a key: ask for a \
+                           join token, then run \"tinpot worker join --join-token-file FILE URL\"";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        };
+        let mut builder = HttpTransport::builder(&self.url, worker)
+            .login(user, password)
+            .max_frame_bytes(super::FRAME_BYTES);
+        if let Some(ca) = self.ca_certificates()? {
+            builder = builder.ca_certificate(ca);
+        }
+        builder.connect().await
+    }
+
+    async fn connect_to_broker(
+        &self,
+        worker: Option<&WorkerId>,
+        user: Option<(String, String)>,
     ) -> Result<MqttTransport> {
         let invalid = |message: String| Error::new(ErrorKind::InvalidInput, message);
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|e| invalid(format!("cannot read {}: {e}", path.display())))
-        };
         let mut builder = MqttTransport::builder(&self.url)
             .namespace(&self.namespace)
             .max_frame_bytes(super::FRAME_BYTES)
@@ -159,8 +212,8 @@ impl BrokerSettings {
             }
             builder = builder.password(super::secrets::read_password(file, setting)?);
         }
-        if let Some(ca) = &self.ca {
-            builder = builder.ca_certificate(read(ca)?);
+        if let Some(ca) = self.ca_certificates()? {
+            builder = builder.ca_certificate(ca);
         }
         // clap's `requires` does not fit: it takes the value of a settings file for a default,
         // which satisfies nothing.
@@ -178,4 +231,11 @@ impl BrokerSettings {
         }
         builder.connect().await
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| {
+        let message = format!("cannot read {}: {e}", path.display());
+        Error::new(ErrorKind::InvalidInput, message)
+    })
 }
