@@ -122,6 +122,11 @@ impl Apps {
         self
     }
 
+    /// Returns the store of the blobs.
+    pub fn blobs(&self) -> &Arc<dyn BlobStore> {
+        &self.blobs
+    }
+
     /// Returns the limits of bundles.
     pub fn bundle_limits(&self) -> &Limits {
         &self.limits

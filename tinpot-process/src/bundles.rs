@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use tinpot_bundle::{Body, Digest, Hasher, Limits, MAX_MANIFEST_BYTES, Manifest, unpack};
+use tinpot_bundle::{
+    BlobStore, Body, ByteRange, Digest, Hasher, Limits, MAX_MANIFEST_BYTES, Manifest, unpack,
+};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use crate::cache::{Cache, CacheEntry, Found, Kind};
@@ -21,6 +23,27 @@ pub trait FetchBlob: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `NotFound` if there is none; `Unavailable` if the source cannot be reached.
     async fn fetch(&self, digest: &Digest) -> Result<Body>;
+}
+
+/// The bundles in a store of blobs that this process has itself.
+#[derive(Clone, Debug)]
+pub struct StoredBlobs(Arc<dyn BlobStore>);
+
+impl StoredBlobs {
+    /// Fetches from this store.
+    pub fn new(store: Arc<dyn BlobStore>) -> Self {
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl FetchBlob for StoredBlobs {
+    async fn fetch(&self, digest: &Digest) -> Result<Body> {
+        match self.0.get(digest, ByteRange::ALL).await? {
+            Some(blob) => Ok(blob.body),
+            None => Err(Error::new(ErrorKind::NotFound, format!("no blob {digest}"))),
+        }
+    }
 }
 
 /// An unpacked bundle in the cache, which stays there while this exists.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tinpot_bundle::{Digest, RunLimits, Towerfile};
+use tinpot_bundle::{Digest, RunLimits, Runtime, Towerfile};
 use tinpot_contain::{
     Containment, ContainmentMode, Environment, Launch, StopRequests, Supervision, Surroundings,
 };
@@ -33,6 +33,8 @@ const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 const SETUP_TIMEOUT: Duration = Duration::from_secs(600);
 /// The largest result, as JSON.
 const RESULT_BYTES: u64 = 15 * 1024 * 1024;
+/// The runtimes of bundles that the executor can run.
+const RUNTIMES: [Runtime; 2] = [Runtime::Script, Runtime::Process];
 /// The size of the cache.
 const CACHE_BYTES: u64 = 10 << 30;
 
@@ -102,6 +104,7 @@ pub struct ProcessExecutorBuilder {
     cache_bytes: u64,
     supervisor: Option<PathBuf>,
     cgroup: Option<PathBuf>,
+    bundles: Option<Arc<dyn FetchBlob>>,
 }
 
 impl ProcessExecutor {
@@ -121,6 +124,7 @@ impl ProcessExecutor {
             cache_bytes: CACHE_BYTES,
             supervisor: None,
             cgroup: None,
+            bundles: None,
         }
     }
 
@@ -256,6 +260,14 @@ impl ProcessExecutorBuilder {
         self
     }
 
+    /// Runs deployed apps, too, whose bundles come from this source. Without one, the executor offers
+    /// no runtime.
+    #[must_use]
+    pub fn bundles(mut self, source: Arc<dyn FetchBlob>) -> Self {
+        self.bundles = Some(source);
+        self
+    }
+
     /// Finds the apps, and follows their changes from now on.
     ///
     /// # Errors
@@ -291,6 +303,7 @@ impl ProcessExecutorBuilder {
             running: watch::Sender::new(0),
             config: self,
         });
+        shared.offer.send_replace(shared.with_runtimes(Arc::default()));
         let mut scanner = Scanner::new(root);
         scanner = shared.clone().refresh(scanner).await;
         let watcher = shared.config.reload.then(|| {
@@ -317,7 +330,7 @@ impl Shared {
         let Ok((scanner, apps)) = scan.await else { return Scanner::new(self.root.clone()) };
         let Some(apps) = apps else { return scanner };
         let offer = match self.unable(&apps).await {
-            None => apps.offer.clone(),
+            None => self.with_runtimes(apps.offer.clone()),
             Some(problem) => {
                 let mut offer = ActionSet::default();
                 offer.load_errors.push(problem);
@@ -335,9 +348,19 @@ impl Shared {
         scanner
     }
 
-    /// Returns the reason why no program can be started, if there are any apps.
+    /// Returns what is offered with these actions.
+    fn with_runtimes(&self, actions: Arc<ActionSet>) -> Arc<ActionSet> {
+        if self.config.bundles.is_none() {
+            return actions;
+        }
+        let mut offer = ActionSet::clone(&actions);
+        offer.runtimes = RUNTIMES.iter().map(|runtime| runtime.as_str().into()).collect();
+        Arc::new(offer)
+    }
+
+    /// Returns the reason why no program can be started, if there are any to start.
     async fn unable(&self, apps: &Apps) -> Option<LoadError> {
-        if apps.by_name.is_empty() {
+        if apps.by_name.is_empty() && self.config.bundles.is_none() {
             return None;
         }
         let error = self.supervision().await.err()?;
@@ -557,6 +580,12 @@ impl Executor for ProcessExecutor {
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
         let shared = &self.shared;
+        if let Some(bundle) = attempt.bundle.as_ref().map(|bundle| bundle.bundle) {
+            return match &shared.config.bundles {
+                Some(source) => self.execute_bundle(&bundle, &**source, attempt, context).await,
+                None => Outcome::not_started("this executor has no source of bundles"),
+            };
+        }
         let _running = Running::begin(&shared.running);
         if *shared.closed.borrow() {
             return Outcome::failed("the executor is closed");

@@ -30,7 +30,7 @@ impl FromStr for HttpWorkers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "auto" => Ok(Self::Auto),
+            "" | "auto" => Ok(Self::Auto),
             "on" | "true" => Ok(Self::On),
             "off" | "false" => Ok(Self::Off),
             _ => Err("must be auto, on or off".to_owned()),

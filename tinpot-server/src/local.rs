@@ -16,6 +16,7 @@ use tinpot_core::{
 };
 use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_metrics::PrometheusObserver;
+use tinpot_process::StoredBlobs;
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -207,6 +208,10 @@ impl LocalServerBuilder {
         if let Some(python) = &self.python {
             programs = programs.python(python);
         }
+        let mut apps = self.apps.unwrap_or_else(|| {
+            Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()))
+        });
+        programs = programs.bundles(Arc::new(StoredBlobs::new(apps.blobs().clone())));
         // One file of Python needs no programs.
         let programs = match is_whole {
             true => Some(programs.start().await?),
@@ -238,9 +243,6 @@ impl LocalServerBuilder {
             builder = builder.policy(access.rules()).config(config);
             http = http.accounts(access.accounts());
         }
-        let mut apps = self.apps.unwrap_or_else(|| {
-            Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()))
-        });
         if let Some(access) = &access {
             apps = apps.audit(Arc::new(access.audit()));
         }

@@ -32,7 +32,7 @@ pub async fn serve(
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
     let tls = open_tls(settings)?;
-    Ok(serve_at(settings, (listener, tls), app, ConnectionLimits::default(), shutdown)?)
+    serve_at(settings, (listener, tls), app, ConnectionLimits::default(), shutdown)
 }
 
 /// Reads the certificate that the settings name; `None` for plain HTTP.

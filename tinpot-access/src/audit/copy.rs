@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ fn append(target: &AuditCopyTarget, open: &mut Open, lines: &[u8]) -> io::Result
 }
 
 /// Returns the file with this path, which may be another one than before.
-fn opened<'a>(path: &PathBuf, open: &'a mut Open) -> io::Result<&'a File> {
+fn opened<'a>(path: &Path, open: &'a mut Open) -> io::Result<&'a File> {
     let identity = |file: &std::fs::Metadata| (file.dev(), file.ino());
     let present = std::fs::metadata(path).ok().map(|found| identity(&found));
     let is_same = open.as_ref().is_some_and(|(_, known)| Some(*known) == present);
