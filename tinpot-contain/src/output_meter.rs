@@ -23,7 +23,7 @@ impl Default for OutputMeter {
 }
 
 impl OutputMeter {
-    /// Begins to count anew, with a limit in bytes.
+    /// Begins to count again, with a limit in bytes.
     pub fn begin(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
         self.written.store(0, Ordering::Relaxed);

@@ -116,7 +116,7 @@ impl ProcessTree {
     }
 }
 
-/// What the descendants of a process use.
+/// Resources that the descendants of a process use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The number of living ones.

@@ -230,6 +230,7 @@ impl Supervision {
         let orders = Orders {
             umask: self.surroundings.umask,
             open_files: self.surroundings.open_files,
+            no_new_privileges: self.surroundings.no_new_privileges,
             address_space: launch.memory_bytes.filter(|_| !limits_memory),
             cpu_seconds: launch.cpu_seconds,
         };

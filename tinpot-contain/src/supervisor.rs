@@ -27,6 +27,8 @@ pub(crate) const VARIABLE: &str = "TINPOT_SUPERVISED";
 pub(crate) struct Orders {
     pub(crate) umask: Option<u32>,
     pub(crate) open_files: Option<u64>,
+    #[serde(default)]
+    pub(crate) no_new_privileges: bool,
     pub(crate) address_space: Option<u64>,
     pub(crate) cpu_seconds: Option<u64>,
 }

@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(found.variables, [], "{name:?}");
             assert!(found.warnings[0].contains(part), "{:?}", found.warnings);
         }
-        for name in ["path", "LDX", "PYTHO", "a b", "1", "ü", "MINITOWER_INPUT"] {
+        for name in ["path", "LDX", "PYLON", "a b", "1", "ü", "MINITOWER_INPUT"] {
             assert_eq!(inputs(json!({ name: "x" })).variables.len(), 1, "{name:?}");
         }
     }

@@ -34,7 +34,7 @@ fn only_members_of_the_required_group_sign_in() {
 }
 
 #[test]
-fn answers_that_sign_nobody_in_take_no_room() {
+fn failed_answers_take_no_room() {
     let oidc = Oidc::new(config()).expect("a configuration");
     for _ in 0..super::USED + 1 {
         let state = BrowserState::new(Timestamp(0), "/").expect("a state");

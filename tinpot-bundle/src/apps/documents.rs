@@ -1,4 +1,4 @@
-//! What is recorded about apps.
+//! Records of apps.
 
 use std::sync::Arc;
 

@@ -381,7 +381,7 @@ async fn several_writers_number_versions_without_gap_or_repeat() {
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
 }
 
-/// Records what is recorded, and fails if it is told to.
+/// Records events, and fails on demand.
 #[derive(Debug, Default)]
 struct Audit {
     events: Mutex<Vec<String>>,

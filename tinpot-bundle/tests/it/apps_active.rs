@@ -16,7 +16,7 @@ use tinpot_core::{
 
 use crate::apps::{Bundle, TEAM, any, by};
 
-/// Records that refuse to record which version is active, if they are told to.
+/// Records that refuse, on demand, to record the active version.
 #[derive(Debug, Default)]
 struct Failing {
     records: MemoryRecords,
@@ -63,7 +63,7 @@ impl Records for Failing {
     }
 }
 
-/// What outlives a coordinator.
+/// Stores that outlive a coordinator.
 #[derive(Default)]
 struct Disk {
     network: MemoryNetwork,

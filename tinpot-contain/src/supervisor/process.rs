@@ -107,6 +107,10 @@ fn start(
         setrlimit(Resource::Nofile, Rlimit { current: Some(number), maximum })
             .map_err(cannot("limit open files"))?;
     }
+    #[cfg(target_os = "linux")]
+    if orders.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).map_err(cannot("give up privileges"))?;
+    }
     let name = program.next().unwrap_or_default();
     let mut command = Command::new(&name);
     command.args(program).stdin(Stdio::null()).env_remove(VARIABLE).process_group(0);

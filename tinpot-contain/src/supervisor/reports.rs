@@ -1,4 +1,4 @@
-//! What a supervisor and its worker say to each other.
+//! Messages between a supervisor and its worker.
 
 use serde::{Deserialize, Serialize};
 

@@ -250,7 +250,7 @@ pub struct CoordinatorMachine {
     /// The size of what all workers say of themselves, in bytes.
     workers_bytes: usize,
     /// The room that the workers of each team take which serve no other.
-    of_teams: BTreeMap<Arc<str>, worker::Taken>,
+    of_teams: BTreeMap<Arc<str>, introduction::Taken>,
     /// The workers without an entry whose hello was refused, and when.
     refused: BTreeMap<WorkerId, Tick>,
     /// The time at which the availability of the actions may be computed again.

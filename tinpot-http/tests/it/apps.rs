@@ -329,7 +329,7 @@ async fn a_caller_sees_and_deploys_what_the_grants_name() {
     assert!(listed("bob@b").await.is_empty());
     assert!(listed("ada@b").await.is_empty());
     let rest = ["", "/versions", "/versions/1", "/versions/1/files/main.sh"];
-    for caller in ["eve@default", "bob@b", "nobody@default"] {
+    for caller in ["eve@default", "bob@b", "max@default"] {
         for rest in rest {
             let path = format!("/api/apps/secret-app{rest}");
             let answer = setting.ask_as(caller, "GET", &path, "").await;
@@ -349,7 +349,7 @@ async fn a_caller_sees_and_deploys_what_the_grants_name() {
     assert!(answer.detail(403).contains("caller \"zoe\" may not deploy app"));
     let blob = format!("/api/blobs/{}", bundle.manifest.artifact.digest);
     for (caller, status) in
-        [("ada@default", 200), ("bob@b", 404), ("zoe@default", 403), ("nobody@default", 404)]
+        [("ada@default", 200), ("bob@b", 404), ("zoe@default", 403), ("max@default", 404)]
     {
         assert_eq!(setting.ask_as(caller, "GET", &blob, "").await.status, status, "{caller}");
     }

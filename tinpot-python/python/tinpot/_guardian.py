@@ -102,9 +102,7 @@ def _has_mark(pid: int, mark: bytes) -> bool:
     return any(entry.startswith(mark) for entry in environment)
 
 
-def _descends(
-    processes: dict[int, tuple[int, int, int, int]], pid: int, heads: set[int]
-) -> bool:
+def _descends(processes: dict[int, tuple[int, int, int, int]], pid: int, heads: set[int]) -> bool:
     # The table was read over time, so that it can show a loop: the length bounds the search.
     for _ in processes:
         pid = processes[pid][0]

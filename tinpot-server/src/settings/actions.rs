@@ -125,6 +125,7 @@ impl ActionsSettings {
         let (python, containment) = self.python_executor(dir).await?;
         let mut programs = crate::programs::builder(dir, self.containment, containment.as_ref())
             .pass_env(trimmed(&self.env))
+            .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .reload(!self.no_reload)
             .limits(self.limits.run_limits())
             .result_limit_bytes(self.limits.limit_result);

@@ -197,7 +197,7 @@ impl StoreSettings {
     /// directory of the blobs. All of it is in memory for a store in memory.
     ///
     /// # Errors
-    /// `InvalidInput` for a directory of blobs beside a store in memory; `Unavailable` if the
+    /// `InvalidInput` for a directory of blobs with a store in memory; `Unavailable` if the
     /// directory cannot be created or written.
     pub async fn apps(&self, default: &str) -> Result<Apps> {
         let named = self.blobs.clone().filter(|path| !path.as_os_str().is_empty());
@@ -210,12 +210,12 @@ impl StoreSettings {
             let (blobs, records) = (MemoryBlobStore::new(), MemoryRecords::new());
             return Ok(Apps::new(Arc::new(blobs), Arc::new(records)));
         };
-        let beside = || {
+        let next_to = || {
             let mut path = self.path(default).into_os_string();
             path.push(".blobs");
             path.into()
         };
-        let blobs = FileBlobStore::open(named.unwrap_or_else(beside)).await?;
+        let blobs = FileBlobStore::open(named.unwrap_or_else(next_to)).await?;
         Ok(Apps::new(Arc::new(blobs), Arc::new(records)))
     }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::introduction::{TEAM_SHARE, size_bytes};
-use super::worker::Taken;
+use super::introduction::{TEAM_SHARE, Taken, size_bytes};
 use crate::model::action::{Action, LoadError, Schema};
 use crate::model::deployed::BundleRef;
 use crate::model::error::{Error, ErrorKind, Result};

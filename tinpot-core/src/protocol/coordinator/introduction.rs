@@ -46,6 +46,13 @@ const WORKER_BYTES: usize = 1024;
 /// The size of the name of an action in the set of a worker: a pointer and its share of a tree.
 const NAME_BYTES: usize = 40;
 
+/// The live workers of one team, or its known actions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    pub(super) number: usize,
+    pub(super) bytes: usize,
+}
+
 /// The number of hellos that a worker may send now.
 #[derive(Debug)]
 pub(super) struct HelloRate {

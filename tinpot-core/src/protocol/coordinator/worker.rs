@@ -22,13 +22,6 @@ use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsTher
 use crate::protocol::tick::Tick;
 use crate::refusals::Refusal;
 
-/// The live workers of one team, or its known actions.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Taken {
-    pub(super) number: usize,
-    pub(super) bytes: usize,
-}
-
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
     /// The number that identifies the worker in timers.

@@ -7,7 +7,7 @@ import { Button, Empty, Loading, PageHead } from "../ui";
 import { type DeviceView, people } from "./api";
 import { useRequest } from "./ask";
 
-/** What a token with these scopes may do, for the person who agrees to it. */
+/** The rights of a token with these scopes, for the person who agrees to it. */
 function rightsOf(scopes: readonly string[]): string {
   const others = scopes.filter((scope) => scope !== "tokens");
   const rights = others.includes("all")
