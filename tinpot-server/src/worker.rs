@@ -140,7 +140,8 @@ impl WorkerSettings {
             builder = builder.sealed(identity.suite(), identity.pins()?);
         }
         if let Some(address) = self.metrics_listen {
-            let metrics = Arc::new(PrometheusObserver::of_worker("mqtt")?);
+            let transport = if self.broker.is_server() { "http" } else { "mqtt" };
+            let metrics = Arc::new(PrometheusObserver::of_worker(transport)?);
             builder = builder.observer(metrics.clone());
             // It ends with the shutdown; the task needs no one who waits for it.
             drop(serve_worker(address, metrics, shutdown.clone()).await?);

@@ -158,11 +158,10 @@ fn a_worker_needs_nothing_but_https_and_outlives_its_coordinator() {
     let there = place.folder.path().join("there");
     let path = there.to_str().expect("a path");
     let id = place.run(&["run", "until", "--path", path, "--detach"]).ok().trim().to_owned();
-    let has_started = |ran: &Ran| ran.stdout.contains("started");
-    place.wait_for("its first line", &["logs", &id], has_started);
+    let show = ["executions", "show", &id, "--json"];
+    place.wait_for("its start", &show, |ran| ran.json()["status"] == "running");
     place.restart();
     std::fs::write(&there, "").expect("a file");
-    let show = ["executions", "show", &id, "--json"];
     place.wait_for("its end", &show, |ran| ran.json()["status"] == "succeeded");
     let shown = place.run(&show).json();
     assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
