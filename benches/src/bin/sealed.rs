@@ -1,8 +1,8 @@
-//! Measures the cost of sealed frames: the same system over one mosquitto, alternately with plain
-//! and with sealed frames.
+//! Measures the cost of sealed frames, and of HTTP instead of a broker: the same system over one
+//! mosquitto with plain and with sealed frames, and over HTTP with sealed ones.
 //!
 //! Coordinator, worker and API of both are in this process, so that the processor time counts at
-//! both ends of every frame. Prints medians, and how sealed compares with plain.
+//! both ends of every frame. Prints medians, and how the other ways compare with plain frames.
 //!
 //! ```sh
 //! sealed --rounds 7
@@ -13,14 +13,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::serve::ListenerExt;
 use clap::Parser;
 use tinpot_access::{IdentityKey, RingSuite};
 use tinpot_benches::process::{Process, free_port};
 use tinpot_benches::stats::median;
 use tinpot_benches::{load, sse, system};
 use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, Suite, WorkerGrant};
-use tinpot_core::{Context, Coordinator, FunctionExecutor, Json, Level, Stream, Worker, WorkerId};
+use tinpot_core::{
+    Context, Coordinator, FunctionExecutor, Json, Level, Stream, Transport, Worker, WorkerId,
+};
 use tinpot_http::{Anonymous, HttpConfig};
+use tinpot_http_transport::{Admission, HttpTransport, LinkServer, Login, Peer};
 use tinpot_mqtt::MqttTransport;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,7 +34,7 @@ const WORKER: &str = "worker";
 #[derive(Debug, Parser)]
 #[command(about)]
 struct Arguments {
-    /// The number of rounds; plain and sealed take turns.
+    /// The number of rounds; the ways take turns.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Requests of the latency measurement.
@@ -62,13 +66,14 @@ async fn main() -> Result<(), AnyError> {
     let _mosquitto: Process = system::start_mosquitto(port)?;
     let broker = format!("tcp://127.0.0.1:{port}");
     let systems = [
-        System::start(&broker, "plain", false).await?,
-        System::start(&broker, "sealed", true).await?,
+        System::start(&broker, Way::Plain).await?,
+        System::start(&broker, Way::Sealed).await?,
+        System::start(&broker, Way::Http).await?,
     ];
-    let mut found = [(); 2].map(|()| ROWS.map(|_| Vec::new()));
+    let mut found = [(); 3].map(|()| ROWS.map(|_| Vec::new()));
     for round in 0..=arguments.rounds {
-        // Neither is always the first.
-        for at in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+        // None is always the first.
+        for at in (0..systems.len()).map(|at| (at + round) % systems.len()) {
             let numbers = systems[at].measure(&arguments).await?;
             // The first round warms up.
             if round > 0 {
@@ -76,14 +81,37 @@ async fn main() -> Result<(), AnyError> {
             }
         }
     }
-    println!("| | plain | sealed | sealed against plain |\n| --- | --- | --- | --- |");
+    println!("| | plain | sealed | against plain | sealed, HTTP | against plain |");
+    println!("| --- | --- | --- | --- | --- | --- |");
     for (row, (name, _)) in ROWS.iter().enumerate() {
-        let [plain, sealed] = [0, 1].map(|at: usize| &found[at][row]);
-        let ratios: Vec<f64> = sealed.iter().zip(plain).map(|(one, other)| one / other).collect();
-        let change = (median(&ratios) - 1.0) * 100.0;
-        println!("| {name} | {:.3} | {:.3} | {change:+.1} % |", median(plain), median(sealed));
+        let plain = &found[0][row];
+        print!("| {name} | {:.3} |", median(plain));
+        for other in &found[1..] {
+            let ratios = other[row].iter().zip(plain).map(|(one, other)| one / other);
+            let change = (median(&ratios.collect::<Vec<f64>>()) - 1.0) * 100.0;
+            print!(" {:.3} | {change:+.1} % |", median(&other[row]));
+        }
+        println!();
     }
     Ok(())
+}
+
+/// The way of the frames.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Plain,
+    Sealed,
+    Http,
+}
+
+/// Admits any worker.
+#[derive(Debug)]
+struct AnyWorker;
+
+impl Admission for AnyWorker {
+    fn admit(&self, _: Option<&Login>, worker: &WorkerId) -> tinpot_core::Result<Peer> {
+        Ok(Peer::worker("all", worker.name(), worker))
+    }
 }
 
 struct System {
@@ -93,31 +121,50 @@ struct System {
 }
 
 impl System {
-    async fn start(broker: &str, namespace: &str, is_sealed: bool) -> Result<Self, AnyError> {
-        let (id, transport) =
-            (WorkerId::generate(WORKER), || MqttTransport::builder(broker).namespace(namespace));
-        let mut coordinator = Coordinator::builder(transport().connect().await?);
-        let mut worker = Worker::builder(transport().worker(&id).connect().await?);
-        worker = worker.name(WORKER).id(id).executor(actions()?).slots(4);
-        if is_sealed {
-            let [shared, own] = [IdentityKey::generate()?, IdentityKey::generate()?];
-            let (shared, own) = (RingSuite::new(&shared), RingSuite::new(&own));
+    async fn start(broker: &str, way: Way) -> Result<Self, AnyError> {
+        let namespace = if way == Way::Plain { "plain" } else { "sealed" };
+        let id = WorkerId::generate(WORKER);
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let link = LinkServer::builder(Arc::new(AnyWorker)).start();
+        let mqtt = || MqttTransport::builder(broker).namespace(namespace);
+        let at_coordinator: Arc<dyn Transport> = match way {
+            Way::Http => Arc::new(link.transport()),
+            Way::Plain | Way::Sealed => Arc::new(mqtt().connect().await?),
+        };
+        let mut coordinator = Coordinator::builder(at_coordinator);
+        let keys = (way != Way::Plain).then(Keys::generate).transpose()?;
+        if let Some(Keys { shared, own }) = &keys {
             let enrolled = Arc::new(EnrolledKeys::default());
-            enrolled.enrol(&shared, WorkerGrant::new(own.public(), WORKER));
-            worker = worker.sealed(own, Pins::new(namespace, [shared.public()]));
+            enrolled.enrol(shared, WorkerGrant::new(own.public(), WORKER));
             let options = CoordinatorOptions::new(namespace, enrolled);
-            coordinator = coordinator.sealed(shared, options);
+            coordinator = coordinator.sealed(shared.clone(), options);
         }
-        let (coordinator, worker) = (coordinator.start().await?, worker.start().await?);
+        let coordinator = coordinator.start().await?;
+        let config = HttpConfig::default().authenticator(Anonymous::default());
+        let router = tinpot_http::router(coordinator.clone(), config).merge(link.router());
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let router = router.into_make_service();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let at_worker: Arc<dyn Transport> = match way {
+            Way::Http => {
+                let url = format!("http://{address}");
+                Arc::new(HttpTransport::builder(url, &id).connect().await?)
+            }
+            Way::Plain | Way::Sealed => Arc::new(mqtt().worker(&id).connect().await?),
+        };
+        let mut worker = Worker::builder(at_worker);
+        worker = worker.name(WORKER).id(id).executor(actions()?).slots(4);
+        if let Some(Keys { shared, own }) = keys {
+            worker = worker.sealed(own, Pins::new(namespace, [shared.public()]));
+        }
+        let worker = worker.start().await?;
         let mut catalogue = coordinator.watch_catalogue();
         let offered =
             catalogue.wait_for(|known| known.get("noop").is_some_and(|one| one.available));
         tokio::time::timeout(Duration::from_secs(30), offered).await??;
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        let config = HttpConfig::default().authenticator(Anonymous::default());
-        let router = tinpot_http::router(coordinator.clone(), config);
-        tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(Self { coordinator, address, _worker: worker })
     }
 
@@ -150,6 +197,18 @@ impl System {
             submitter.await??;
         }
         Ok(count as f64 / begin.elapsed().as_secs_f64())
+    }
+}
+
+struct Keys {
+    shared: RingSuite,
+    own: RingSuite,
+}
+
+impl Keys {
+    fn generate() -> tinpot_core::Result<Self> {
+        let [shared, own] = [IdentityKey::generate()?, IdentityKey::generate()?];
+        Ok(Self { shared: RingSuite::new(&shared), own: RingSuite::new(&own) })
     }
 }
 
