@@ -42,8 +42,11 @@ impl Bounded {
 #[derive(Debug)]
 pub(crate) struct Pairs {
     max: usize,
-    known: RwLock<(usize, HashMap<Box<str>, HashSet<Box<str>>>)>,
+    known: RwLock<KnownPairs>,
 }
+
+/// The number of pairs, and the second names by the first.
+type KnownPairs = (usize, HashMap<Box<str>, HashSet<Box<str>>>);
 
 impl Pairs {
     pub(crate) fn new(max: usize) -> Self {

@@ -243,7 +243,10 @@ impl Deploy<'_> {
         let description = towerfile.tinpot.description.as_deref().unwrap_or_default();
         let body = json!({ "name": towerfile.name, "description": description }).to_string();
         match self.client.post("/api/apps", Some(&body)) {
-            Ok(_) => Ok(output::say(&format!("created app {}", towerfile.name))),
+            Ok(_) => {
+                output::say(&format!("created app {}", towerfile.name));
+                Ok(())
+            }
             // Another deploy was faster.
             Err(refused) if refused.status == Some(StatusCode::CONFLICT) => Ok(()),
             Err(refused) if refused.is_not_found() => Err(missing.into()),

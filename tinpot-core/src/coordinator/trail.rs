@@ -68,7 +68,7 @@ pub(super) struct TrailWriter {
 
 #[derive(Debug)]
 enum Item {
-    Note(Note),
+    Note(Box<Note>),
     /// Everything before it is to be written now.
     Flush(oneshot::Sender<()>),
 }
@@ -202,7 +202,7 @@ impl Trail {
 
     fn push(&self, note: Note) {
         // The writer ends with the coordinator.
-        let _ = self.queue.send(Item::Note(note));
+        let _ = self.queue.send(Item::Note(Box::new(note)));
     }
 }
 

@@ -243,7 +243,7 @@ async fn up(
         }
     }
     upstream.next += 1;
-    unless_whole.is_whole();
+    unless_whole.spare();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -261,7 +261,7 @@ struct EndUnlessWhole<'a> {
 }
 
 impl EndUnlessWhole<'_> {
-    fn is_whole(mut self) {
+    fn spare(mut self) {
         self.session = None;
     }
 }
