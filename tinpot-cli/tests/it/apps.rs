@@ -180,6 +180,8 @@ fn versions_and_bundles_outlive_a_killed_server() {
     let dir = folder.path().join("app");
     std::fs::create_dir(&dir).expect("a folder");
     app(&dir, "one");
+    let actions = folder.path().join("actions");
+    file(&actions, "own.py", "from tinpot import action\n\n@action\ndef own():\n    pass\n");
     let start = || {
         let mut command = tinpot();
         command.current_dir(folder.path());
