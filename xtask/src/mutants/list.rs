@@ -425,10 +425,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "lines are taken from workers that do not hold the attempt",
         edits: &[Edit {
             file: "coordinator/watch_registry.rs",
-            old: "match heard(fences.get(&fence).map(|(worker, live)| (worker, live)), from) {",
-            new: "let granted = fences.get(&fence).map(|(worker, live)| (worker, live));\n\
-                  let from = granted.map_or(from, |(worker, _)| if MUTANT { worker } else { from });\n\
-                  match heard(granted, from) {",
+            old: "let granted = fences.get(&fence);",
+            new: "let granted = fences.get(&fence);\n\
+                  let from = match granted {\n\
+                      Some((holder, _)) if MUTANT => &holder.worker,\n\
+                      _ => from,\n\
+                  };",
         }],
     },
     Mutant {
