@@ -95,9 +95,13 @@ async fn requirements_that_do_not_install_fail_with_the_reason() {
 fn hanging() -> Apps {
     Apps::new()
         .app("hanging", "main.py", "[tinpot]\nsetup_timeout = \"SECONDS\"\n", IMPORT)
-        .file("hanging/requirements.txt", "--no-index\n--no-build-isolation\n./package\n")
+        .file("hanging/requirements.txt", "--no-index\n./package\n")
         .file(
-            "hanging/package/setup.py",
+            "hanging/package/pyproject.toml",
+            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
+        )
+        .file(
+            "hanging/package/backend.py",
             "import subprocess, time\nsubprocess.Popen(['sleep', '600'])\ntime.sleep(600)\n",
         )
 }
