@@ -9,9 +9,9 @@ use super::{App, Apps, PAGE, Step};
 impl Apps {
     /// Makes the active versions actions of a coordinator, now and with each change.
     ///
-    /// What the coordinator has decides about the active version of an app: a process may have ended
-    /// after it was activated, and before that was recorded. Apps that it does not have are
-    /// activated again. An app for which this fails is logged, and stays as it was.
+    /// If the coordinator has an app, its version counts as the active one: a process may have ended
+    /// after a version was activated, and before that was recorded. Apps that the coordinator does
+    /// not have are activated again. An app for which this fails is logged, and stays as it was.
     ///
     /// # Errors
     /// Those of the records.
