@@ -128,35 +128,6 @@ impl ProcessExecutor {
         }
     }
 
-    /// Runs an attempt at a deployed app: the bundle with this digest, which comes from the cache or
-    /// from `source`.
-    ///
-    /// The contract is that of [`execute`](Executor::execute). A bundle that cannot be fetched is an
-    /// attempt that was [not started](Outcome::not_started).
-    pub async fn execute_bundle(
-        &self,
-        bundle: &Digest,
-        source: &dyn FetchBlob,
-        attempt: Attempt,
-        context: Context,
-    ) -> Outcome {
-        let shared = &self.shared;
-        let _running = Running::begin(&shared.running);
-        if *shared.closed.borrow() {
-            return Outcome::failed("the executor is closed");
-        }
-        match shared.run_bundle(bundle, source, &attempt, &context).await {
-            Ok(outcome) => outcome,
-            // The worker cannot reach the source, or has no space: another one may.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::StorageFull) =>
-            {
-                Outcome::not_started(error.message())
-            }
-            Err(error) => attempt::setup_failed(error.message()),
-        }
-    }
-
     /// Returns the containment of programs; `None` until the first app was found.
     pub fn containment(&self) -> Option<&Containment> {
         self.shared.supervision.get().map(Supervision::containment)
@@ -261,7 +232,8 @@ impl ProcessExecutorBuilder {
     }
 
     /// Runs deployed apps, too, whose bundles come from this source. Without one, the executor offers
-    /// no runtime.
+    /// no runtime. An attempt whose bundle cannot be fetched is
+    /// [not started](Outcome::not_started).
     #[must_use]
     pub fn bundles(mut self, source: Arc<dyn FetchBlob>) -> Self {
         self.bundles = Some(source);
@@ -495,7 +467,24 @@ impl Shared {
         outcome
     }
 
-    /// Runs an attempt at a bundle.
+    /// Runs an attempt at a deployed app: the bundle with this digest, which comes from the cache or
+    /// from the source of bundles.
+    async fn run_deployed(&self, bundle: &Digest, attempt: &Attempt, context: &Context) -> Outcome {
+        let Some(source) = &self.config.bundles else {
+            return Outcome::not_started("this executor has no source of bundles");
+        };
+        match self.run_bundle(bundle, &**source, attempt, context).await {
+            Ok(outcome) => outcome,
+            // The worker cannot reach the source, or has no space: another one may.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::StorageFull) =>
+            {
+                Outcome::not_started(error.message())
+            }
+            Err(error) => attempt::setup_failed(error.message()),
+        }
+    }
+
     async fn run_bundle(
         &self,
         bundle: &Digest,
@@ -580,18 +569,15 @@ impl Executor for ProcessExecutor {
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
         let shared = &self.shared;
-        if let Some(bundle) = attempt.bundle.as_ref().map(|bundle| bundle.bundle) {
-            return match &shared.config.bundles {
-                Some(source) => self.execute_bundle(&bundle, &**source, attempt, context).await,
-                None => Outcome::not_started("this executor has no source of bundles"),
-            };
-        }
         let _running = Running::begin(&shared.running);
         if *shared.closed.borrow() {
             return Outcome::failed("the executor is closed");
         }
         if context.stop_requested().is_some() {
             return Outcome::Cancelled;
+        }
+        if let Some(bundle) = &attempt.bundle {
+            return shared.run_deployed(&bundle.bundle, &attempt, &context).await;
         }
         let Some(app) = shared.app(&attempt.action) else {
             return Outcome::failed(format!("there is no action {:?}", attempt.action));
