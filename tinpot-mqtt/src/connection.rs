@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rumqttc::v5::mqttbytes;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, Packet};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
@@ -319,7 +320,7 @@ fn describe(
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
             format!("the broker at {broker} did not answer a ping")
         }
-        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+        error if is_closed_by_peer(error) => {
             format!("the broker at {broker} closed the connection; its log may say why")
         }
         error if was_connected => {
@@ -327,4 +328,25 @@ fn describe(
         }
         error => format!("cannot connect to the broker at {broker}: {error}"),
     }
+}
+
+/// Says whether the other end closed the connection. When bytes of ours were still on their way at that moment, the system
+/// reports a reset, or a broken pipe, in place of the end of the stream.
+fn is_closed_by_peer(error: &ConnectionError) -> bool {
+    use std::io::ErrorKind;
+
+    let error = match error {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => return true,
+        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(error)))
+        | ConnectionError::MqttState(StateError::Io(error))
+        | ConnectionError::Io(error) => error,
+        _ => return false,
+    };
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+    )
 }

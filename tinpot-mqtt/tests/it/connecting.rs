@@ -4,6 +4,8 @@ use futures::StreamExt;
 use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{Link, Transport, WorkerId};
 use tinpot_mqtt::MqttTransport;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::certificates::Authority;
 use crate::mosquitto::{Mosquitto, free_port};
@@ -106,10 +108,38 @@ async fn a_broker_that_comes_later_is_found() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_never_answers_is_named() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = silent.local_addr().unwrap().to_string();
     let transport = MqttTransport::builder(format!("mqtt://{place}")).connect().await.unwrap();
     down_because(&transport, &[&place, "did not answer within 5 s"]).await;
+}
+
+/// Takes a client in, and resets the connection at the first packet after that.
+async fn reset_when_up(mut socket: TcpStream) {
+    let mut packet = [0; 256];
+    assert_ne!(socket.read(&mut packet).await.unwrap(), 0, "CONNECT");
+    // CONNACK, without properties.
+    socket.write_all(&[0x20, 3, 0, 0, 0]).await.unwrap();
+    assert_ne!(socket.read(&mut packet).await.unwrap(), 0, "SUBSCRIBE");
+    socket.set_zero_linger().unwrap();
+}
+
+/// A broker that ends a connection while bytes of ours are on their way makes the system report a reset, which says no more than
+/// the end of a stream does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_is_told_as_a_closed_connection() {
+    let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = broker.local_addr().unwrap().to_string();
+    let resetting = tokio::spawn(async move {
+        loop {
+            let (socket, _) = broker.accept().await.unwrap();
+            tokio::spawn(reset_when_up(socket));
+        }
+    });
+    let transport = MqttTransport::builder(format!("mqtt://{place}")).connect().await.unwrap();
+    let _received = transport.listen(&Address::Coordinator, Lane::Control).await.unwrap();
+    down_because(&transport, &[&place, "closed the connection"]).await;
+    resetting.abort();
 }
 
 /// The list in the docs of the crate.
