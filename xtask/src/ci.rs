@@ -138,7 +138,7 @@ fn steps() -> Vec<Step> {
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             // The identity provider that people sign in with.
             .command("npm ci --prefix tests/oidc --no-audit --no-fund --loglevel=error")
-            .command("cargo test --workspace --tests --benches"),
+            .command("cargo test --workspace --tests --benches --no-fail-fast"),
         Step::new("vectors", "the test vectors of sealed frames, in Rust, Python and Node")
             .check(vectors::check),
         Step::new("api", "the API's description, tried on a real server with generated requests")
