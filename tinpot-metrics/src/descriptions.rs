@@ -69,10 +69,10 @@ pub struct Description {
 /// assert_eq!((depth.kind, depth.labels), (Kind::Gauge, &["queue", "state"][..]));
 /// ```
 pub fn descriptions() -> impl Iterator<Item = &'static Description> {
-    METRICS.iter().chain(OF_PROCESS)
+    METRICS.iter()
 }
 
-/// Returns the description of one of our own metrics.
+/// Returns the description of a metric.
 pub(crate) fn description(name: &str) -> Option<&'static Description> {
     METRICS.iter().find(|metric| metric.name == name)
 }
@@ -170,16 +170,13 @@ static METRICS: &[Description] = metrics! {
         "Run times of attempts";
     Both Gauge "tinpot_build_info" ["version"]
         "1; the label has the version of the program";
-};
-
-/// The metrics of the process, which the crate `prometheus` collects.
-static OF_PROCESS: &[Description] = metrics! {
-    Both Counter "process_cpu_seconds_total" [] "Total user and system CPU time spent in seconds.";
-    Both Gauge "process_open_fds" [] "Number of open file descriptors.";
-    Both Gauge "process_max_fds" [] "Maximum number of open file descriptors.";
-    Both Gauge "process_virtual_memory_bytes" [] "Virtual memory size in bytes.";
-    Both Gauge "process_resident_memory_bytes" [] "Resident memory size in bytes.";
+    // Names that Prometheus has for the process of every program.
+    Both Counter "process_cpu_seconds_total" [] "Processor time of the process, in seconds";
+    Both Gauge "process_open_fds" [] "Open file descriptors";
+    Both Gauge "process_max_fds" [] "Open file descriptors that the system allows";
+    Both Gauge "process_virtual_memory_bytes" [] "Virtual memory, in bytes";
+    Both Gauge "process_resident_memory_bytes" [] "Resident memory, in bytes";
     Both Gauge "process_start_time_seconds" []
-        "Start time of the process since unix epoch in seconds.";
-    Both Gauge "process_threads" [] "Number of OS threads in the process.";
+        "Start of the process, in seconds since the Unix epoch";
+    Both Gauge "process_threads" [] "Threads of the process";
 };

@@ -7,6 +7,8 @@ mod error;
 mod http;
 mod link;
 mod observer;
+#[cfg(target_os = "linux")]
+mod process;
 mod series;
 mod state;
 mod worker;

@@ -22,6 +22,8 @@ pub struct PrometheusObserver {
     registry: Registry,
     link: LinkSeries,
     of: Series,
+    #[cfg(target_os = "linux")]
+    process: crate::process::ProcessSeries,
     /// Held by the scrape that sets the gauges of the present state.
     scrape: Mutex<()>,
 }
@@ -63,12 +65,14 @@ impl PrometheusObserver {
         };
         let info = maker.gauge("tinpot_build_info")?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        #[cfg(target_os = "linux")]
-        {
-            let process = prometheus::process_collector::ProcessCollector::for_self();
-            registry.register(Box::new(process)).map_err(crate::error::of)?;
-        }
-        Ok(Self { registry, link, of, scrape: Mutex::default() })
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            process: crate::process::ProcessSeries::new(&maker)?,
+            registry,
+            link,
+            of,
+            scrape: Mutex::default(),
+        })
     }
 
     /// Sets the size of the store's files and the free space of their file system, in bytes. The
@@ -86,6 +90,8 @@ impl PrometheusObserver {
         if let Series::Coordinator(series) = &self.of {
             series.0.state.show();
         }
+        #[cfg(target_os = "linux")]
+        self.process.show();
         // Fails only for a metric without series, which `gather` leaves out.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! Makes the series of metrics from their descriptions, in a registry.
 
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 use tinpot_core::{Error, ErrorKind, Result};
 
@@ -16,6 +16,12 @@ impl Maker<'_> {
         let metric = described(name)?;
         let made = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels);
         self.add(made)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn float_counter(&self, name: &str) -> Result<CounterVec> {
+        let metric = described(name)?;
+        self.add(CounterVec::new(Opts::new(metric.name, metric.help), metric.labels))
     }
 
     pub(crate) fn gauge(&self, name: &str) -> Result<IntGaugeVec> {
