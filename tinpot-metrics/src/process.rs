@@ -61,7 +61,7 @@ fn set(gauge: &GaugeVec, value: f64) {
     gauge.with_label_values(NO_LABELS).set(value);
 }
 
-/// What is of use in `/proc/self/stat`; see proc_pid_stat(5).
+/// Fields of `/proc/self/stat`; see proc_pid_stat(5).
 struct Stat {
     threads: f64,
     start_ticks: f64,
