@@ -116,6 +116,8 @@ pub(crate) enum Command {
     /// Manage executions
     #[command(subcommand)]
     Executions(Executions),
+    /// Print the log of an execution, as `tinpot executions logs` does
+    Logs(LogsArgs),
     /// Manage workers
     #[command(subcommand)]
     Workers(Workers),
@@ -338,7 +340,7 @@ pub(crate) enum Executions {
     List(ListArgs),
     /// Show the record of an execution
     Show {
-        /// Id of the execution, or the start of it
+        /// Id or number of the execution, or the start of the id
         #[arg(value_name = "ID")]
         id: String,
     },
@@ -346,7 +348,7 @@ pub(crate) enum Executions {
     Logs(LogsArgs),
     /// Follow an execution to its end, and print its result
     Watch {
-        /// Id of the execution, or the start of it
+        /// Id or number of the execution, or the start of the id
         #[arg(value_name = "ID")]
         id: String,
         #[command(flatten)]
@@ -354,7 +356,7 @@ pub(crate) enum Executions {
     },
     /// Cancel an execution
     Cancel {
-        /// Id of the execution, or the start of it
+        /// Id or number of the execution, or the start of the id
         #[arg(value_name = "ID")]
         id: String,
         /// Kill it now, without a grace period
@@ -373,7 +375,7 @@ pub(crate) enum Executions {
         parameter; `tinpot executions rerun ID --help` shows the flags."
 )]
 pub(crate) struct RerunArgs {
-    /// Id of the execution, or the start of it
+    /// Id or number of the execution, or the start of the id
     #[arg(value_name = "ID")]
     pub(crate) id: Option<String>,
     #[command(flatten)]
@@ -394,7 +396,7 @@ pub(crate) struct ListArgs {
     /// Name of the queue
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Option<String>,
-    /// Id of the execution that called those to list, or the start of it
+    /// Id or number of the execution that called those to list, or the start of the id
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,
     /// Person or program that submitted the executions
@@ -444,7 +446,7 @@ pub(crate) enum LevelName {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LogsArgs {
-    /// Id of the execution, or the start of it
+    /// Id or number of the execution, or the start of the id
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// Follow the log until the execution ends

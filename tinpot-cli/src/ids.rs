@@ -1,4 +1,4 @@
-//! Ids of executions on the command line: whole, or as much as tells them apart.
+//! Ids of executions on the command line: whole, or as much as tells them apart, or their numbers.
 
 use serde::Deserialize;
 
@@ -34,8 +34,8 @@ pub(crate) struct Candidate {
     accepted_at: String,
 }
 
-/// Returns the whole id of the execution that `text` names: by its id, by the start of the id, or
-/// by its end, as the web UI shows it.
+/// Returns the whole id of the execution that `text` names: by its number, by its id, by the start
+/// of the id, or by its end, as the web UI shows it.
 ///
 /// # Errors
 /// Fails if no execution has such an id, or several have; the message lists these.
@@ -53,10 +53,22 @@ pub(crate) fn resolve(client: &Client, text: &str, clock: &Clock) -> Result<Stri
     if digits == DIGITS {
         return Ok(dashed(&part));
     }
+    let number = number_in(text.trim());
+    if let Some(number) = number
+        && let Some(found) = with_number(client, number)?
+    {
+        return Ok(found);
+    }
     if digits < DIGITS_MIN {
-        let message =
-            format!("a part of an id must have at least {DIGITS_MIN} digits (got {text:?})");
-        return Err(CliError::usage(message));
+        return Err(match number {
+            Some(number) => {
+                let message = format!("no execution has the number {number}");
+                CliError::new(Code::NotFound, message)
+            }
+            None => CliError::usage(format!(
+                "a part of an id must have at least {DIGITS_MIN} digits (got {text:?})"
+            )),
+        });
     }
     let mut found = starting_with(client, &part)?;
     let mut how = "starts with";
@@ -91,6 +103,20 @@ pub(crate) fn resolve(client: &Client, text: &str, clock: &Clock) -> Result<Stri
             Err(CliError::usage(message))
         }
     }
+}
+
+/// Returns the number that a text can be. The start of an id begins with a zero, and a number does
+/// not.
+fn number_in(text: &str) -> Option<u64> {
+    let is_number = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// Returns the id of the execution with a number.
+fn with_number(client: &Client, number: u64) -> Result<Option<String>, CliError> {
+    let pairs = [("number", number.to_string())];
+    let page: Page = client.read(&format!("/api/executions{}", query(&pairs)))?;
+    Ok(page.executions.into_iter().next().map(|found| found.execution_id))
 }
 
 /// Returns an id with its hyphens.
@@ -138,7 +164,15 @@ pub(crate) fn abbreviated(ids: &[&str]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::abbreviated;
+    use super::{abbreviated, number_in};
+
+    #[test]
+    fn a_number_is_told_from_the_start_of_an_id() {
+        assert_eq!(number_in("4711"), Some(4711));
+        for no_number in ["0190", "0", "…4711", "4711a", "-1", "+1", "", "99999999999999999999"] {
+            assert_eq!(number_in(no_number), None, "{no_number}");
+        }
+    }
 
     #[test]
     fn ids_are_cut_where_they_still_differ() {

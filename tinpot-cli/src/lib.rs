@@ -42,7 +42,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use tinpot_server::settings::{accept_old_names, old_name_warnings, password_in_arguments};
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, Executions, Global};
 use crate::commands::Target;
 use crate::exit::{CliError, Code, Done};
 
@@ -132,6 +132,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Run(arguments) => commands::without_name("run", arguments.help),
         Command::Exec(arguments) => commands::without_name("exec", arguments.help),
         Command::Executions(command) => commands::executions(&command, global),
+        Command::Logs(arguments) => commands::executions(&Executions::Logs(arguments), global),
         Command::Workers(command) => commands::workers(&command, global),
         Command::Queues(command) => commands::queues(&command, global),
         Command::Pack(arguments) => commands::pack(&arguments, global),

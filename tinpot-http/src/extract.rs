@@ -9,9 +9,11 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
+use tinpot_core::store::ListOptions;
 use tinpot_core::{ExecutionId, SpanId, WorkerId};
 
 use crate::error::ApiError;
+use crate::gate::Entered;
 
 // Structs, not bare strings: a host may nest the router under a path with captures of its own,
 // which end up in the same map.
@@ -41,10 +43,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathArtifact {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = Path::<IdAndArtifact>::from_request_parts(parts, state).await;
-        let named = path.ok().and_then(|Path(IdAndArtifact { id, artifact })| {
-            Some(Self(id.parse().ok()?, artifact.parse().ok()?))
-        });
-        named.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "artifact not found"))
+        let missing = || ApiError::new(StatusCode::NOT_FOUND, "artifact not found");
+        let Ok(Path(IdAndArtifact { id, artifact })) = path else { return Err(missing()) };
+        let artifact = artifact.parse().map_err(|_| missing())?;
+        let execution = execution_named(&id, parts, state).await?;
+        Ok(Self(execution.ok_or_else(missing)?, artifact))
     }
 }
 
@@ -84,7 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathWorker {
     }
 }
 
-/// The execution in the path, known or not.
+/// The execution in the path, by its id or its number. One that is named by its id may be unknown.
 #[derive(Debug)]
 pub(crate) struct PathExecution(pub(crate) ExecutionId);
 
@@ -111,8 +114,25 @@ impl<S: Send + Sync> FromRequestParts<S> for PathExecution {
             Ok(Path(Id { id })) => id,
             Err(_) => String::new(),
         };
-        text.parse().map(Self).map_err(|_| {
+        execution_named(&text, parts, state).await?.map(Self).ok_or_else(|| {
             ApiError::new(StatusCode::NOT_FOUND, format!("execution {text:?} not found"))
         })
     }
+}
+
+/// Returns the execution with an id, known or not, or the one with a number that the caller may
+/// read.
+async fn execution_named<S: Send + Sync>(
+    text: &str,
+    parts: &mut Parts,
+    state: &S,
+) -> Result<Option<ExecutionId>, ApiError> {
+    if let Ok(id) = text.parse() {
+        return Ok(Some(id));
+    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(number) = text.parse().ok().filter(|_| is_number) else { return Ok(None) };
+    let Entered { scoped, .. } = Entered::from_request_parts(parts, state).await?;
+    let found = scoped.executions(&ListOptions::new().number(number)).await?;
+    Ok(found.first().map(|execution| execution.id))
 }

@@ -135,8 +135,11 @@ impl Problem {
 
     /// Returns true if a unique index refused the row.
     pub(crate) fn is_not_unique(&self) -> bool {
-        let unique = rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
-        matches!(self, Problem::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) if failure.extended_code == unique)
+        use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+        let Problem::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = self else {
+            return false;
+        };
+        [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE].contains(&failure.extended_code)
     }
 
     /// Converts the problem to the error of the SDK, which names the store.

@@ -183,15 +183,16 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
 /// The columns that [`read`] needs, of `executions AS e` and `routes AS r`.
 pub(crate) const COLUMNS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, e.finished_at, \
      e.idempotency_key, e.rest, \
-     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)), e.requested_by, e.team, e.caller";
+     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)), e.requested_by, e.team, e.caller, e.row";
 
 /// The same, without the parameters.
 pub(crate) const COLUMNS_WITHOUT_PARAMETERS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, \
-     e.finished_at, e.idempotency_key, e.rest, '{}', e.requested_by, e.team, e.caller";
+     e.finished_at, e.idempotency_key, e.rest, '{}', e.requested_by, e.team, e.caller, e.row";
 
-/// The number of these columns, and the position of the document.
-pub(crate) const COLUMN_COUNT: usize = 15;
+/// The number of these columns, and the positions of the document and of the row.
+pub(crate) const COLUMN_COUNT: usize = 16;
 pub(crate) const REST_COLUMN: usize = 10;
+pub(crate) const ROW_COLUMN: usize = 15;
 
 /// Reads an execution from a row that begins with [`COLUMNS`].
 pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
@@ -215,6 +216,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     let name = action.strip_prefix(team).and_then(|rest| rest.strip_prefix('/'));
     let action = name.filter(|_| !team.is_empty()).unwrap_or(action);
     let mut execution = Execution::new(id, action, parameters);
+    execution.number = row.get::<_, i64>(ROW_COLUMN)?.max(0) as u64;
     execution.queue = queue.into();
     execution.status = State::from_code(row.get(3)?)?.status();
     execution.priority = Execution::priority_of(row.get(4)?);

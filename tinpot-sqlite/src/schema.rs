@@ -22,6 +22,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V8__records.sql"),
     include_str!("schema/V9__rewritten_parameters.sql"),
     include_str!("schema/V10__runtimes.sql"),
+    include_str!("schema/V11__numbers.sql"),
 ];
 
 /// SQLite's `application_id` of a store: "TPOT".

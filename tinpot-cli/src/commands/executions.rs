@@ -30,6 +30,8 @@ struct Page {
 #[derive(Deserialize)]
 struct Summary {
     execution_id: String,
+    #[serde(default)]
+    number: u64,
     action_name: String,
     queue: String,
     status: String,
@@ -144,7 +146,7 @@ fn list(client: &Client, arguments: &ListArgs, as_json: bool, clock: &Clock) -> 
 /// Returns a table of executions. If the terminal is too narrow, ids are cut where they still
 /// differ, since the command takes the start of an id for the id, and times are brief.
 fn shown(executions: &[Summary], clock: &Clock) -> String {
-    let head = ["ID", "ACTION", "STATUS", "ACCEPTED", "DURATION", "QUEUE", "ERROR"];
+    let head = ["NO", "ID", "ACTION", "STATUS", "ACCEPTED", "DURATION", "QUEUE", "ERROR"];
     let paint = Paint::stdout();
     let rows = |id_length: usize, time: &dyn Fn(&str) -> String| -> Vec<Vec<String>> {
         executions.iter().map(|execution| row(execution, paint, id_length, time)).collect()
@@ -172,6 +174,7 @@ fn row(
     let error = execution.error.as_deref().filter(|error| !is_status(error)).unwrap_or_default();
     let took = duration(execution.started_at.as_deref(), execution.finished_at.as_deref());
     vec![
+        execution.number.to_string(),
         execution.execution_id.chars().take(id_length).collect(),
         clean(&execution.action_name, false),
         paint.status(&execution.status),

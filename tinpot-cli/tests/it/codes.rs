@@ -36,7 +36,7 @@ fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
         (&["rnu", "x"], "did you mean `tinpot run`?"),
         (&["dev", "--host", "::"], "did you mean `tinpot coordinator --host`?"),
         (&["actions", "lst"], "did you mean `tinpot actions list`?"),
-        (&["logs", "x"], "did you mean `tinpot executions logs`?"),
+        (&["watch", "x"], "did you mean `tinpot executions watch`?"),
         (&["list"], "`tinpot actions list` or `tinpot executions list`"),
         (&["executions", "list", "--statuses", "failed"], "did you mean `--status`?"),
         (&["run", "echo"], "--text is required"),

@@ -37,6 +37,28 @@ fn a_part_of_an_id_names_an_execution() {
 }
 
 #[test]
+fn a_number_names_an_execution() {
+    let server = Server::start();
+    let ids: Vec<String> = (0..2)
+        .map(|_| server.run(&["run", "say", "--detach", "-q"]).ok().trim().to_owned())
+        .collect();
+    server.wait_for(&ids[1], "succeeded");
+    let shown = server.run(&["executions", "show", "2", "--json"]).json();
+    assert_eq!((&shown["execution_id"], &shown["number"]), (&ids[1].as_str().into(), &2.into()));
+    assert!(server.run(&["executions", "show", &ids[1]]).ok().contains("\nnumber        2\n"));
+    let logs = server.run(&["executions", "logs", &ids[1]]).ok().to_owned();
+    assert!(!logs.is_empty());
+    for arguments in [&["logs", "2"][..], &["logs", "2", "--follow"], &["executions", "logs", "2"]]
+    {
+        assert_eq!(server.run(arguments).ok(), logs, "{arguments:?}");
+    }
+    let list = server.run(&["executions", "list"]);
+    let numbers: Vec<_> = list.ok().lines().map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(numbers, [Some("NO"), Some("2"), Some("1")]);
+    assert!(server.run(&["logs", "3"]).failed(5).contains("no execution has the number 3"));
+}
+
+#[test]
 fn a_list_is_limited_to_a_period_that_the_user_names() {
     let server = Server::shared();
     let id = server.run(&["run", "noop", "--detach", "-q"]).ok().trim().to_owned();

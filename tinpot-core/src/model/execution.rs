@@ -57,6 +57,10 @@ const CHILD_RANK: i64 = 1 << 33;
 pub struct Execution {
     /// The id.
     pub id: ExecutionId,
+    /// The number, a short id for people: 1 for the first execution that the store accepted, and
+    /// larger for each later one. It is never used again. 0 before the execution is accepted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
     /// The name of the action.
     pub action: Arc<str>,
     /// The queue in which it waits.
@@ -138,6 +142,7 @@ impl Execution {
     pub fn new(id: ExecutionId, action: impl Into<Arc<str>>, parameters: Json) -> Self {
         Self {
             id,
+            number: 0,
             action: action.into(),
             queue: DEFAULT_QUEUE.into(),
             parameters,
@@ -276,6 +281,10 @@ impl Execution {
 
 fn is_empty(text: &Arc<str>) -> bool {
     text.is_empty()
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The request to cancel an execution.

@@ -14,6 +14,9 @@ use super::time::Timestamp;
 pub struct Opened {
     /// The new epoch: no earlier epoch of this store had its number.
     pub epoch: Epoch,
+    /// The largest [number](Execution::number) that an execution ever had, also if it was removed.
+    /// 0 if none was accepted.
+    pub last_number: u64,
     /// The executions with a live attempt, in the order of acceptance.
     pub granted: Vec<Arc<Execution>>,
     /// The executions without a live attempt whose log is open: [`Execution::log_is_open`].
@@ -34,6 +37,7 @@ impl Opened {
     pub fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
+            last_number: 0,
             granted: Vec::new(),
             open_logs: Vec::new(),
             waiting: Vec::new(),

@@ -74,6 +74,8 @@ pub struct ListOptions {
     pub action: Option<String>,
     /// The queue to list.
     pub queue: Option<String>,
+    /// The [number](Execution::number) to find.
+    pub number: Option<u64>,
     /// The parent whose children to list.
     pub parent: Option<ExecutionId>,
     /// The requester to list.
@@ -121,6 +123,14 @@ impl ListOptions {
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
+        self
+    }
+
+    /// Lists only the execution with this [number](Execution::number), if it passes the other
+    /// filters.
+    #[must_use]
+    pub fn number(mut self, number: u64) -> Self {
+        self.number = Some(number);
         self
     }
 
@@ -202,6 +212,7 @@ impl ListOptions {
         self.has_status(execution.status)
             && self.since.is_none_or(|since| execution.accepted_at >= since)
             && self.until.is_none_or(|until| execution.accepted_at <= until)
+            && self.number.is_none_or(|number| execution.number == number)
             && is(&self.action, Some(&execution.action))
             && is(&self.queue, Some(&execution.queue))
             && is(&self.requested_by, execution.requested_by.as_deref())

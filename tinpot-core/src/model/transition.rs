@@ -14,6 +14,9 @@ use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 
+/// The largest number of an execution: databases have signed numbers.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
 /// One change of an execution, or of the record of an action or a queue. Each depends on the
 /// execution, on the fence if it names one, and on the status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +37,8 @@ pub enum Transition {
         /// The queue.
         queue: Arc<str>,
     },
-    /// Records a new execution with status `queued`. Its id and its idempotency key must be new.
+    /// Records a new execution with status `queued`. Its id, its number and its idempotency key must
+    /// be new. An execution without a number (0) gets the one after the largest.
     Accept(Arc<Execution>),
     /// Clears `not_before` of a queued execution, because that time has come. Requires that no
     /// attempt lives.
@@ -148,6 +152,9 @@ impl Transition {
         };
         let Some((status, live)) = now else {
             return match self {
+                Transition::Accept(new) if new.number > NUMBER_MAX => {
+                    refuse("its number is too large")
+                }
                 Transition::Accept(_) => Ok((Status::Queued, None)),
                 _ => refuse("it is not known"),
             };

@@ -227,6 +227,8 @@ pub struct CoordinatorMachine {
     /// The longest lease of the attempts that were restored from earlier epochs.
     longest_lease: Duration,
     last_number: u64,
+    /// The largest number of an execution.
+    last_execution: u64,
     /// A tick, and the wall clock's time at that tick.
     clock: (Tick, Timestamp),
     /// The number of unfinished executions, in memory or not.
@@ -278,6 +280,7 @@ impl CoordinatorMachine {
             epoch,
             longest_lease: Duration::ZERO,
             last_number: 0,
+            last_execution: 0,
             clock: (Tick(0), Timestamp(0)),
             unfinished: 0,
             held_by_callers: HeldByCallers::default(),
@@ -337,7 +340,8 @@ impl CoordinatorMachine {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Accepts a new execution, and grants it at once if a worker has a free slot.
+    /// Accepts a new execution under the next number, and grants it at once if a worker has a free
+    /// slot.
     ///
     /// # Errors
     /// `Overloaded` when too many have not ended; `StorageFull` when too many of its caller have not;
@@ -345,7 +349,7 @@ impl CoordinatorMachine {
     pub fn submit(
         &mut self,
         now: Tick,
-        execution: Arc<Execution>,
+        mut execution: Arc<Execution>,
         out: &mut Vec<CoordinatorEffect>,
     ) -> Result<()> {
         if self.unfinished >= self.config.max_unfinished {
@@ -360,6 +364,8 @@ impl CoordinatorMachine {
         self.check_pinned(&execution)?;
         self.held_by_callers.add(&self.config, &execution)?;
         self.unfinished += 1;
+        self.last_execution += 1;
+        Arc::make_mut(&mut execution).number = self.last_execution;
         out.push(CoordinatorEffect::Persist(Transition::Accept(execution.clone())));
         let not_before = execution.not_before;
         self.enqueue(now, Active::waiting(execution), not_before);

@@ -90,6 +90,11 @@ fn out_of_order(id: ExecutionId, found: u64, expected: u64) -> Error {
     Error::new(ErrorKind::Conflict, message)
 }
 
+pub(super) fn number_is_taken(number: u64) -> Error {
+    let message = format!("the number {number} belongs to another execution");
+    Error::new(ErrorKind::Conflict, message)
+}
+
 pub(super) fn key_is_taken(key: &str) -> Error {
     let message = format!("the idempotency key {key:?} belongs to another execution");
     Error::new(ErrorKind::Conflict, message)

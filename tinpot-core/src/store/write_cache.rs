@@ -47,18 +47,26 @@ pub struct WriteCache<T> {
     bytes: usize,
     /// Executions whose records are to be written, in the order of their first change.
     changed: Vec<ExecutionId>,
+    last_number: u64,
 }
 
 impl<T> Default for WriteCache<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), bytes: 0, changed: Vec::new() }
+        Self { entries: HashMap::new(), bytes: 0, changed: Vec::new(), last_number: 0 }
     }
 }
 
 impl<T> WriteCache<T> {
-    /// Creates an empty cache.
+    /// Creates an empty cache for a store in which no execution was ever accepted.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the largest number that an execution of the store ever had.
+    #[must_use]
+    pub fn last_number(mut self, last_number: u64) -> Self {
+        self.last_number = last_number;
+        self
     }
 
     /// Returns the executions that must be loaded before the batch can be [applied](Self::apply):
@@ -110,8 +118,9 @@ impl<T> WriteCache<T> {
     /// Applies a batch, or nothing of it.
     ///
     /// Everything that the batch changes must be in the cache; an execution that is not counts as
-    /// unknown. `row` returns the store's data of an accepted execution. Transitions that are not
-    /// about an execution, and idempotency keys, are left to the store.
+    /// unknown. `row` returns the store's data of an accepted execution, which has its number by
+    /// then. Transitions that are not about an execution are left to the store, as is the check that
+    /// numbers and idempotency keys are new.
     ///
     /// # Errors
     /// `Conflict` if the condition of a transition does not hold, and errors of `row`. After an
@@ -127,6 +136,10 @@ impl<T> WriteCache<T> {
             if let Transition::Accept(execution) = transition {
                 let mut execution = (**execution).clone();
                 execution.accepted_at = at;
+                if execution.number == 0 {
+                    execution.number = self.last_number.saturating_add(1);
+                }
+                self.last_number = self.last_number.max(execution.number);
                 let (id, row) = (execution.id, row(&execution)?);
                 self.insert(execution, None, row, 0);
                 self.change(id);

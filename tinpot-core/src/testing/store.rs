@@ -23,6 +23,7 @@ mod keys;
 mod lists;
 mod logs;
 mod model;
+mod numbers;
 mod open_store;
 mod queues;
 mod reopen;
@@ -39,6 +40,7 @@ pub use self::keys::*;
 pub use self::lists::*;
 pub use self::logs::*;
 pub use self::model::random_work_agrees_with_the_memory_store;
+pub use self::numbers::*;
 pub use self::open_store::{OpenStore, open};
 pub use self::queues::*;
 pub use self::reopen::*;
@@ -94,6 +96,8 @@ macro_rules! store_conformance {
                 a_key_belongs_to_one_execution
                 a_key_is_taken_once_within_a_batch
                 an_execution_is_found_by_its_key
+                executions_are_found_by_their_numbers
+                a_number_belongs_to_one_execution
                 ready_executions_are_paged_by_priority
                 executions_with_bundles_wait_by_runtime
                 delayed_executions_are_paged_by_time
@@ -184,6 +188,7 @@ macro_rules! store_reopen_conformance {
             logs_are_remembered_and_go_on
             the_catalogue_is_remembered
             keys_are_remembered
+            numbers_go_on
             paused_queues_are_remembered
             secrets_are_remembered
             queues_are_read_as_before
@@ -233,6 +238,7 @@ macro_rules! store_retention_conformance {
                 everything_of_a_removed_execution_is_removed
                 the_bound_holds_during_commits
                 retention_continues_after_a_reopening
+                numbers_of_removed_executions_are_not_used_again
             }
         }
     };
@@ -260,7 +266,10 @@ const AT: Timestamp = Timestamp(1_000_000);
 
 fn execution(number: u128) -> Arc<Execution> {
     let action = if number.is_multiple_of(2) { "even" } else { "odd" };
-    Arc::new(Execution::new(ExecutionId::from_u128(number), action, Json::empty_object()))
+    let mut new = Execution::new(ExecutionId::from_u128(number), action, Json::empty_object());
+    // The store numbers those with ids that have a time.
+    new.number = u32::try_from(number).map_or(0, u64::from);
+    Arc::new(new)
 }
 
 /// Returns an execution with changes.

@@ -110,6 +110,8 @@ pub(crate) struct ExecutionPage<'a> {
 pub(crate) struct ExecutionSummary<'a> {
     #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
+    /// A short id for people, which grows with each execution.
+    number: u64,
     action_name: &'a str,
     queue: &'a str,
     priority: i32,
@@ -139,6 +141,8 @@ pub(crate) struct ExecutionSummary<'a> {
 pub(crate) struct ExecutionView<'a> {
     #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
+    /// A short id for people, which grows with each execution.
+    number: u64,
     action_name: &'a str,
     queue: &'a str,
     priority: i32,
@@ -260,6 +264,7 @@ impl<'a> ExecutionSummary<'a> {
         let error = execution.outcome.as_ref().and_then(Outcome::error);
         Self {
             execution_id: execution.id,
+            number: execution.number,
             action_name: &execution.action,
             queue: &execution.queue,
             priority: execution.priority,
@@ -288,6 +293,7 @@ impl<'a> ExecutionView<'a> {
         let timeout = execution.timeout.filter(|_| execution.status == Status::TimedOut);
         Self {
             execution_id: execution.id,
+            number: execution.number,
             action_name: &execution.action,
             queue: &execution.queue,
             priority: execution.priority,

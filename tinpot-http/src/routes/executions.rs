@@ -56,6 +56,7 @@ fn words(text: &str) -> Option<String> {
         ("q" = Option<String>, Query, description = "only executions whose action, id, parameters, error or requester contain these words; each may be the beginning of a longer one. At most 8 words", max_length = 200),
         ("since" = Option<String>, Query, description = "only executions accepted at this time or later", format = DateTime),
         ("until" = Option<String>, Query, description = "only executions accepted at this time or earlier", format = DateTime),
+        ("number" = Option<u64>, Query, description = "only the execution with this number"),
         ("parent" = Option<scalars::ExecutionId>, Query, description = "only executions that this one called"),
         ("before" = Option<scalars::ExecutionId>, Query, description = "only older executions: the `next` of the page before"),
         ("limit" = Option<u32>, Query, description = "the page size", minimum = 1, maximum = 1000),
@@ -71,6 +72,7 @@ pub(crate) async fn list(Entered { scoped, .. }: Entered, uri: Uri) -> Result<Re
         "q",
         "since",
         "until",
+        "number",
         "parent",
         "before",
         "limit",
@@ -88,6 +90,7 @@ pub(crate) async fn list(Entered { scoped, .. }: Entered, uri: Uri) -> Result<Re
     options.until = params.time("until")?;
     options.action = params.text("action").map(str::to_owned);
     options.queue = params.text("queue").map(str::to_owned);
+    options.number = params.read("number", "a whole number", |text| text.parse().ok())?;
     options.parent = params.read("parent", "the id of an execution", |text| text.parse().ok())?;
     options.before = params.read("before", "the id of an execution", |text| text.parse().ok())?;
     options.limit = params.limit(ListOptions::LIMIT_MAX)?.unwrap_or_default();

@@ -99,6 +99,35 @@ async fn history_is_filtered_and_paged() {
 }
 
 #[tokio::test]
+async fn an_execution_has_a_number_that_stands_for_its_id() {
+    let cluster = Cluster::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(cluster.run("add", r#"{"parameters":{"a":1,"b":2}}"#).await);
+    }
+    for (number, id) in (1..).zip(&ids) {
+        let shown = cluster.get(&format!("/api/executions/{number}")).await.json();
+        assert_eq!((&shown["execution_id"], &shown["number"]), (&json!(id), &json!(number)));
+        let status = cluster.get(&format!("/api/executions/{number}/status")).await.json();
+        assert_eq!(status["execution_id"], **id);
+        let list = cluster.get(&format!("/api/executions?number={number}")).await.json();
+        assert_eq!(list["executions"].as_array().map(Vec::len), Some(1), "{list}");
+        assert_eq!(list["executions"][0]["number"], number);
+    }
+    let stream = cluster.get("/api/executions/2/stream").await;
+    assert!(stream.text().contains("complete"), "{stream:?}");
+    for unknown in ["0", "4", "-1", "+1", "1.0", "18446744073709551616"] {
+        let answer = cluster.get(&format!("/api/executions/{unknown}")).await;
+        let detail = answer.json()["detail"].clone();
+        assert_eq!(
+            (answer.status.as_u16(), detail),
+            (404, format!("execution {unknown:?} not found").into())
+        );
+    }
+    assert_eq!(cluster.get("/api/executions?number=one").await.status, 422);
+}
+
+#[tokio::test]
 async fn history_is_searched_by_words() {
     let cluster = Cluster::start().await;
     let zone = r#"{"parameters":{"zone":"north east","count":7}}"#;

@@ -73,6 +73,17 @@ pub(crate) fn executions(
         return select(connection, &sql, [key], (usize::MAX, usize::MAX), damage);
     }
     let search = options.search.as_deref().map(Search::new);
+    if let Some(number) = options.number {
+        let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.row = ?1");
+        let row = i64::try_from(number).unwrap_or(-1);
+        let mut found = select(connection, &sql, [row], (usize::MAX, usize::MAX), damage)?;
+        found.retain(|execution| {
+            options.filters_match(execution)
+                && options.before.is_none_or(|before| execution.id < before)
+                && search.as_ref().is_none_or(|search| search.matches(execution))
+        });
+        return Ok(found);
+    }
     if let Some(search) = search.filter(|search| !search.parts().is_empty()) {
         return super::search::executions(connection, options, &search, damage);
     }

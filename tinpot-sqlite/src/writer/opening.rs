@@ -131,9 +131,11 @@ pub(super) fn load(
     }
     opened.waiting = waiting.into_values().collect();
     opened.waiting.sort_unstable();
-    let largest = "SELECT max(coalesce((SELECT max(row) FROM executions), 0), coalesce((SELECT max(execution) FROM forgotten_logs), 0))";
+    let largest = "SELECT max(coalesce((SELECT max(row) FROM executions), 0), coalesce((SELECT max(execution) FROM forgotten_logs), 0), \
+                   coalesce((SELECT removed FROM store), 0))";
     let largest: i64 = connection.query_row(largest, [], |row| row.get(0))?;
-    Ok((Records::new(queue_actions, largest + 1, ended), opened))
+    opened.last_number = largest.max(0) as u64;
+    Ok((Records::new(queue_actions, largest, ended), opened))
 }
 
 fn actions(connection: &Connection, damage: &Damage) -> Result<Vec<Arc<Action>>> {

@@ -41,7 +41,6 @@ pub(super) type Bucket = (i64, State);
 pub(super) struct Records {
     cache: WriteCache<Row>,
     pub(super) queue_actions: QueueActions,
-    next_row: i64,
     no_parameters: Json,
     /// The number of executions in each bucket.
     pub(super) ended: HashMap<Bucket, u64>,
@@ -54,13 +53,12 @@ pub(super) struct Records {
 impl Records {
     pub(super) fn new(
         queue_actions: QueueActions,
-        next_row: i64,
+        last_row: i64,
         ended: HashMap<Bucket, u64>,
     ) -> Self {
         Self {
-            cache: WriteCache::new(),
+            cache: WriteCache::new().last_number(last_row.max(0) as u64),
             queue_actions,
-            next_row,
             no_parameters: Json::empty_object(),
             ended,
             moves: Vec::new(),
@@ -71,8 +69,8 @@ impl Records {
     /// Applies a batch, or nothing of it: then the problem is [`Problem::Refused`], unless the
     /// database failed.
     ///
-    /// The database checks two conditions itself when the rows are written, by unique indexes: that
-    /// an id and an idempotency key are new. That saves two look-ups for every execution.
+    /// The database checks three conditions itself when the rows are written, by unique indexes:
+    /// that an id, a number and an idempotency key are new. That saves look-ups for every execution.
     pub(super) fn apply(
         &mut self,
         connection: &Connection,
@@ -82,11 +80,11 @@ impl Records {
         for id in self.cache.missing(batch) {
             self.load(connection, id)?;
         }
-        let Self { cache, queue_actions, next_row, .. } = self;
+        let Self { cache, queue_actions, .. } = self;
         cache.apply(batch, at, |execution| -> Result<Row> {
             let route = queue_actions.number(connection, execution)?;
-            let row = *next_row;
-            *next_row += 1;
+            // A transition with a larger number is refused.
+            let row = i64::try_from(execution.number).unwrap_or(i64::MAX);
             Ok(Row { row, route, stored: None, tail: Some(Tail::default()) })
         })?;
         for transition in batch {
@@ -113,19 +111,19 @@ impl Records {
 
     fn load(&mut self, connection: &Connection, id: ExecutionId) -> Result<()> {
         let sql = format!(
-            "SELECT {COLUMNS_WITHOUT_PARAMETERS}, e.row, e.route, e.lease FROM executions AS e \
+            "SELECT {COLUMNS_WITHOUT_PARAMETERS}, e.route, e.lease FROM executions AS e \
              JOIN routes AS r ON r.route = e.route WHERE e.id = ?1"
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([record::id_bytes(id)])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         let execution = record::read(row)?;
-        let lease: Option<i64> = row.get(COLUMN_COUNT + 2)?;
+        let lease: Option<i64> = row.get(COLUMN_COUNT + 1)?;
         let lease = lease.map(|lease| Duration::from_micros(lease.max(0) as u64));
         let bytes = row.get_ref(record::REST_COLUMN)?.as_str().map_or(0, str::len);
         let row = Row {
-            row: row.get(COLUMN_COUNT)?,
-            route: row.get(COLUMN_COUNT + 1)?,
+            row: row.get(record::ROW_COLUMN)?,
+            route: row.get(COLUMN_COUNT)?,
             stored: Some((State::of(&execution)?, execution.not_before)),
             tail: None,
         };
@@ -219,7 +217,7 @@ fn write_setting(connection: &Connection, transition: &Transition) -> Result<()>
     Ok(())
 }
 
-/// Translates a failed insert: the unique indexes check the two conditions that were not looked up
+/// Translates a failed insert: the unique indexes check the conditions that were not looked up
 /// before.
 fn refused(problem: Problem, entry: &Entry) -> Problem {
     if !problem.is_not_unique() {
@@ -230,6 +228,9 @@ fn refused(problem: Problem, entry: &Entry) -> Problem {
     let message = match key {
         Some(key) if text.contains("idempotency_key") => {
             format!("the idempotency key {key:?} belongs to another execution")
+        }
+        _ if text.contains("executions.row") => {
+            format!("the number {} belongs to another execution", entry.execution.number)
         }
         _ => format!("execution {}: it exists already", entry.execution.id),
     };

@@ -189,11 +189,13 @@ impl Sweeper {
             .iter()
             .take(number as usize)
             .take_while(|(victim, _)| known_up_to.is_none_or(|known| victim.id <= known));
+        let mut largest = 0;
         for (victim, bucket) in oldest {
             self.has_forgotten_logs |= victim.forget(connection)?;
             records.forget(victim.id, *bucket);
+            largest = largest.max(victim.row);
         }
-        Ok(())
+        note_removed(connection, largest)
     }
 
     /// Checks some executions of one bucket, the oldest first, and removes those that ended too
@@ -209,10 +211,13 @@ impl Sweeper {
              WHERE route = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
         )?;
         let (seen, victims) = too_old(&mut statement, bucket, from, cutoff)?;
+        let mut largest = 0;
         for victim in victims {
             self.has_forgotten_logs |= victim.forget(connection)?;
             records.forget(victim.id, bucket);
+            largest = largest.max(victim.row);
         }
+        note_removed(connection, largest)?;
         if let Some(last) = seen {
             self.round.push_front((bucket, last));
         }
@@ -230,6 +235,15 @@ impl Sweeper {
         }
         Ok(())
     }
+}
+
+/// Notes the largest row of those that were removed, so that no execution gets its number again.
+fn note_removed(connection: &Connection, largest: i64) -> Result<()> {
+    if largest > 0 {
+        let sql = "UPDATE store SET removed = ?1 WHERE removed < ?1";
+        connection.prepare_cached(sql)?.execute([largest])?;
+    }
+    Ok(())
 }
 
 /// Returns the next executions of a bucket that ended before `cutoff`, and the last checked id if

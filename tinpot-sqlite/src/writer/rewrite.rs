@@ -9,7 +9,7 @@ use tinpot_core::{Error, ErrorKind, Execution, Json};
 
 use crate::damage::Damage;
 use crate::error::{Problem, Result};
-use crate::record::{self, COLUMN_COUNT, COLUMNS};
+use crate::record::{self, COLUMNS, ROW_COLUMN};
 
 /// The executions of one transaction.
 const PART: usize = 500;
@@ -97,7 +97,7 @@ fn part(
 ) -> Result<Option<(i64, usize)>> {
     let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let sql = format!(
-        "SELECT {COLUMNS}, e.row FROM executions AS e JOIN routes AS r ON r.route = e.route \
+        "SELECT {COLUMNS} FROM executions AS e JOIN routes AS r ON r.route = e.route \
          WHERE e.row > ?1 AND instr(e.rest, '\"secrets\":') > 0 ORDER BY e.row LIMIT ?2"
     );
     let (mut last, mut others) = (None, Vec::new());
@@ -105,7 +105,7 @@ fn part(
         let mut statement = step.prepare(&sql)?;
         let mut rows = statement.query(params![after, PART as i64])?;
         while let Some(row) = rows.next()? {
-            let number: i64 = row.get(COLUMN_COUNT)?;
+            let number: i64 = row.get(ROW_COLUMN)?;
             last = Some(number);
             let Some(execution) = record::readable(row, damage)? else { continue };
             if let Some(other) = with(&execution).map_err(Problem::Refused)? {

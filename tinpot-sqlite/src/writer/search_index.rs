@@ -5,7 +5,7 @@ use tinpot_core::Execution;
 use tinpot_core::store::search_text;
 
 use crate::error::Result;
-use crate::record::{self, COLUMN_COUNT, COLUMNS};
+use crate::record::{self, COLUMNS, ROW_COLUMN};
 
 /// Executions of an earlier version that are indexed in one step: some ten milliseconds.
 const STEP: i64 = 1_000;
@@ -49,14 +49,14 @@ pub(super) fn catch_up(connection: &Connection) -> Result<bool> {
         .optional()?;
     let Some(below) = below else { return Ok(false) };
     let sql = format!(
-        "SELECT {COLUMNS}, e.row FROM executions AS e JOIN routes AS r ON r.route = e.route \
+        "SELECT {COLUMNS} FROM executions AS e JOIN routes AS r ON r.route = e.route \
          WHERE e.row < ?1 ORDER BY e.row DESC LIMIT ?2"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![below, STEP])?;
     let (mut seen, mut last) = (0, below);
     while let Some(row) = rows.next()? {
-        (seen, last) = (seen + 1, row.get(COLUMN_COUNT)?);
+        (seen, last) = (seen + 1, row.get(ROW_COLUMN)?);
         match record::read(row) {
             Ok(execution) => put(connection, last, &execution)?,
             // A record that cannot be read is reported when it is read.

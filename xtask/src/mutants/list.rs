@@ -15,6 +15,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
+        name: "numbers-begin-anew",
+        breaks: "executions of a later epoch have the numbers of earlier ones",
+        edits: &[Edit {
+            file: "protocol/coordinator/recovery.rs",
+            old: "self.last_execution = opened.last_number;",
+            new: "self.last_execution = if MUTANT { 0 } else { opened.last_number };",
+        }],
+    },
+    Mutant {
         name: "no-fencing",
         breaks: "the worker does not end what could be retried elsewhere when its lease expires",
         edits: &[Edit {

@@ -16,6 +16,8 @@ use crate::times::Clock;
 #[derive(Deserialize)]
 struct View {
     execution_id: String,
+    #[serde(default)]
+    number: u64,
     action_name: String,
     queue: String,
     status: String,
@@ -60,6 +62,9 @@ pub(super) fn about(client: &Client, text: &str, clock: &Clock) -> Result<String
         let _ = write!(out, "\n{name:<13} {value}");
     };
     line("id", view.execution_id);
+    if view.number > 0 {
+        line("number", view.number.to_string());
+    }
     line("queue", view.queue);
     if let Some(by) = &view.requested_by {
         line("requested by", clean(by, false));

@@ -27,6 +27,7 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         self.epoch = opened.epoch;
+        self.last_execution = opened.last_number;
         self.set_time(now, time);
         self.held_by_callers = HeldByCallers::since(time);
         self.longest_lease = opened.longest_lease;

@@ -2,12 +2,13 @@
 //!
 //! | prefix | key | value |
 //! | --- | --- | --- |
-//! | `m` | `epoch`, `counts` | the epoch; the number of ended executions and the bytes of their logs |
+//! | `m` | `epoch`, `counts` | the epoch; the number of ended executions, the bytes of their logs, and the largest number |
 //! | `a` | name | an action |
 //! | `z` | queue | the time since when the queue is paused |
 //! | `e` | id, newest first | a record of an execution |
 //! | `p` | id | parameters that are too large for the record |
 //! | `k` | idempotency key | id |
+//! | `n` | number | id |
 //! | `c` | parent, id newest first | |
 //! | `q` | queue, action, rank, id | of an execution that is ready and has no bundle |
 //! | `b` | queue, action, runtime, rank, id | of an execution that is ready and has a bundle |
@@ -118,6 +119,10 @@ pub(super) fn parameters(id: ExecutionId) -> Key {
 
 pub(super) fn idempotency_key(key: &str) -> Key {
     Key::new(b'k').text(key)
+}
+
+pub(super) fn number(number: u64) -> Key {
+    Key::new(b'n').number(number)
 }
 
 pub(super) fn children(parent: ExecutionId) -> Key {

@@ -46,6 +46,7 @@ impl<K: KeyValueStore> Shared<K> {
         .await?;
         opened.open_logs = self.load_all(open_logs).await?;
         opened.waiting = self.waiting().await?;
+        opened.last_number = self.counts().await?.last_number;
         self.each(keys::actions().all(), |_, action| {
             opened.actions.push(Arc::new(decode(action)?));
             Ok(())

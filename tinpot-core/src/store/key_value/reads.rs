@@ -51,6 +51,19 @@ impl<K: KeyValueStore> Shared<K> {
             };
             return Ok(self.execution(id).await?.map(Arc::new).into_iter().collect());
         }
+        let search = options.search.as_deref().map(Search::new);
+        if let Some(number) = options.number {
+            let id = self.database.get(&keys::number(number).0).await?;
+            let id = id.map(|id| keys::id_of(&id)).transpose()?;
+            let is_before = |id: &ExecutionId| options.before.is_none_or(|before| *id < before);
+            let Some(id) = id.filter(is_before) else { return Ok(Vec::new()) };
+            let wanted = |execution: &Execution| {
+                options.filters_match(execution)
+                    && search.as_ref().is_none_or(|search| search.matches(execution))
+            };
+            let found = self.execution(id).await?.filter(wanted);
+            return Ok(found.map(Arc::new).into_iter().collect());
+        }
         let range = match options.parent {
             Some(parent) => {
                 let before = options.before.map(|before| keys::child(parent, before));
@@ -59,7 +72,6 @@ impl<K: KeyValueStore> Shared<K> {
             None => keys::executions().after(options.before.map(keys::execution)),
         };
         let size = options.page_size();
-        let search = options.search.as_deref().map(Search::new);
         let mut found = Vec::new();
         let mut from = range.start;
         loop {

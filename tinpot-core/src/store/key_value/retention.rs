@@ -52,6 +52,7 @@ impl<K: KeyValueStore> Writer<K> {
             if let Some(key) = &record.execution.idempotency_key {
                 changes.push((keys::idempotency_key(key).0, None));
             }
+            changes.push((keys::number(record.execution.number).0, None));
             if let Some(parent) = &record.execution.parent {
                 changes.push((keys::child(parent.execution, id).0, None));
             }

@@ -18,7 +18,7 @@ use crate::model::log::LogBatch;
 use crate::model::page::QueuePage;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::conditions::{LogSpan, key_is_taken};
+use crate::store::conditions::{LogSpan, key_is_taken, number_is_taken};
 use crate::store::{CachedExecution, Session, WriteCache};
 
 /// The stored state of an execution that is in the cache.
@@ -31,11 +31,13 @@ struct Row {
     stored: bool,
 }
 
-/// The number of ended executions, and the bytes of their logs.
+/// The number of ended executions, the bytes of their logs, and the largest number of an execution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Counts {
     pub(super) ended: u64,
     pub(super) log_bytes: u64,
+    #[serde(default)]
+    pub(super) last_number: u64,
 }
 
 /// The state of the open session.
@@ -63,7 +65,8 @@ impl<K: KeyValueStore> KeyValueSession<K> {
         shared: Arc<Shared<K>>,
         session: OwnedMutexGuard<()>,
     ) -> Result<(Self, Weak<()>)> {
-        let (cache, counts) = (WriteCache::new(), shared.counts().await?);
+        let counts = shared.counts().await?;
+        let cache = WriteCache::new().last_number(counts.last_number);
         let writer = Writer { shared, cache, counts, unsettled: false, _session: session };
         let _alive = Arc::new(());
         let alive = Arc::downgrade(&_alive);
@@ -126,7 +129,7 @@ impl<K: KeyValueStore> Session for KeyValueSession<K> {
 }
 
 impl<K: KeyValueStore> Shared<K> {
-    async fn counts(&self) -> Result<Counts> {
+    pub(super) async fn counts(&self) -> Result<Counts> {
         let bytes = self.database.get(&keys::counts().0).await?;
         bytes.map_or(Ok(Counts::default()), |bytes| decode(&bytes))
     }
@@ -177,9 +180,9 @@ impl<K: KeyValueStore> Writer<K> {
         Ok(())
     }
 
-    /// Checks that ids and idempotency keys of accepted executions are new.
+    /// Checks that ids, numbers and idempotency keys of accepted executions are new.
     async fn check_new(&mut self, batch: &[Transition]) -> Result<()> {
-        let mut keys_of_batch = HashSet::new();
+        let (mut keys_of_batch, mut numbers_of_batch) = (HashSet::new(), HashSet::new());
         for transition in batch {
             let Transition::Accept(new) = transition else { continue };
             if self.cache.get(new.id).is_none() {
@@ -191,6 +194,13 @@ impl<K: KeyValueStore> Writer<K> {
                     || self.shared.database.get(&keys::idempotency_key(key).0).await?.is_some())
             {
                 return Err(key_is_taken(key));
+            }
+            let number = new.number;
+            if number != 0
+                && (!numbers_of_batch.insert(number)
+                    || self.shared.database.get(&keys::number(number).0).await?.is_some())
+            {
+                return Err(number_is_taken(number));
             }
         }
         Ok(())
@@ -261,6 +271,8 @@ fn write_record(
     if !row.stored {
         row.stored = true;
         let value = id.as_u128().to_be_bytes().to_vec();
+        counts.last_number = counts.last_number.max(execution.number);
+        changes.push((keys::number(execution.number).0, Some(value.clone())));
         if let Some(key) = &execution.idempotency_key {
             changes.push((keys::idempotency_key(key).0, Some(value)));
         }

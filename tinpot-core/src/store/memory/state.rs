@@ -19,7 +19,7 @@ use crate::model::opened::Opened;
 use crate::model::page::{ListOptions, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::conditions::{LogSpan, check_batch, check_logs, key_is_taken};
+use crate::store::conditions::{LogSpan, check_batch, check_logs, key_is_taken, number_is_taken};
 
 #[derive(Clone, Debug)]
 struct Record {
@@ -37,6 +37,8 @@ pub(crate) struct State {
     open: bool,
     records: BTreeMap<ExecutionId, Record>,
     keys: HashMap<Arc<str>, ExecutionId>,
+    numbers: HashMap<u64, ExecutionId>,
+    last_number: u64,
     /// Pairs of a parent and its child.
     children: BTreeSet<(ExecutionId, ExecutionId)>,
     pub(crate) waiting: Waiting,
@@ -56,13 +58,17 @@ impl State {
 
     pub(crate) fn check(&self, batch: &[Transition]) -> Result<()> {
         check_batch(batch, |id| self.standing(id))?;
-        let mut keys = HashSet::new();
+        let (mut keys, mut numbers) = (HashSet::new(), HashSet::new());
         for transition in batch {
-            if let Transition::Accept(execution) = transition
-                && let Some(key) = &execution.idempotency_key
+            let Transition::Accept(execution) = transition else { continue };
+            if let Some(key) = &execution.idempotency_key
                 && (self.keys.contains_key(key) || !keys.insert(key))
             {
                 return Err(key_is_taken(key));
+            }
+            let number = execution.number;
+            if number != 0 && (self.numbers.contains_key(&number) || !numbers.insert(number)) {
+                return Err(number_is_taken(number));
             }
         }
         Ok(())
@@ -84,7 +90,13 @@ impl State {
             }
             Transition::Accept(execution) => {
                 let mut execution = execution.clone();
-                Arc::make_mut(&mut execution).accepted_at = at;
+                let new = Arc::make_mut(&mut execution);
+                new.accepted_at = at;
+                if new.number == 0 {
+                    new.number = self.last_number + 1;
+                }
+                self.last_number = self.last_number.max(new.number);
+                self.numbers.insert(new.number, new.id);
                 if let Some(key) = &execution.idempotency_key {
                     self.keys.insert(key.clone(), execution.id);
                 }
@@ -142,6 +154,7 @@ impl State {
             if let Some(record) = self.ended.pop_front().and_then(|id| self.records.remove(&id)) {
                 self.ended_log_bytes -= record.log_bytes;
                 self.open_logs.remove(&record.execution.id);
+                self.numbers.remove(&record.execution.number);
                 if let Some(key) = &record.execution.idempotency_key {
                     self.keys.remove(key);
                 }
@@ -163,6 +176,7 @@ impl State {
         self.open = true;
         self.epoch += 1;
         let mut opened = Opened::new(Epoch { instance: self.instance, number: self.epoch });
+        opened.last_number = self.last_number;
         let granted = self.granted.iter().filter_map(|id| self.records.get(id));
         opened.longest_lease = granted.clone().map(|record| record.lease).max().unwrap_or_default();
         opened.granted = granted.map(|record| record.execution.clone()).collect();
@@ -207,6 +221,13 @@ impl State {
             return record.map(|record| record.execution.clone()).into_iter().collect();
         }
         let wanted = |execution: &&Arc<Execution>| options.filters_match(execution);
+        if let Some(number) = options.number {
+            let record = self.numbers.get(&number).and_then(|id| self.records.get(id));
+            let found = record.map(|record| &record.execution).filter(wanted);
+            let is_before =
+                |found: &&Arc<Execution>| options.before.is_none_or(|before| found.id < before);
+            return found.filter(is_before).cloned().into_iter().collect();
+        }
         if let Some(parent) = options.parent {
             let last = options
                 .before

@@ -94,6 +94,8 @@ pub(super) struct Checks {
     ending: Vec<Ending>,
     last_grant: Option<Fence>,
     last_epoch: Option<Epoch>,
+    /// The largest number of an execution that was accepted.
+    last_number: u64,
     unfinished: usize,
     /// The moments at which workers died.
     deaths: HashMap<WorkerId, Moment>,
@@ -306,6 +308,7 @@ impl Checks {
     /// Forgets what a restored store does not have: it may happen again.
     pub(super) fn put_back(&mut self, store: &SimulatedStore) {
         self.last_grant = None;
+        self.last_number = store.all().map(|execution| execution.number).max().unwrap_or(0);
         self.children_of_calls.clear();
         self.ending.clear();
         self.unfinished = 0;

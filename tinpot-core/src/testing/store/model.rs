@@ -35,6 +35,7 @@ struct Pair<R> {
     store: OpenStore<R>,
     random: Random,
     fence: u64,
+    number: u64,
     step: u64,
 }
 
@@ -75,6 +76,8 @@ impl<R: Reopen> Pair<R> {
         let action = format!("act {}", self.below(3));
         let text = "x".repeat(self.below(2_500) as usize);
         let mut new = Execution::new(self.id(), action, Json::serialize(&[text]).expect("JSON"));
+        self.number += 1;
+        new.number = self.number;
         if self.random.chance(0.3) {
             new.secrets = vec!["/0".to_owned(), format!("/{}", self.random.number() % 9)];
         }
@@ -236,6 +239,8 @@ impl<R: Reopen> Pair<R> {
         options.queue =
             self.random.chance(0.3).then(|| format!("queue {}", self.random.number() % 3));
         options.before = self.random.chance(0.3).then(|| self.id());
+        let number = self.number.saturating_sub(self.below(99));
+        options.number = self.random.chance(0.1).then_some(number);
         options.visible = self.random.chance(0.4).then(|| self.visible());
         options.limit = self.below(6) as usize;
         let (memory, store) =
@@ -301,8 +306,9 @@ impl<R: Reopen> Pair<R> {
             opened.open_logs.sort_unstable_by_key(|execution| execution.id);
             opened.granted.sort_unstable_by_key(|execution| execution.id);
             opened.waiting.sort_unstable();
-            let Opened { epoch, granted, open_logs, waiting, longest_lease, actions, .. } = opened;
-            (epoch.number, granted, open_logs, waiting, longest_lease, actions)
+            let Opened { epoch, last_number, granted, open_logs, waiting, longest_lease, .. } =
+                opened;
+            (epoch.number, last_number, granted, open_logs, waiting, longest_lease, opened.actions)
         };
         assert_eq!(described(&self.store.opened), described(&self.memory.opened), "opening");
         self
@@ -316,7 +322,7 @@ pub async fn random_work_agrees_with_the_memory_store<R: Reopen>(store: OpenStor
     let seed = seed.unwrap_or_else(|| Timestamp::now().0);
     println!("to repeat this run, set SEED={seed}");
     let memory = open(MemoryStore::new()).await;
-    let mut pair = Pair { memory, store, random: Random::new(seed), fence: 0, step: 0 };
+    let mut pair = Pair { memory, store, random: Random::new(seed), fence: 0, number: 0, step: 0 };
     for step in 0..2_000 {
         pair.step = step;
         match pair.below(100) {

@@ -53,6 +53,11 @@ impl Checks {
             if let Some(parent) = execution.parent {
                 self.accepts_child(execution, parent, store)?;
             }
+            let number = execution.number;
+            if number <= self.last_number {
+                return broken("numbers", format!("number {number} follows {}", self.last_number));
+            }
+            self.last_number = number;
             let track = self.track(id)?;
             track.unfinished = true;
             track.queued = wall;
