@@ -7,6 +7,7 @@ mod deployed;
 mod joining;
 mod list;
 mod plain;
+mod pulling;
 mod sealed;
 
 use std::fs;
@@ -57,6 +58,7 @@ fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(joining::MUTANTS)
         .chain(plain::MUTANTS)
         .chain(deployed::MUTANTS)
+        .chain(pulling::MUTANTS)
 }
 
 /// Runs the mutants that are named.

@@ -42,6 +42,8 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         epoch: None,
         version: String::new(),
         started_at: None,
+        pull: false,
+        lease: None,
         teams: Vec::new(),
         granted: Granted::default(),
     };

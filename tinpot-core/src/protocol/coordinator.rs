@@ -19,6 +19,7 @@ mod runtimes;
 mod schedule;
 mod secrets;
 mod tally;
+mod terms;
 mod tombstones;
 mod worker;
 mod worker_load;

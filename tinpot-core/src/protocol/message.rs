@@ -50,6 +50,19 @@ pub struct Hello {
     /// The start of the worker by its own clock, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// If true, each beat asks for attempts: the worker is granted at most as many as its latest beat
+    /// has free slots.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pull: bool,
+    /// The lease that the worker asks for, in place of the configured one. The coordinator waits
+    /// longer: 1.5 times that, and at least 10 s more.
+    #[serde(
+        default,
+        with = "optional_millis",
+        rename = "lease_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub lease: Option<Duration>,
     /// The teams that the actions belong to; empty for the default team. The coordinator takes them
     /// from the grant of the worker's key: they never come in a message.
     #[serde(skip)]
@@ -73,7 +86,7 @@ pub struct Granted {
 pub struct Beat {
     /// The number of the beat. The coordinator echoes it.
     pub seq: u64,
-    /// The number of free slots.
+    /// The number of free slots. Of a worker that pulls, the number of attempts that it asks for.
     pub free: u32,
     /// The attempts that the worker holds: waiting, running, or ended and not acknowledged.
     #[serde(default)]

@@ -11,6 +11,7 @@ mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::attempt::{Held, Phase};
 use self::children::Children;
@@ -76,6 +77,10 @@ pub struct WorkerProfile {
     pub version: String,
     /// The start of the worker, for people.
     pub started_at: Option<Timestamp>,
+    /// If true, the worker is granted only what its latest beat asks for.
+    pub pull: bool,
+    /// The lease that the worker asks for; `None` for the one that the coordinator has configured.
+    pub lease: Option<Duration>,
 }
 
 /// The maximum number of waiting attempts per slot, independent of the coordinator.
@@ -279,6 +284,8 @@ impl WorkerMachine {
             epoch: self.epoch,
             version: self.profile.version.clone(),
             started_at: self.profile.started_at,
+            pull: self.profile.pull,
+            lease: self.profile.lease,
             teams: Vec::new(),
             granted: Granted::default(),
         })));

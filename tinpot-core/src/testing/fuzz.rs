@@ -133,6 +133,8 @@ pub fn machines(bytes: &[u8]) {
         clean_slate: Vec::new(),
         version: String::new(),
         started_at: None,
+        pull: false,
+        lease: None,
     };
     let mut worker = WorkerMachine::new(ProtocolConfig::default(), profile, offer);
     let epoch = Epoch { instance: 0x9f86_d081, number: 3 };

@@ -240,6 +240,8 @@ impl WorkerBuilder {
             clean_slate: self.clean_slate,
             version: self.version,
             started_at: Some(Timestamp::now()),
+            pull: false,
+            lease: None,
         };
         let clock = Clock::start();
         let wire = match self.sealed {

@@ -30,6 +30,8 @@ pub(crate) fn hello(offer: ActionSet) -> Hello {
         epoch: None,
         version: String::new(),
         started_at: None,
+        pull: false,
+        lease: None,
         teams: Vec::new(),
         granted: Granted::default(),
     }
@@ -45,6 +47,8 @@ fn profile() -> WorkerProfile {
         clean_slate: vec![],
         version: String::new(),
         started_at: None,
+        pull: false,
+        lease: None,
     }
 }
 
@@ -270,6 +274,8 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
             epoch,
             version,
             started_at,
+            pull: false,
+            lease: None,
             teams: Vec::new(),
             granted: Granted::default(),
         })
@@ -296,6 +302,8 @@ fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<C
         epoch: None,
         version: String::new(),
         started_at: None,
+        pull: false,
+        lease: None,
         teams: Vec::new(),
         granted: Granted::default(),
     };

@@ -28,6 +28,7 @@ mod observer;
 mod options;
 mod parameters;
 mod policy;
+mod pull;
 mod queues;
 mod reconnecting;
 mod recovery;

@@ -46,8 +46,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "the coordinator gives a silent worker up before that one's lease is over",
         edits: &[Edit {
             file: "protocol/coordinator/worker.rs",
-            old: "let lease = self.config.coordinator_lease;\n        let epoch = self.epoch;",
-            new: "let lease = self.config.coordinator_lease / if MUTANT { 3 } else { 1 };\n        let epoch = self.epoch;",
+            old: "let terms = worker.terms.unwrap_or(configured);",
+            new: "let mut terms = worker.terms.unwrap_or(configured);\n\
+                  if MUTANT {\n    terms.patience /= 3;\n}",
         }],
     },
     Mutant {

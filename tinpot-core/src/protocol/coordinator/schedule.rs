@@ -46,13 +46,16 @@ impl CoordinatorMachine {
         if worker.beat == 0 || worker.paused || worker.silent || worker.draining {
             return false;
         }
+        if !worker.has_credit() {
+            return false;
+        }
         if let Some(room) = worker.load.room_unslotted(action) {
             return room > 0 && worker.slots > 0;
         }
         let (slots, held) = (worker.slots as usize, worker.load.in_slots());
         // Nothing waits behind an attempt that may take long.
         held < slots
-            || self.ahead(action).is_some_and(|ahead| {
+            || self.ahead(action).filter(|_| worker.is_pushed()).is_some_and(|ahead| {
                 held < slots + slots.saturating_sub(worker.load.long_in_slots()) * ahead
             })
     }
@@ -161,6 +164,8 @@ impl CoordinatorMachine {
         self.last_number += 1;
         let fence = Fence { epoch: self.epoch, number: self.last_number };
         let since = self.time(now);
+        let patience =
+            self.workers.get(worker).and_then(|worker| worker.terms).map(|terms| terms.patience);
         active.state = ActiveState::Granted(Grant {
             fence,
             worker: worker.clone(),
@@ -175,11 +180,12 @@ impl CoordinatorMachine {
             fence,
             attempt: active.tries + 1,
             worker: worker.clone(),
-            lease: self.config.coordinator_lease,
+            lease: patience.unwrap_or(self.config.coordinator_lease),
         }));
         let action = active.execution.action_key();
         let long = self.ahead(&action).is_none();
         if let Some(entry) = self.workers.get_mut(worker) {
+            entry.spend_credit();
             entry.load.insert(fence, id, &action);
             if long {
                 entry.load.long.insert(fence);

@@ -8,6 +8,7 @@ use super::catalogue::Standing;
 use super::introduction::{ACTIONS, DEAD, HelloRate, RUNTIMES, cut_problems, said_bytes};
 use super::queue::LaneKey;
 use super::runtimes::Runtimes;
+use super::terms::Terms;
 use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::model::action::{Action, LoadError};
@@ -43,7 +44,11 @@ pub(super) struct WorkerEntry {
     /// nothing can be dispatched.
     pub(super) beat: u64,
     pub(super) beat_at: Tick,
-    pub(super) free: u32,
+    /// The number of attempts that it may still be granted for its latest beat; `None` if it need
+    /// not ask.
+    pub(super) credit: Option<u32>,
+    /// The terms of its lease; `None` before its first hello.
+    pub(super) terms: Option<Terms>,
     pub(super) expires: Tick,
     /// If true, the worker rejected a dispatch that it should have accepted. It is granted nothing
     /// until its next beat.
@@ -301,7 +306,8 @@ impl CoordinatorMachine {
                 heard: self.departed.heard(id),
                 beat: 0,
                 beat_at: now,
-                free: 0,
+                credit: None,
+                terms: None,
                 expires,
                 paused: false,
                 load: Load::default(),
@@ -360,7 +366,17 @@ impl CoordinatorMachine {
         let news = news.into_iter().map(Transition::Offer).map(CoordinatorEffect::Persist);
         out.extend(news);
         self.leave_team(from);
+        let terms = Terms::of(&self.config, hello.lease);
         let worker = self.worker_entry(now, from);
+        let is_new = worker.terms.is_none() && worker.load.in_flight.is_empty();
+        worker.agree(terms);
+        if is_new {
+            // It holds nothing, so its first lease may be shorter than the configured one.
+            worker.expires = now + terms.patience;
+        }
+        let expiry = (worker.expires, Timer::Expiry(worker.number));
+        // A hello gives no credit, and takes none that a later beat has given.
+        worker.credit = hello.pull.then(|| worker.credit.unwrap_or(0));
         worker.introduced = true;
         worker.plain = plain;
         worker.name = hello.name;
@@ -393,6 +409,9 @@ impl CoordinatorMachine {
         for id in in_flight {
             self.send_again(now, id, out);
         }
+        if is_new {
+            self.timers.insert(expiry);
+        }
         self.workers_bytes = self.workers_bytes - before + bytes;
         self.join_team(from);
         self.ask_to_drain(now, from, out);
@@ -419,8 +438,8 @@ impl CoordinatorMachine {
         if self.claims_later(now, from, beat.epoch, out) {
             return;
         }
-        let lease = self.config.coordinator_lease;
         let epoch = self.epoch;
+        let configured = Terms::of(&self.config, None);
         let Some(worker) = self.workers.get_mut(from).filter(|worker| worker.introduced) else {
             if self.departed.is_gone(from) {
                 let (from, reason, detail) = (from.clone(), Refusal::Excluded, String::new());
@@ -452,19 +471,20 @@ impl CoordinatorMachine {
         }
         // The expiry is set before any message is sent that could extend the worker's lease. A beat
         // is sent before it is received, so counting from its receipt is never too early.
-        worker.expires = worker.expires.max(now + lease);
+        let terms = worker.terms.unwrap_or(configured);
+        worker.expires = worker.expires.max(now + terms.patience);
         let to = Address::Worker(from.clone());
         if beat.epoch != Some(epoch) {
             // The worker does not follow this epoch yet, or the beat is old. It gets no work until
             // it shows that it hears this coordinator.
             let (seq_echo, settled) = (beat.seq, worker.settled(epoch));
-            let ack = self.beat_ack(seq_echo, settled);
+            let ack = self.beat_ack(seq_echo, settled, terms.lease);
             return out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
         }
         worker.beat = beat.seq;
         worker.beat_at = now;
         worker.plain = plain;
-        worker.free = beat.free;
+        worker.renew_credit(beat.free);
         worker.paused = false;
         let back = std::mem::take(&mut worker.silent).then_some(worker.number);
         let (mut drop, mut cancel) = (Vec::new(), Vec::new());
@@ -491,13 +511,13 @@ impl CoordinatorMachine {
             // Sent separately, because it has to wait until the end or the cancel of these attempts
             // is committed. Otherwise a coordinator that lost them in a crash would believe that
             // the worker never held them, or that they were never cancelled.
-            let ack = BeatAck { drop, cancel, ..self.beat_ack(seq_echo, settled) };
+            let ack = BeatAck { drop, cancel, ..self.beat_ack(seq_echo, settled, terms.lease) };
             out.push(CoordinatorEffect::Send(to.clone(), Message::BeatAck(ack)));
         }
-        let ack = self.beat_ack(seq_echo, settled);
+        let ack = self.beat_ack(seq_echo, settled, terms.lease);
         out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
         if let Some(number) = back {
-            self.timers.insert((now + self.config.beat_interval * 2, Timer::Silence(number)));
+            self.timers.insert((now + terms.silence, Timer::Silence(number)));
             self.refresh_catalogue(now);
         }
         self.fill(now, from, out);
@@ -505,12 +525,12 @@ impl CoordinatorMachine {
 
     /// Returns the answer to a beat. It carries the lease, so that the two sides cannot have
     /// contradicting configurations.
-    fn beat_ack(&self, seq_echo: u64, settled: u64) -> BeatAck {
+    fn beat_ack(&self, seq_echo: u64, settled: u64, lease: Duration) -> BeatAck {
         BeatAck {
             epoch: self.epoch,
             seq_echo,
             settled,
-            lease: Some(self.config.worker_lease),
+            lease: Some(lease),
             beat_interval: Some(self.config.beat_interval),
             drop: Vec::new(),
             cancel: Vec::new(),
@@ -559,12 +579,12 @@ impl CoordinatorMachine {
     }
 
     pub(super) fn check_silence(&mut self, now: Tick, number: u64) {
-        let patience = self.config.beat_interval * 2;
+        let configured = Terms::of(&self.config, None);
         let Some(worker) = self.worker_numbers.get(&number).and_then(|id| self.workers.get_mut(id))
         else {
             return;
         };
-        let at = worker.beat_at + patience;
+        let at = worker.beat_at + worker.terms.unwrap_or(configured).silence;
         if at > now {
             self.timers.insert((at, Timer::Silence(number)));
         } else {

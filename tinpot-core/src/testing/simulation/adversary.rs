@@ -285,6 +285,8 @@ impl World {
                     epoch: Some(epoch),
                     version,
                     started_at,
+                    pull: false,
+                    lease: None,
                     teams: Vec::new(),
                     granted: Granted::default(),
                 };

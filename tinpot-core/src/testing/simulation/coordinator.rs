@@ -1,5 +1,6 @@
 //! The process of a coordinator: its control loop around the machine, in simulated time.
 
+mod credit;
 mod lives;
 mod logs;
 mod reads;
@@ -8,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::credit::Credits;
 pub(super) use self::logs::Pipeline;
 pub(super) use self::reads::secret_of;
 use super::checks::changes_nothing;
@@ -77,6 +79,7 @@ pub(super) struct Process {
     ticked: Tick,
     /// The number of turns that ended with nothing to do.
     rests: u64,
+    credits: Credits,
 }
 
 impl Process {
@@ -195,13 +198,16 @@ impl World {
             return Ok(());
         }
         let now = process.clock.tick(self.now);
-        let core = &mut process.core;
         for _ in 0..TURN_INPUTS {
-            match process.inbox.pop_front() {
+            let input = process.inbox.pop_front();
+            let core = &mut process.core;
+            match input {
                 Some(Input::Frame(frame)) => {
                     let Some(from) = frame.from else { continue };
                     for message in frame.messages {
-                        core.receive(now, &from, plain.has(&from), message);
+                        process.note_beat(&from, &message);
+                        process.core.receive(now, &from, plain.has(&from), message);
+                        process.spends_credit(&self.plan)?;
                     }
                 }
                 Some(Input::ExpectHello(worker)) => core.expect_hello(&worker),
@@ -209,10 +215,12 @@ impl World {
                     let Some(from) = frame.from else { continue };
                     let before = core.effects().len();
                     for message in frame.messages {
-                        core.receive(now, &from, plain.has(&from), message);
+                        process.note_beat(&from, &message);
+                        process.core.receive(now, &from, plain.has(&from), message);
+                        process.spends_credit(&self.plan)?;
                     }
                     if life == process.life {
-                        changes_nothing(&core.effects()[before..])?;
+                        changes_nothing(&process.core.effects()[before..])?;
                     }
                 }
                 Some(Input::Request(Request::Submit { execution, commits, ticket })) => {
@@ -234,6 +242,7 @@ impl World {
                 Some(Input::LinkUp) => core.link_up(),
                 None => break,
             }
+            process.spends_credit(&self.plan)?;
         }
         if now.since(process.ticked) >= self.plan.config.beat_interval {
             process.at_work_since = now;
@@ -247,6 +256,8 @@ impl World {
     fn commit(&mut self, index: usize) -> Checked {
         let wall = self.wall(index);
         let process = &mut self.coordinators[index];
+        process.spends_credit(&self.plan)?;
+        process.effects_taken();
         for effect in process.core.effects() {
             if let CoordinatorEffect::Persist(transition) = effect {
                 self.checks.decided(transition, wall)?;

@@ -105,6 +105,10 @@ pub(super) struct Plan {
     pub(super) config: ProtocolConfig,
     /// The configuration of the workers. The coordinator sends them the leases of `config`.
     pub(super) worker_config: ProtocolConfig,
+    /// The lease that some workers ask for.
+    pub(super) lease: Option<Duration>,
+    /// True if some workers pull.
+    pub(super) pull: bool,
     pub(super) length: Duration,
     pub(super) workers: usize,
     /// The probability that a frame is lost.
@@ -213,10 +217,15 @@ impl Plan {
             worker_config.beat_interval *= 2;
         }
         let never = Duration::ZERO;
+        let own = [config.worker_lease / 2, config.worker_lease * 2];
+        let lease = random.chance(0.4).then(|| own[random.below(2)]);
+        let pull = random.chance(0.5);
         Self {
             profile,
             config,
             worker_config,
+            lease,
+            pull,
             length: scenario.length,
             workers: scenario.workers,
             loss: 0.0,
@@ -295,12 +304,37 @@ impl Plan {
         self.profile != Profile::Wild
     }
 
+    /// Returns true if a worker is granted only what it asks for: one with three slots.
+    pub(super) fn pulls(&self, worker: usize) -> bool {
+        self.pull && worker % 6 == 2
+    }
+
+    /// Returns the lease that a worker asks for.
+    pub(super) fn own_lease(&self, worker: usize) -> Option<Duration> {
+        self.lease.filter(|_| worker.is_multiple_of(2))
+    }
+
+    /// Returns the lease of a worker, and the patience of the coordinator that `protocol.md`
+    /// prescribes for it.
+    fn leases(&self, worker: usize) -> (Duration, Duration) {
+        match self.own_lease(worker) {
+            Some(lease) => (lease, (lease + Duration::from_secs(10)).max(lease + lease / 2)),
+            None => (self.config.worker_lease, self.config.coordinator_lease),
+        }
+    }
+
+    /// Returns the longest time for which the coordinator waits for any silent worker.
+    pub(super) fn longest_patience(&self) -> Duration {
+        (0..2).map(|worker| self.leases(worker).1).max().unwrap_or_default()
+    }
+
     /// Returns the longest pause of a worker with such a clock that the leases allow for, at any
     /// rate of the coordinator's clock.
-    pub(super) fn tolerated_pause(&self, rate: u64) -> Duration {
+    pub(super) fn tolerated_pause(&self, worker: usize, rate: u64) -> Duration {
         let real = |lease: Duration, rate: u64| lease.as_micros() as Moment * TRUE_RATE / rate;
-        let patience = real(self.config.coordinator_lease, self.rates.1);
-        Duration::from_micros(patience.saturating_sub(real(self.config.worker_lease, rate)))
+        let (lease, patience) = self.leases(worker);
+        let patience = real(patience, self.rates.1);
+        Duration::from_micros(patience.saturating_sub(real(lease, rate)))
     }
 }
 

@@ -23,7 +23,7 @@ impl World {
         let plan = &self.plan;
         // The bound is the delay of its last message, its lease, and a pause of the coordinator.
         let heard = plan.slow + plan.slow_commit * 2 + Duration::from_secs(1);
-        let lease = plan.config.coordinator_lease;
+        let lease = plan.longest_patience();
         let longest = heard + lease * 5 / 4 + lease * 2;
         let dead = Duration::from_micros(self.now - death);
         if plan.in_bounds() && self.coordinators.len() == 1 && dead > longest {

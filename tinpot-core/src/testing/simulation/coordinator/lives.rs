@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::credit::Credits;
 use super::{Input, Pipeline, Process};
 use crate::coordinator::{Core, Registry};
 use crate::model::fence::Epoch;
@@ -43,6 +44,7 @@ impl World {
             at_work_since: Tick(0),
             ticked: Tick(0),
             rests: 0,
+            credits: Credits::default(),
         });
         self.after(Duration::ZERO, Event::Repair(Repair::StartCoordinator(index)));
     }
@@ -87,6 +89,7 @@ impl World {
             at_work_since: Tick(0),
             ticked: Tick(0),
             rests: 0,
+            credits: Credits::default(),
         };
         self.knows_what_is_deployed(index)?;
         self.log_turn(index)?;

@@ -96,6 +96,8 @@ impl World {
             epoch: node.machine.epoch(),
             version,
             started_at,
+            pull: self.plan.pulls(liar),
+            lease: self.plan.own_lease(liar),
             teams: Vec::new(),
             granted: Granted::default(),
         })

@@ -57,8 +57,19 @@ impl World {
         let queues = queues_of(index);
         let slots = 1 + (index as u32 % 3);
         let (groups, version, started_at) = Default::default();
-        let profile =
-            WorkerProfile { id, name, queues, groups, slots, clean_slate, version, started_at };
+        let (pull, lease) = (self.plan.pulls(index), self.plan.own_lease(index));
+        let profile = WorkerProfile {
+            id,
+            name,
+            queues,
+            groups,
+            slots,
+            clean_slate,
+            version,
+            started_at,
+            pull,
+            lease,
+        };
         WorkerMachine::new(self.plan.worker_config.clone(), profile, self.offer_of(index, 0))
     }
 
@@ -169,9 +180,9 @@ impl World {
             return;
         }
         let all = self.random.chance(0.5);
-        let lease = self.plan.config.coordinator_lease;
+        let lease = self.plan.longest_patience();
         let longest = match self.plan.in_bounds() {
-            true => self.plan.tolerated_pause(node.clock.rate()),
+            true => self.plan.tolerated_pause(index, node.clock.rate()),
             false => lease * 3,
         };
         let life = node.life;
