@@ -113,7 +113,13 @@ pub(crate) async fn environment(
         set("PYTHONPATH", paths);
     }
     set("TINPOT_EXECUTION", attempt.execution.to_string().into());
+    if attempt.execution_number > 0 {
+        set("TINPOT_RUN", attempt.execution_number.to_string().into());
+    }
     set("TINPOT_APP", (&*towerfile.name).into());
+    if let Some(bundle) = &attempt.bundle {
+        set("TINPOT_VERSION", bundle.version.to_string().into());
+    }
     set("TINPOT_ATTEMPT", attempt.number.to_string().into());
     set("TINPOT_FENCE", attempt.fence.to_string().into());
     set("TINPOT_INPUT", workspace.input().into());
@@ -200,7 +206,8 @@ pub(crate) fn outcome(
         Ended::Exited { code, .. } => {
             let last = Some(end.last_line).filter(|line| !line.is_empty());
             let last = last.map(|line| format!(": {line}")).unwrap_or_default();
-            Outcome::Failed(Failure::new(format!("exit code {code}{last}")).kind("Exit"))
+            let failure = Failure::new(format!("exit code {code}{last}")).kind("Exit");
+            Outcome::Failed(failure.exit_code(code))
         }
         Ended::Killed { signal, .. } => {
             let name = signal_name(signal);

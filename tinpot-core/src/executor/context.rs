@@ -34,6 +34,8 @@ const LOGGED_CHILDREN: usize = 4096;
 pub struct Attempt {
     /// The execution it belongs to.
     pub execution: ExecutionId,
+    /// The [number](crate::Execution::number) of the execution; 0 if it is not known.
+    pub execution_number: u64,
     /// The right to report; pass it to resources that can check it.
     pub fence: Fence,
     /// 1 for the first try.
@@ -58,7 +60,23 @@ impl Attempt {
         parameters: Json,
     ) -> Self {
         let (action, number) = (action.into(), 1);
-        Self { execution, fence, number, action, parameters, timeout: None, bundle: None }
+        Self {
+            execution,
+            execution_number: 0,
+            fence,
+            number,
+            action,
+            parameters,
+            timeout: None,
+            bundle: None,
+        }
+    }
+
+    /// Sets the number of the execution.
+    #[must_use]
+    pub fn execution_number(mut self, number: u64) -> Self {
+        self.execution_number = number;
+        self
     }
 
     /// Sets the number of the attempt.

@@ -138,6 +138,9 @@ pub struct Failure {
     /// If true, the execution is not retried, even if retries are left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub permanent: bool,
+    /// The exit code of the program that failed, if the attempt was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// An error of any type, as `anyhow::Error`, `String` and every error type convert to.
@@ -200,6 +203,13 @@ impl Failure {
     #[must_use]
     pub fn traceback(mut self, traceback: impl Into<String>) -> Self {
         self.traceback = Some(traceback.into());
+        self
+    }
+
+    /// Sets the exit code of the program.
+    #[must_use]
+    pub fn exit_code(mut self, exit_code: i32) -> Self {
+        self.exit_code = Some(exit_code);
         self
     }
 
@@ -302,7 +312,7 @@ mod tests {
         let failure: Failure =
             serde_json::from_str(r#"{"kind":"Poisoned","message":"bad batch"}"#).unwrap();
         assert_eq!(failure.code, FailureCode::ActionError);
-        assert_eq!(failure.kind, "Poisoned");
+        assert_eq!((failure.kind.as_str(), failure.exit_code), ("Poisoned", None));
     }
 
     #[test]

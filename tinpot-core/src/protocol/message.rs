@@ -146,6 +146,10 @@ pub struct Dispatch {
     pub settled: u64,
     /// The execution.
     pub execution: ExecutionId,
+    /// The [number](crate::Execution::number) of the execution; 0 from a coordinator of an earlier
+    /// version.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
     /// The number of the attempt, from 1.
     pub attempt: u32,
     /// The name of the action.
@@ -174,6 +178,10 @@ pub struct Dispatch {
     /// schema by which it could find them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Worker → coordinator: the worker holds the attempt.

@@ -363,6 +363,7 @@ impl Control {
         let measured = measured
             .map(|(observer, _)| (observer.clone(), dispatch.action.clone(), Instant::now()));
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
+            .execution_number(dispatch.number)
             .number(dispatch.attempt)
             .timeout(dispatch.timeout)
             .bundle(dispatch.bundle);

@@ -52,6 +52,10 @@ pub(crate) struct Info<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     traceback: Option<&'a str>,
+    /// The exit code of the program that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exit_code: Option<i32>,
 }
 
 /// The end of an execution, as the event `complete` reports it.
@@ -73,6 +77,10 @@ pub(crate) struct Completion<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     traceback: Option<&'a str>,
+    /// The exit code of the program that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exit_code: Option<i32>,
 }
 
 /// The end of an execution or an attempt: its result, or its error with the details.
@@ -94,6 +102,10 @@ pub(crate) struct OutcomeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     traceback: Option<&'a str>,
+    /// The exit code of the program that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exit_code: Option<i32>,
 }
 
 /// One page of executions.
@@ -355,6 +367,7 @@ impl<'a> Info<'a> {
             error: outcome.error(),
             kind: failure.map(|failure| failure.kind.as_str()).filter(|kind| !kind.is_empty()),
             traceback: failure.and_then(|failure| failure.traceback.as_deref()),
+            exit_code: failure.and_then(|failure| failure.exit_code),
         }
     }
 }
@@ -363,15 +376,15 @@ impl<'a> Completion<'a> {
     pub(crate) fn of(outcome: &'a Outcome) -> Self {
         let status = outcome.status();
         let (state, successful) = (State::of(status), status == Status::Succeeded);
-        let Info { result, error, kind, traceback } = Info::of(outcome);
-        Self { state, status, successful, result, error, kind, traceback }
+        let Info { result, error, kind, traceback, exit_code } = Info::of(outcome);
+        Self { state, status, successful, result, error, kind, traceback, exit_code }
     }
 }
 
 impl<'a> OutcomeView<'a> {
     fn of(outcome: &'a Outcome) -> Self {
-        let Info { result, error, kind, traceback } = Info::of(outcome);
-        Self { status: outcome.status(), result, error, kind, traceback }
+        let Info { result, error, kind, traceback, exit_code } = Info::of(outcome);
+        Self { status: outcome.status(), result, error, kind, traceback, exit_code }
     }
 }
 

@@ -78,6 +78,12 @@ async fn ends_are_told_apart() {
         let failure = ended.failure();
         assert_eq!((&*failure.kind, failure.code), (kind, code), "{action}: {failure:?}");
         assert!(failure.message.contains(part), "{action}: {failure:?}");
+        let exit_code = match action {
+            "exit" => Some(3),
+            "quiet" | "raises" => Some(1),
+            _ => None,
+        };
+        assert_eq!(failure.exit_code, exit_code, "{action}");
     }
     for action in ["blank", "link"] {
         assert_eq!(call(&executor, action).await.value(), json!(null), "{action}");

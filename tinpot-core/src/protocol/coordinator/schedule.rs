@@ -208,6 +208,7 @@ impl CoordinatorMachine {
             seq_echo: worker.beat,
             settled: worker.settled(self.epoch),
             execution: execution.id,
+            number: execution.number,
             attempt: active.tries + 1,
             action: execution.action.clone(),
             parameters: execution.parameters.clone(),
