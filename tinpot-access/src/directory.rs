@@ -8,6 +8,7 @@ mod names;
 mod powers;
 mod set_up;
 mod sign_ins;
+mod sign_up;
 mod state;
 mod teams;
 mod tickets;

@@ -11,8 +11,8 @@ use tinpot_core::access::AuditWho;
 use tinpot_core::{Error, ErrorKind, Result};
 
 use self::refusals::Refusals;
-use crate::directory::{Directory, NewUser, Rejection, UserUpdate};
-use crate::documents::{SignIn, User};
+use crate::directory::{Directory, NewTeam, NewUser, Rejection, UserUpdate};
+use crate::documents::{SignIn, Team, User};
 use crate::passwords::{PasswordMatch, Passwords};
 use crate::secret::Secret;
 use crate::throttle::Throttle;
@@ -97,9 +97,78 @@ impl Login {
         address: IpAddr,
         is_known_device: bool,
     ) -> Result<Answer> {
+        let user = match self.verify(name, password, address, is_known_device).await? {
+            Ok(user) => user,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let directory = self.directory.asked_from(address.to_string());
+        let by = who(&user);
+        // The password was compared with a copy: it may have been changed since, even by another
+        // process.
+        match directory.sign_in_at(&by, &user.id, Some(user.generation)).await {
+            Ok(signed_in) => {
+                self.throttle.succeeded(name, address);
+                Ok(Ok(signed_in))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
+                self.refuse(name, address).await.map(Err)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks the password of a user who gets a token instead of a cookie. A wrong one counts as a
+    /// failed sign-in.
+    ///
+    /// # Errors
+    /// As [`sign_in`](Self::sign_in). The inner error is the refusal.
+    pub async fn check_password(
+        &self,
+        name: &str,
+        password: Secret,
+        address: IpAddr,
+    ) -> Result<Result<User, LoginRefused>> {
+        let checked = self.verify(name, password, address, false).await?;
+        if checked.is_ok() {
+            self.throttle.succeeded(name, address);
+        }
+        Ok(checked)
+    }
+
+    /// Creates a team together with its first user, an admin of it, as often as the throttle allows.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a wrong name or password; `Overloaded`; those of
+    /// [`Directory::create_team_with`]. The inner error is the refusal.
+    pub async fn sign_up(
+        &self,
+        by: &AuditWho,
+        team: NewTeam,
+        first: NewUser,
+        password: Secret,
+        address: IpAddr,
+    ) -> Result<Result<(Team, User), LoginRefused>> {
+        first.check()?;
+        if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
+            return Ok(Err(LoginRefused::Wait(wait)));
+        }
+        let hash = self.passwords.hash(first.name(), password).await?;
+        let directory = self.directory.asked_from(address.to_string());
+        let first = first.password_hash(hash);
+        directory.create_team_with(by, team, first, false).await.map(Ok)
+    }
+
+    /// Returns the user with this name and password, as often as the throttle allows.
+    async fn verify(
+        &self,
+        name: &str,
+        password: Secret,
+        address: IpAddr,
+        is_known_device: bool,
+    ) -> Result<Result<User, LoginRefused>> {
         let now = self.directory.now();
         if let Err(wait) = self.throttle.attempt(now, name, address, is_known_device) {
-            return self.too_many(name, wait, address).await;
+            return self.too_many(name, wait, address).await.map(Err);
         }
         // Another process may just have added the user.
         self.directory.keep_current().await?;
@@ -109,42 +178,30 @@ impl Login {
         let found = self.passwords.compare(password, stored).await?;
         let Some(user) = user.filter(|user| found != PasswordMatch::Mismatch && !user.is_disabled)
         else {
-            return self.refuse(name, address).await;
+            return self.refuse(name, address).await.map(Err);
         };
         let directory = self.directory.asked_from(address.to_string());
-        let by = who(&user);
         if let (PasswordMatch::Outdated, Some(old)) = (found, user.stored_password()) {
             // It was set under the rules of its time: a rule of today must not refuse the sign-in.
             if let Ok(new) = self.passwords.hash(&user.name, again).await {
-                directory.renew_password_hash(&by, &user.id, old, &new).await?;
+                directory.renew_password_hash(&who(&user), &user.id, old, &new).await?;
             }
         }
-        // The password was compared with a copy: it may have been changed since, even by another
-        // process.
-        match directory.sign_in_at(&by, &user.id, Some(user.generation)).await {
-            Ok(signed_in) => {
-                self.throttle.succeeded(name, address);
-                Ok(Ok(signed_in))
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
-                self.refuse(name, address).await
-            }
-            Err(error) => Err(error),
-        }
+        Ok(Ok(user))
     }
 
-    async fn refuse(&self, name: &str, address: IpAddr) -> Result<Answer> {
+    async fn refuse(&self, name: &str, address: IpAddr) -> Result<LoginRefused> {
         // An unknown name may be a password that was typed into the wrong field.
         let known = self.directory.user(name).map(|user| user.name);
         self.record_refusal(&known.unwrap_or_default(), "wrong name or password", address).await?;
-        Ok(Err(LoginRefused::Wrong))
+        Ok(LoginRefused::Wrong)
     }
 
     /// Refuses an attempt that comes too early. Many of them are one entry of the audit.
-    async fn too_many(&self, name: &str, wait: Duration, address: IpAddr) -> Result<Answer> {
+    async fn too_many(&self, name: &str, wait: Duration, address: IpAddr) -> Result<LoginRefused> {
         let known = self.directory.user(name).map(|user| user.name);
         self.record_refusal(&known.unwrap_or_default(), "too many attempts", address).await?;
-        Ok(Err(LoginRefused::Wait(wait)))
+        Ok(LoginRefused::Wait(wait))
     }
 
     /// Signs in the user of a [ticket](Directory::create_sign_in_ticket), and uses the ticket up.
@@ -153,7 +210,7 @@ impl Login {
     /// Those of [`Directory::sign_in_by_ticket`]. The inner error is the refusal.
     pub async fn sign_in_by_ticket(&self, ticket: &str, address: IpAddr) -> Result<Answer> {
         if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
-            return self.too_many("", wait, address).await;
+            return self.too_many("", wait, address).await.map(Err);
         }
         let directory = self.directory.asked_from(address.to_string());
         let answer = directory.sign_in_by_ticket(ticket).await?;
@@ -174,7 +231,7 @@ impl Login {
         address: IpAddr,
     ) -> Result<Answer> {
         if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
-            return self.too_many("", wait, address).await;
+            return self.too_many("", wait, address).await.map(Err);
         }
         let hash = self.passwords.hash(name, password).await?;
         let directory = self.directory.asked_from(address.to_string());
@@ -241,11 +298,11 @@ impl Login {
         let now = self.directory.now();
         // Its owner is signed in here: others cannot lock it.
         if let Err(wait) = self.throttle.attempt(now, &user.name, address, true) {
-            return self.too_many(&user.name, wait, address).await;
+            return self.too_many(&user.name, wait, address).await.map(Err);
         }
         let found = self.passwords.compare(current, user.stored_password()).await?;
         if found == PasswordMatch::Mismatch {
-            return self.refuse(&user.name, address).await;
+            return self.refuse(&user.name, address).await.map(Err);
         }
         self.throttle.succeeded(&user.name, address);
         let by = who(&user);

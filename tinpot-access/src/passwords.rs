@@ -95,6 +95,7 @@ pub enum PasswordMatch {
 #[derive(Clone)]
 pub struct Passwords {
     cost: PasswordCost,
+    min_bytes: usize,
     hasher: Argon2<'static>,
     /// The hash that an unknown user is compared with.
     dummy: Arc<str>,
@@ -129,7 +130,14 @@ impl Passwords {
         let dummy = hash(&hasher, "a password that no user has")?.into();
         let turns = Arc::new(Semaphore::new(at_a_time));
         let places = Arc::new(Semaphore::new(at_a_time + WAITING));
-        Ok(Self { cost, hasher, dummy, turns, places })
+        Ok(Self { cost, min_bytes: *LENGTH.start(), hasher, dummy, turns, places })
+    }
+
+    /// Sets the length that new passwords must have; 12 bytes by default. Shorter ones are for clients
+    /// that have them already.
+    #[must_use]
+    pub fn min_bytes(self, min_bytes: usize) -> Self {
+        Self { min_bytes: min_bytes.max(1), ..self }
     }
 
     /// Hashes the new password of a user, as a text of the PHC format.
@@ -137,7 +145,7 @@ impl Passwords {
     /// # Errors
     /// `InvalidInput` if it is too short or too long, or is the user's name; `Overloaded`.
     pub async fn hash(&self, user: &str, password: Secret) -> Result<String> {
-        check(user, password.expose())?;
+        check(user, password.expose(), self.min_bytes)?;
         let hasher = self.hasher.clone();
         self.run(move || hash(&hasher, password.expose())).await?
     }
@@ -177,11 +185,11 @@ impl Passwords {
 }
 
 /// Checks the rules of a new password.
-fn check(user: &str, password: &str) -> Result<()> {
+fn check(user: &str, password: &str, least: usize) -> Result<()> {
     let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
-    let (least, most) = (LENGTH.start(), LENGTH.end());
+    let most = LENGTH.end();
     match password.len() {
-        length if length < *least => {
+        length if length < least => {
             invalid(format!("a password must have at least {least} bytes (got {length})"))
         }
         length if length > *most => {

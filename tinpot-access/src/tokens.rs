@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::secret::{Digest, Secret, base62, new_secret};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::secret::{Digest, Secret, base62, new_secret, random};
 use tinpot_core::Result;
 
 /// The first characters of every token, for scanners of leaked secrets.
@@ -23,6 +26,24 @@ pub(crate) fn generate() -> Result<Secret> {
     Ok(Secret::new(text))
 }
 
+/// The first characters of tokens in the form of MiniTower.
+const MINITOWER_PREFIX: &str = "mtk_";
+
+/// Creates the text of a token in the form of MiniTower: `mtk_` and 256 random bits in base64.
+pub(crate) fn generate_minitower() -> Result<Secret> {
+    let random = URL_SAFE_NO_PAD.encode(&*random::<32>()?);
+    Ok(Secret::new(format!("{MINITOWER_PREFIX}{random}")))
+}
+
+/// Returns true if the text may be a token of MiniTower. Those have no checksum.
+fn is_minitower(text: &str) -> bool {
+    let random = text.strip_prefix(MINITOWER_PREFIX).map(str::as_bytes);
+    random.is_some_and(|random| {
+        let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        random.len() == RANDOM && random.iter().all(is_digit)
+    })
+}
+
 /// A text that is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoToken;
@@ -35,6 +56,9 @@ impl fmt::Display for NoToken {
 
 /// Returns the digest of a token, if its form and its checksum are right.
 pub(crate) fn digest(text: &str) -> Result<Digest, NoToken> {
+    if is_minitower(text) {
+        return Ok(Digest::of(text.as_bytes()));
+    }
     let is_form = text.len() == PREFIX.len() + RANDOM + CHECKSUM
         && text.starts_with(PREFIX)
         && text[PREFIX.len()..].bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -57,12 +81,24 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{crc32, digest, generate};
+    use super::{crc32, digest, generate, generate_minitower};
     use crate::secret::Digest;
 
     #[test]
     fn the_checksum_is_that_of_zip() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_token_of_minitower_has_its_form() {
+        let token = generate_minitower().unwrap();
+        let text = token.expose();
+        assert!(text.starts_with("mtk_") && text.len() == 47, "{text}");
+        assert_eq!(digest(text), Ok(Digest::of(text.as_bytes())));
+        for wrong in [&text[..46], &format!("{text}0"), &text.replace("mtk_", "mtr_"), "mtk_"] {
+            digest(wrong).expect_err(wrong);
+        }
+        digest(&format!("mtk_{}+", &text[4..46])).expect_err("another alphabet");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
 use crate::blob::BlobStore;
 use crate::limits::Limits;
-use crate::towerfile::check_name;
+use crate::towerfile::check_app_name;
 
 /// The documents of one page.
 const PAGE: usize = 1_000;
@@ -144,7 +144,7 @@ impl Apps {
         name: &str,
         description: &str,
     ) -> Result<App> {
-        check_name(name).map_err(|rule| invalid(format!("the name of an app {rule}")))?;
+        check_app_name(name).map_err(|rule| invalid(format!("the name of an app {rule}")))?;
         if description.len() > MAX_DESCRIPTION_BYTES {
             let (max, got) = (MAX_DESCRIPTION_BYTES, description.len());
             return Err(invalid(format!("description must have at most {max} bytes (got {got})")));
@@ -263,7 +263,22 @@ impl Apps {
         number: u32,
     ) -> Result<App> {
         self.version(team, name, number).await?;
+        self.make_active(by, team, name, number, |_| true).await
+    }
+
+    /// Makes a version the active one if `is_due` says so of the one that is active.
+    async fn make_active(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        number: u32,
+        is_due: impl Fn(Option<u32>) -> bool + Send + Sync,
+    ) -> Result<App> {
         self.update(by, team, name, |app| {
+            if !is_due(app.active) {
+                return Ok(None);
+            }
             let former = app.active.replace(number);
             let detail = match former {
                 Some(former) if former == number => return Ok(None),

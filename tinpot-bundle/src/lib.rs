@@ -28,7 +28,7 @@ pub use self::manifest::{
 pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile};
 pub use self::towerfile::{
     Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RunLimits, RunRetry, Runtime, TOWERFILE,
-    Towerfile, TowerfileParameter,
+    Towerfile, TowerfileParameter, check_app_name,
 };
 pub use self::unpack::unpack;
 pub use tinpot_core::RetryOn;

@@ -109,7 +109,7 @@ impl Towerfile {
             return Err(invalid("must have a table [app] with name and script"));
         };
         let name = app.string("name")?.unwrap_or_default();
-        check_name(&name).map_err(|rule| invalid(format!("app.name {rule}")))?;
+        check_app_name(&name).map_err(|rule| invalid(format!("app.name {rule}")))?;
         let tinpot = root.table("tinpot")?;
         let extras = tinpot.as_ref().map(Extras::read).transpose()?.unwrap_or_default();
         let script = app.string("script")?.filter(|script| !script.is_empty());
@@ -173,8 +173,17 @@ impl Towerfile {
     }
 }
 
-/// Checks the name of an app, and returns the broken rule.
-pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
+/// Checks the name of an app. MiniTower has the same rules for slugs of teams.
+///
+/// ```
+/// assert_eq!(tinpot_bundle::check_app_name("hello"), Ok(()));
+/// let rule = tinpot_bundle::check_app_name("api").unwrap_err();
+/// assert_eq!(rule, "must not be the reserved name \"api\"");
+/// ```
+///
+/// # Errors
+/// The rule that it breaks, without a subject.
+pub fn check_app_name(name: &str) -> std::result::Result<(), String> {
     if name.is_empty() {
         return Err("is missing".to_owned());
     }

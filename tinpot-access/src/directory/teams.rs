@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
-use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result};
+use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 use super::grants::{Without, check_admins, detail_of, target_of};
 use super::powers::write_admins;
@@ -46,6 +46,33 @@ impl NewTeam {
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_team(&self.name, &self.description)
+    }
+
+    /// Returns the team with this id, and the changes that create it.
+    pub(super) fn planned(
+        &self,
+        state: &State,
+        id: &Arc<str>,
+        now: Timestamp,
+    ) -> Result<(Team, Vec<Change>)> {
+        if state.teams.len() >= MOST {
+            return Err(invalid(format!("a server has at most {MOST} teams")));
+        }
+        check_free(state, &self.name, id)?;
+        let team = Team {
+            id: id.clone(),
+            name: self.name.as_str().into(),
+            description: self.description.clone(),
+            is_disabled: false,
+            created: Some(now),
+        };
+        let key = self.name.to_lowercase();
+        let changes = vec![write(TEAM, id, 0, &team)?, write(TEAM_NAME, &key, 0, id)?];
+        Ok((team, changes))
     }
 }
 
@@ -190,23 +217,11 @@ impl Directory {
     /// `Conflict` if the name is taken, ignoring case; `InvalidInput` for an invalid name or
     /// description; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn create_team(&self, by: &AuditWho, new: NewTeam) -> Result<Team> {
-        let NewTeam { name, description } = new;
-        check_team(&name, &description)?;
+        new.check()?;
         let id: Arc<str> = new_id()?.into();
         self.change(by, "team.create", |state, now| {
-            if state.teams.len() >= MOST {
-                return Err(invalid(format!("a server has at most {MOST} teams")));
-            }
-            check_free(state, &name, &id)?;
-            let team = Team {
-                id: id.clone(),
-                name: name.as_str().into(),
-                description: description.clone(),
-                is_disabled: false,
-                created: Some(now),
-            };
-            let changes =
-                vec![write(TEAM, &id, 0, &team)?, write(TEAM_NAME, &name.to_lowercase(), 0, &id)?];
+            let (team, changes) = new.planned(state, &id, now)?;
+            let name = team.name.clone();
             Ok(Plan::new(changes, target(&id), team).detail(&*name))
         })
         .await
@@ -466,7 +481,7 @@ impl Directory {
     }
 }
 
-fn target(team: &str) -> AuditTarget {
+pub(super) fn target(team: &str) -> AuditTarget {
     AuditTarget::new("team", team).team(team)
 }
 

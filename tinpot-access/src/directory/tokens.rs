@@ -106,8 +106,18 @@ impl NewToken {
         tokens::generate()
     }
 
-    /// Sets the secret, which [`generate_secret`](Self::generate_secret) has returned, for a holder
-    /// that needs it before the token is created.
+    /// Returns a new secret for [`secret`](Self::secret) in the form of MiniTower's tokens: `mtk_` and
+    /// 43 characters.
+    ///
+    /// # Errors
+    /// `Other` if the system has no random numbers.
+    pub fn generate_minitower_secret() -> Result<Secret> {
+        tokens::generate_minitower()
+    }
+
+    /// Sets the secret, which [`generate_secret`](Self::generate_secret) or
+    /// [`generate_minitower_secret`](Self::generate_minitower_secret) has returned, for a holder that
+    /// needs it before the token is created, or in that form.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);

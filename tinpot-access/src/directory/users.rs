@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
-use tinpot_core::{Error, ErrorKind, Result};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 
 use super::external::key_of;
 use super::grants::{Without, check_admins, detail_of, target_of};
@@ -173,44 +173,14 @@ impl Directory {
         more: impl Fn(&State) -> Result<Option<Change>>,
     ) -> Result<User> {
         new.check()?;
-        let NewUser { id, name, password, is_server_admin, role } = new;
-        let id = match id {
-            Some(id) => id,
-            None => format!("user:{}", new_id()?).into(),
-        };
+        let (is_server_admin, role) = (new.is_server_admin, new.role);
+        let made = format!("user:{}", new_id()?);
         let grant_id: Arc<str> = new_id()?.into();
-        let key = name.to_lowercase();
         self.change(by, "user.add", |state, now| {
             let more = more(state)?;
-            if is_server_admin && self.is_for_team {
-                return Err(no_power());
-            }
-            if state.names.contains_key(&*key) {
-                let message = format!("there is a user {name:?} already");
-                return Err(Error::new(ErrorKind::Conflict, message));
-            }
-            check_room("users", state.users.len())?;
-            // Those that have left the team count, too: they are still users of the server.
-            let of_team = state.users.values().filter(|user| {
-                let User { teams, added_by, .. } = &user.value;
-                teams.contains(&self.team) || added_by.as_ref() == Some(&self.team)
-            });
-            self.check_share(state, "users", MOST, || of_team.count())?;
-            let user = User {
-                id: id.clone(),
-                name: name.as_str().into(),
-                password: password.clone(),
-                is_password_of_team: password.is_some() && self.is_for_team,
-                generation: 0,
-                is_disabled: false,
-                teams: vec![self.team.clone()],
-                added_by: self.is_for_team.then(|| self.team.clone()),
-                created: now,
-                external: None,
-            };
-            let mut changes =
-                vec![write(USER, &id, 0, &user)?, write(USER_NAME, &key, 0, &user.id)?];
-            let mut detail = name.clone();
+            let (user, mut changes) = self.planned_user(state, &new, &made, now)?;
+            let id = user.id.clone();
+            let mut detail = user.name.to_string();
             if is_server_admin {
                 let mut admins = state.admins.clone();
                 admins.value.users.insert(id.clone());
@@ -231,6 +201,47 @@ impl Directory {
             Ok(plan.also("grant.add", of_grant, to))
         })
         .await
+    }
+
+    /// Returns a new user of the team of this handle, and the changes that create it. The user gets
+    /// this id, unless it has one.
+    pub(super) fn planned_user(
+        &self,
+        state: &State,
+        new: &NewUser,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(User, Vec<Change>)> {
+        let NewUser { id: own, name, password, is_server_admin, .. } = new;
+        if *is_server_admin && self.is_for_team {
+            return Err(no_power());
+        }
+        let key = name.to_lowercase();
+        if state.names.contains_key(&*key) {
+            let message = format!("there is a user {name:?} already");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        check_room("users", state.users.len())?;
+        // Those that have left the team count, too: they are still users of the server.
+        let of_team = state.users.values().filter(|user| {
+            let User { teams, added_by, .. } = &user.value;
+            teams.contains(&self.team) || added_by.as_ref() == Some(&self.team)
+        });
+        self.check_share(state, "users", MOST, || of_team.count())?;
+        let user = User {
+            id: own.clone().unwrap_or_else(|| id.into()),
+            name: name.as_str().into(),
+            password: password.clone(),
+            is_password_of_team: password.is_some() && self.is_for_team,
+            generation: 0,
+            is_disabled: false,
+            teams: vec![self.team.clone()],
+            added_by: self.is_for_team.then(|| self.team.clone()),
+            created: now,
+            external: None,
+        };
+        let changes = vec![write(USER, &user.id, 0, &user)?, write(USER_NAME, &key, 0, &user.id)?];
+        Ok((user, changes))
     }
 
     /// Returns all users, by name.

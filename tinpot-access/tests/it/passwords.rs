@@ -88,3 +88,14 @@ async fn a_storm_of_passwords_is_turned_away() {
     }
     assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Mismatch, "it goes on");
 }
+
+#[tokio::test]
+async fn short_passwords_are_for_hosts_that_ask_for_them() {
+    let short = || Secret::new("x");
+    refused(cheap().hash("ada", short()).await, ErrorKind::InvalidInput, "at least 12 bytes");
+    let lenient = cheap().min_bytes(1);
+    let hash = lenient.hash("ada", short()).await.expect("a hash");
+    assert_eq!(compare(&cheap(), "x", Some(&hash)).await, PasswordMatch::Matches);
+    let empty = lenient.hash("ada", Secret::new("")).await;
+    refused(empty, ErrorKind::InvalidInput, "at least 1 bytes");
+}

@@ -394,3 +394,24 @@ async fn a_server_without_teams_refuses_tokens_of_teams_that_another_process_mad
         assert_eq!(refused, Err(Rejection::NoTeam));
     }
 }
+
+#[tokio::test]
+async fn a_team_comes_with_its_first_user_or_not_at_all() {
+    let world = World::with_teams().await;
+    let directory = &world.directory;
+    let create = async |team: &str, user: &str, is_only: bool| {
+        let (team, user) = (NewTeam::new(team), NewUser::new(user));
+        directory.create_team_with(&by(), team, user, is_only).await
+    };
+    let (team, user) = create("ops", "team.ops", true).await.expect("a team");
+    assert_eq!(user.teams, [team.id.clone()]);
+    let ada = caller(directory, &user, Some("ops"));
+    assert!(may(directory, &ada, Right::ManageTeam) && !may(directory, &ada, Right::ManageServer));
+    refused(create("second", "b", true).await, ErrorKind::Conflict, "a team already");
+    // Neither half of it is left.
+    refused(create("ops", "c", false).await, ErrorKind::Conflict, "\"ops\"");
+    refused(create("second", "TEAM.OPS", false).await, ErrorKind::Conflict, "\"TEAM.OPS\"");
+    refused(create("second", "a b", false).await, ErrorKind::InvalidInput, "name of a user");
+    assert_eq!((directory.users().len(), directory.team("second")), (1, None));
+    create("second", "b", false).await.expect("another team");
+}

@@ -16,7 +16,7 @@ use super::{Apps, MAX_VERSIONS, Step, Version, invalid};
 use crate::archive::{Inspection, inspect};
 use crate::blob::{Body, ByteRange, PutOptions, body};
 use crate::digest::Digest;
-use crate::manifest::{Artifact, MAX_MANIFEST_BYTES, Manifest};
+use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::towerfile::Towerfile;
 
 /// The pieces of an archive that may wait to be inflated. With the pieces of a blob store of this
@@ -87,7 +87,8 @@ pub enum Deployment {
 /// A bundle that was checked.
 struct Checked {
     towerfile: Digest,
-    artifact: Artifact,
+    /// The digest of the manifest.
+    bundle: Digest,
     manifest: Manifest,
 }
 
@@ -139,7 +140,7 @@ impl Apps {
             return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
         }
         let checked = self.check(name, manifest, may).await?;
-        let version = self.add(by, team, name, deploy, &checked).await?;
+        let version = self.add(by, team, name, &checked).await?;
         // If this fails, the version is there, and the next deploy of its content activates it.
         if deploy.activate {
             self.activate(by, team, name, version.number).await?;
@@ -206,11 +207,45 @@ impl Apps {
         may(&towerfile.action()?)?;
         let text = inspection.towerfile.unwrap_or_default();
         let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
-        Ok(Checked { towerfile, artifact: manifest.artifact, manifest })
+        Ok(Checked { towerfile, bundle: manifest.digest()?, manifest })
+    }
+
+    /// Makes an archive that the team has uploaded a new version of an app, which becomes the active
+    /// one. There may be a version with the same content, and the Towerfile may have another name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such app or blob; `InvalidInput` if the bundle breaks a rule; that
+    /// of `may`, which decides about the action that the app is then; those of the stores and the
+    /// audit.
+    pub async fn upload(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        inspection: Inspection,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Version> {
+        let (towerfile, manifest) = inspection.manifest()?;
+        may(&of_app(towerfile.action()?, team, name))?;
+        if self.blob_info(team, &manifest.artifact.digest).await?.is_none() {
+            return Err(gone(&manifest.artifact.digest));
+        }
+        let text = inspection.towerfile.unwrap_or_default();
+        let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
+        let bundle = self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default());
+        let checked = Checked { towerfile, bundle: bundle.await?.digest, manifest };
+        let version = self.add(by, team, name, &checked).await?;
+        // Of two uploads at one time, the one with the larger number stays active.
+        let is_due = |active: Option<u32>| active.is_none_or(|active| active < version.number);
+        self.make_active(by, team, name, version.number, is_due).await?;
+        Ok(version)
     }
 
     /// Reads an archive by the rules of unpacking.
-    async fn inspect(&self, artifact: &Digest) -> Result<Inspection> {
+    ///
+    /// # Errors
+    /// `InvalidInput` if it breaks a rule; `NotFound` if there is no such blob; those of the blobs.
+    pub async fn inspect(&self, artifact: &Digest) -> Result<Inspection> {
         let limits = self.limits.clone();
         self.read_archive(artifact, move |reader| inspect(reader, &limits)).await
     }
@@ -259,7 +294,6 @@ impl Apps {
         by: &AuditWho,
         team: &str,
         name: &str,
-        deploy: &Deploy,
         checked: &Checked,
     ) -> Result<Version> {
         let mut added = None;
@@ -269,16 +303,16 @@ impl Apps {
                 team: app.team.clone(),
                 app: app.name.clone(),
                 number,
-                bundle: deploy.manifest,
-                artifact: checked.artifact,
-                content: deploy.content,
+                bundle: checked.bundle,
+                artifact: checked.manifest.artifact,
+                content: checked.manifest.content,
                 towerfile: checked.towerfile,
                 runtime: checked.manifest.runtime,
                 created_at: Timestamp::now(),
                 created_by: by.name.clone(),
             };
             app.versions = number;
-            let detail = format!("version {number}, bundle {}", deploy.manifest.short());
+            let detail = format!("version {number}, bundle {}", checked.bundle.short());
             let more = Change::create(VERSION, version_id(team, name, number), write(&version)?);
             added = Some(version);
             Ok(Some(Step { what: "app.upload", detail, more: Some(more), announced: false }))
@@ -293,9 +327,8 @@ impl Apps {
     /// `NotFound` if its blobs are gone; `InvalidInput` if its Towerfile breaks a rule of today;
     /// those of the blobs.
     pub async fn action(&self, version: &Version) -> Result<Action> {
-        let mut action = self.towerfile(version).await?.action()?;
-        action.team = team_of_action(&version.team).to_owned();
-        Ok(action)
+        let action = self.towerfile(version).await?.action()?;
+        Ok(of_app(action, &version.team, &version.app))
     }
 
     /// Returns the Towerfile of a version.
@@ -305,6 +338,13 @@ impl Apps {
     pub async fn towerfile(&self, version: &Version) -> Result<Towerfile> {
         Towerfile::parse(&self.towerfile_text(version).await?)
     }
+}
+
+/// Returns the action of a Towerfile, which may name another app, as that of this app.
+fn of_app(mut action: Action, team: &str, name: &str) -> Action {
+    action.name = name.into();
+    action.team = team_of_action(team).to_owned();
+    action
 }
 
 fn gone(digest: &Digest) -> Error {

@@ -77,6 +77,37 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 }
 
 #[tokio::test]
+async fn an_archive_alone_is_a_version_each_time_whatever_its_towerfile_is_called() {
+    let (apps, ada) = (memory(), by("ada"));
+    apps.create(&ada, TEAM, "hello", "").await.expect("an app");
+    let bundle = Bundle::of("elsewhere", "hello");
+    let artifact = bundle.manifest.artifact.digest;
+    assert_eq!(kind(apps.inspect(&artifact).await), ErrorKind::NotFound);
+    let archive = body(bundle.archive.clone());
+    apps.put_blob(TEAM, archive, PutOptions::default()).await.expect("a blob");
+    let inspection = apps.inspect(&artifact).await.expect("an archive");
+    for number in 1..=2 {
+        let upload = apps.upload(&ada, TEAM, "hello", inspection.clone(), &any);
+        let version = upload.await.expect("a version");
+        assert_eq!((version.number, version.artifact.digest), (number, artifact));
+        assert_eq!(apps.action(&version).await.expect("an action").name, "hello");
+        assert_eq!(apps.app(TEAM, "hello").await.expect("an app").active, Some(number));
+        assert_eq!(apps.manifest(&version).await.expect("a manifest"), bundle.manifest);
+    }
+    // Another team has not uploaded it.
+    apps.create(&ada, "other", "hello", "").await.expect("an app");
+    let stolen = apps.upload(&ada, "other", "hello", inspection.clone(), &any).await;
+    assert_eq!(kind(stolen), ErrorKind::NotFound);
+    let forbidden = |action: &Action| {
+        assert_eq!(action.name, "hello");
+        Err(Error::new(ErrorKind::Forbidden, "no"))
+    };
+    let refused = apps.upload(&ada, TEAM, "hello", inspection, &forbidden).await;
+    assert_eq!(kind(refused), ErrorKind::Forbidden);
+    assert_eq!(apps.app(TEAM, "hello").await.expect("an app").versions, 2);
+}
+
+#[tokio::test]
 async fn a_deploy_says_what_is_missing_and_then_makes_a_version() {
     let apps = memory();
     let app = apps.create(&by("ada"), TEAM, "hello", "Greets.").await.expect("an app");
