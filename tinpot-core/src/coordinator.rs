@@ -1,6 +1,7 @@
 //! The coordinator: the one authority over the executions of a namespace.
 
 mod admin;
+mod app_runs;
 mod builder;
 mod changes;
 mod command;
@@ -93,7 +94,10 @@ struct Shared {
     secrets: Option<Arc<dyn SecretSource>>,
     /// If true, secrets are also sent in plain frames.
     plain_secrets: bool,
+    /// True if workers with plain frames run the deployed actions of all teams.
+    plain_serve_all_teams: bool,
     joins: Option<Arc<Joins>>,
+    app_runs: app_runs::Counted,
     observer: Option<Arc<dyn Observer>>,
 }
 

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, watch};
 
+use super::app_runs::Counted;
 use super::changes::Recorder;
 use super::control::{Control, Published};
 use super::core::Core;
@@ -65,6 +66,7 @@ pub struct CoordinatorBuilder {
     audit_digests: Option<Arc<dyn SecretSealer>>,
     secrets: Option<Arc<dyn SecretSource>>,
     plain_secrets: bool,
+    plain_serve_all_teams: bool,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
     enroller: Option<Arc<dyn Enroller>>,
     observer: Option<Arc<dyn Observer>>,
@@ -85,6 +87,7 @@ impl CoordinatorBuilder {
             audit_digests: None,
             secrets: None,
             plain_secrets: false,
+            plain_serve_all_teams: false,
             sealed: None,
             enroller: None,
             observer: None,
@@ -184,6 +187,15 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// If true, workers with plain frames run the deployed actions of all teams, instead of those of
+    /// the default team. Use it for workers of this process, or with a transport on which the host
+    /// has authenticated each worker.
+    #[must_use]
+    pub fn plain_workers_serve_all_teams(mut self, yes: bool) -> Self {
+        self.plain_serve_all_teams = yes;
+        self
+    }
+
     /// Seals all frames: with the namespace's key in the suite, for the workers whose keys are
     /// enrolled. By default, frames are plain.
     #[must_use]
@@ -263,7 +275,9 @@ impl CoordinatorBuilder {
             audit,
             secrets: self.secrets,
             plain_secrets: self.plain_secrets,
+            plain_serve_all_teams: self.plain_serve_all_teams,
             joins: joins.clone(),
+            app_runs: Counted::default(),
             observer: self.observer,
         });
         let epoch = opened.epoch;

@@ -24,6 +24,7 @@ use crate::failpoint::failpoint;
 use crate::inbox::refuse_message;
 use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::names::Names;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::observer::Measure;
@@ -223,7 +224,14 @@ impl Control {
                         (Message::Hello(hello), Some(sender)) => {
                             sender.grant.keep_known(hello, |name| Some(&*known(name)?.action));
                         }
-                        (Message::Hello(hello), None) if plain => keep_secrets(hello, known),
+                        (Message::Hello(hello), None) => {
+                            if plain {
+                                keep_secrets(hello, known);
+                            }
+                            if self.shared.plain_serve_all_teams {
+                                hello.granted.teams = Some(Names::any());
+                            }
+                        }
                         _ => {}
                     }
                     self.core.receive(now, &from, plain, message);

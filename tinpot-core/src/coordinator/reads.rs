@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Shared;
+use super::app_runs::continue_numbers;
 use super::core::{Answer, CallAnswer, CallFound};
 use super::idempotency::with_key;
 use super::scoped::may_call;
@@ -132,7 +133,8 @@ async fn find(shared: &Shared, call: &PendingCall) -> Result<CallFound> {
     if let Some(audit) = &shared.audit {
         audit.room().await?;
     }
-    let execution = prepare_call(&catalogue, most, call, id, now)?;
+    let mut execution = prepare_call(&catalogue, most, call, id, now)?;
+    continue_numbers(shared, &mut execution).await?;
     let earlier = match (call.known, &execution.idempotency_key) {
         (Some(known), _) => shared.store.execution(known).await?,
         (None, Some(key)) => with_key(&*shared.store, key).await?,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::app_runs::continue_numbers;
 use super::command::Command;
 use super::core::Accepted;
 use super::idempotency::{check_name, same, with_key};
@@ -34,7 +35,11 @@ impl Coordinator {
         prepare(catalogue, most, action, parameters, options, identity)
     }
 
-    pub(super) async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {
+    pub(super) async fn submit_prepared(
+        &self,
+        mut execution: Execution,
+    ) -> Result<ExecutionHandle> {
+        continue_numbers(&self.shared, &mut execution).await?;
         let execution = Arc::new(execution);
         // Watched from before it is accepted, so that nothing of it is missed.
         let live = self.shared.registry.submitted(execution.id);
@@ -62,7 +67,10 @@ impl Coordinator {
             let answer =
                 self.ask(|reply| Command::Submit { execution: new, commits, removed, reply });
             match answer.await?? {
-                Accepted::New => return Ok(execution.id),
+                Accepted::New => {
+                    self.shared.app_runs.accepted(&execution);
+                    return Ok(execution.id);
+                }
                 Accepted::Before(id) => match store.execution(id).await? {
                     Some(earlier) => return same(&execution, &earlier),
                     None => removed = Some(id),

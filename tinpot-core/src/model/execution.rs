@@ -61,6 +61,11 @@ pub struct Execution {
     /// larger for each later one. It is never used again. 0 before the execution is accepted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
+    /// The number among the executions of its deployed action: 1 for the first one, without gaps as
+    /// long as the store has the latest one. 0 if the action is not deployed, and before the execution
+    /// is accepted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub app_run: u64,
     /// The name of the action.
     pub action: Arc<str>,
     /// The queue in which it waits.
@@ -143,6 +148,7 @@ impl Execution {
         Self {
             id,
             number: 0,
+            app_run: 0,
             action: action.into(),
             queue: DEFAULT_QUEUE.into(),
             parameters,

@@ -230,6 +230,9 @@ pub struct CoordinatorMachine {
     last_number: u64,
     /// The largest number of an execution.
     last_execution: u64,
+    /// The largest number among the executions of a deployed action, by its key, as far as this epoch
+    /// knows.
+    last_app_runs: HashMap<Arc<str>, u64>,
     /// A tick, and the wall clock's time at that tick.
     clock: (Tick, Timestamp),
     /// The number of unfinished executions, in memory or not.
@@ -282,6 +285,7 @@ impl CoordinatorMachine {
             longest_lease: Duration::ZERO,
             last_number: 0,
             last_execution: 0,
+            last_app_runs: HashMap::new(),
             clock: (Tick(0), Timestamp(0)),
             unfinished: 0,
             held_by_callers: HeldByCallers::default(),
@@ -366,7 +370,14 @@ impl CoordinatorMachine {
         self.held_by_callers.add(&self.config, &execution)?;
         self.unfinished += 1;
         self.last_execution += 1;
-        Arc::make_mut(&mut execution).number = self.last_execution;
+        let new = Arc::make_mut(&mut execution);
+        new.number = self.last_execution;
+        if new.bundle.is_some() {
+            // What the store has is larger after a restart.
+            let last = self.last_app_runs.entry(new.action_key()).or_default();
+            *last = (*last).max(new.app_run) + 1;
+            new.app_run = *last;
+        }
         out.push(CoordinatorEffect::Persist(Transition::Accept(execution.clone())));
         let not_before = execution.not_before;
         self.enqueue(now, Active::waiting(execution), not_before);

@@ -79,6 +79,8 @@ pub struct Granted {
     pub groups: Names,
     /// The names of the actions.
     pub actions: Names,
+    /// The teams of the actions; `None` for those of [`Hello::teams`].
+    pub teams: Option<Names>,
 }
 
 /// Worker → coordinator: a heartbeat, sent every heartbeat interval.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::{
-    Action, Coordinator, Deployed, Digest, Error, ErrorKind, ExecutionHandle, Failure, Json, Level,
-    MemoryNetwork, MemoryStore, Outcome, RetryOn, RetryPolicy, SubmitOptions, Worker,
+    Action, Caller, Coordinator, Deployed, Digest, Error, ErrorKind, ExecutionHandle, Failure,
+    Json, Level, MemoryNetwork, MemoryStore, Outcome, RetryOn, RetryPolicy, SubmitOptions, Worker,
 };
 
 use crate::support::{available, in_time, outcome, submit};
@@ -105,6 +105,56 @@ async fn executions_stay_pinned_to_the_version_with_which_they_were_accepted() {
     for (handle, number) in [(first, 1), (second, 2), (third, 1)] {
         assert_eq!(ran(&handle).await, number);
     }
+}
+
+#[tokio::test]
+async fn workers_of_the_host_run_the_deployed_actions_of_all_teams() {
+    for serves_all in [true, false] {
+        let network = MemoryNetwork::new();
+        let builder = Coordinator::builder(network.transport()).teams(true);
+        let builder = builder.plain_workers_serve_all_teams(serves_all);
+        let coordinator = builder.start().await.expect("it starts");
+        let mut action = version("report", "script", 1);
+        action.team = "sales".to_owned();
+        deploy(&coordinator, [action, version("backup", "script", 2)]).await;
+        let _worker = worker(&network, "w", runtime("script")).await;
+        available(&coordinator, "backup").await;
+        let entry = coordinator.catalogue()["sales/report"].clone();
+        assert_eq!(entry.available, serves_all);
+        let caller = Caller::new("user:1").team("sales");
+        let scoped = coordinator.scoped(caller);
+        let handle = scoped.submit("report", Json::empty_object(), SubmitOptions::new()).await;
+        if serves_all {
+            assert_eq!(ran(&handle.expect("accepted")).await, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_executions_of_each_app_are_counted_also_after_a_restart() {
+    let store = Arc::new(MemoryStore::new());
+    let network = MemoryNetwork::new();
+    let start = || Coordinator::builder(network.transport()).store(store.clone()).start();
+    let numbers = async |coordinator: &Coordinator, action: &str| {
+        let handle = accepted(coordinator, action).await;
+        let execution = handle.execution().await.expect("a record");
+        (execution.number, execution.app_run)
+    };
+    let before = start().await.expect("it starts");
+    deploy(&before, [version("report", "script", 1), version("backup", "script", 2)]).await;
+    assert_eq!(numbers(&before, "report").await, (1, 1));
+    assert_eq!(numbers(&before, "backup").await, (2, 1));
+    assert_eq!(numbers(&before, "report").await, (3, 2));
+    before.shutdown().await;
+    let after = start().await.expect("it starts");
+    // Several at once are as good as one after the other.
+    let both = [numbers(&after, "report"), numbers(&after, "report")];
+    let both = futures::future::join_all(both).await;
+    let mut both = [both[0].1, both[1].1];
+    both.sort_unstable();
+    assert_eq!(both, [3, 4]);
+    assert_eq!(numbers(&after, "backup").await, (6, 2));
+    assert_eq!(numbers(&after, "report").await, (7, 5));
 }
 
 #[tokio::test]

@@ -63,15 +63,24 @@ fn the_grant_of_a_key_limits_deployed_actions() {
     let only = |granted| Hello { granted, ..all() };
     let reports = Names::exactly(["Reports"]);
     let names = Names::of(["report-*"]);
-    let teams = vec!["other".into()];
+    let teams: Vec<std::sync::Arc<str>> = vec!["other".into()];
     for (hello, runs) in [
         (all(), [true, true]),
-        (only(Granted { groups: reports, actions: Names::any() }), [true, false]),
-        (only(Granted { groups: Names::any(), actions: names }), [true, false]),
-        (only(Granted { groups: Names::none(), actions: Names::any() }), [false, false]),
+        (only(Granted { groups: reports, ..Granted::default() }), [true, false]),
+        (only(Granted { actions: names, ..Granted::default() }), [true, false]),
+        (only(Granted { groups: Names::none(), ..Granted::default() }), [false, false]),
         (Hello { groups: vec!["Reports".to_owned()], ..all() }, [true, false]),
         (Hello { queues: vec!["elsewhere".to_owned()], ..all() }, [false, false]),
-        (Hello { teams, ..all() }, [false, false]),
+        (Hello { teams: teams.clone(), ..all() }, [false, false]),
+        // The host knows all of these workers.
+        (
+            Hello {
+                teams,
+                granted: Granted { teams: Some(Names::any()), ..Granted::default() },
+                ..all()
+            },
+            [true, true],
+        ),
         (of_default(hello(runtime("process"))), [false, false]),
         (of_default(hello(ActionSet::default())), [false, false]),
     ] {

@@ -28,9 +28,10 @@ impl Default for Runtimes {
 
 impl Runtimes {
     pub(super) fn of(hello: &Hello) -> Self {
-        let teams = match &*hello.teams {
-            [] => Names::exactly([DEFAULT_TEAM]),
-            teams => Names::exactly(teams),
+        let teams = match (&hello.granted.teams, &*hello.teams) {
+            (Some(granted), _) => granted.clone(),
+            (None, []) => Names::exactly([DEFAULT_TEAM]),
+            (None, teams) => Names::exactly(teams),
         };
         let groups = match &*hello.groups {
             [] => Names::any(),

@@ -111,6 +111,7 @@ impl WorkerGrant {
         hello.granted = Granted {
             groups: self.groups.as_ref().map_or_else(Names::any, Names::exactly),
             actions: self.actions.as_ref().map_or_else(Names::any, Names::of),
+            teams: None,
         };
         hello.teams = self.teams.iter().flatten().map(|team| team.as_str().into()).collect();
         hello.slots = hello.slots.min(self.slots.unwrap_or(u32::MAX));
