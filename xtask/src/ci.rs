@@ -121,6 +121,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-http-transport --no-default-features --features client")
             .command("cargo check -p tinpot-http-transport --no-default-features --features server")
             .command("cargo check -p tinpot-process")
+            .command("cargo check -p tinpot-tower")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")

@@ -19,6 +19,7 @@ const CRATES: &[&str] = &[
     "tinpot-process",
     "tinpot-python",
     "tinpot-sqlite",
+    "tinpot-tower",
 ];
 
 /// Compiles with that version, or with the oldest newer one that can be had. With `TINPOT_MSRV` set,

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod caller;
+mod config;
+mod cors;
+mod dispatch;
+mod gateway;
+mod ids;
+mod observed;
+mod route;
+mod tower;
+mod wire;
+
+pub use self::config::TowerConfig;
+pub use self::dispatch::{ClientAddress, router, router_before};
+pub use self::observed::AnsweredRequest;
+pub use self::tower::Tower;

@@ -1,0 +1,9 @@
+//! Conversations as MiniTower's clients have them, with a server on a socket.
+
+mod apps;
+mod cors;
+mod runs;
+mod stronger;
+mod support;
+mod teams;
+mod wire;
