@@ -74,7 +74,8 @@ pub fn descriptions() -> impl Iterator<Item = &'static Description> {
 
 /// Returns the description of a metric.
 pub(crate) fn description(name: &str) -> Option<&'static Description> {
-    METRICS.iter().find(|metric| metric.name == name)
+    let own = METRICS.iter().find(|metric| metric.name == name);
+    own.or_else(|| crate::minitower::description(name))
 }
 
 /// From a transaction in memory to a disk that hangs.
@@ -102,6 +103,8 @@ macro_rules! metrics {
         },)*]
     };
 }
+
+pub(crate) use metrics;
 
 static METRICS: &[Description] = metrics! {
     Coordinator Counter "tinpot_executions_accepted_total" ["action", "queue"]

@@ -6,6 +6,7 @@ mod descriptions;
 mod error;
 mod http;
 mod link;
+mod minitower;
 mod observer;
 #[cfg(target_os = "linux")]
 mod process;
@@ -14,4 +15,7 @@ mod state;
 mod worker;
 
 pub use self::descriptions::{Description, Kind, Program, descriptions};
+pub use self::minitower::{
+    MinitowerObserver, MinitowerPending, MinitowerRequest, minitower_descriptions,
+};
 pub use self::observer::PrometheusObserver;

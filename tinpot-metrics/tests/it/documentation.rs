@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tinpot_metrics::descriptions;
+use tinpot_metrics::{descriptions, minitower_descriptions};
 
 /// Returns the rows of the table, as the page has them.
 fn rows() -> Vec<String> {
@@ -11,7 +11,7 @@ fn rows() -> Vec<String> {
         let (name, kind, program) = (metric.name, metric.kind.as_str(), metric.program.as_str());
         format!("| `{name}` | {kind} | {} | {program} | {} |", labels.join(" "), metric.help)
     };
-    descriptions().map(row).collect()
+    descriptions().chain(minitower_descriptions()).map(row).collect()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn the_page_has_every_metric_as_it_is() {
 
 #[test]
 fn names_and_meanings_have_the_form_of_prometheus() {
-    for metric in descriptions() {
+    for metric in descriptions().chain(minitower_descriptions()) {
         let is_counter = metric.kind.as_str() == "counter";
         assert_eq!(metric.name.ends_with("_total"), is_counter, "{}", metric.name);
         assert!(!metric.help.is_empty() && !metric.help.contains('|'), "{}", metric.name);

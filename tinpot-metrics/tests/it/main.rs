@@ -3,4 +3,5 @@
 mod cardinality;
 mod documentation;
 mod measures;
+mod minitower;
 mod served;
