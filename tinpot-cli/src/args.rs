@@ -6,6 +6,7 @@ mod apps;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use tinpot_server::TowerSettings;
 
 pub(crate) use self::access::{
     AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs,
@@ -108,6 +109,9 @@ pub(crate) enum Command {
     Coordinator(Box<CoordinatorArgs>),
     /// Start a worker: run Python actions for a coordinator, through MQTT or HTTP
     Worker(Box<WorkerArgs>),
+    /// Start a server in place of MiniTower's, with its variables and its API.
+    /// MINITOWER_BOOTSTRAP_TOKEN and MINITOWER_RUNNER_REGISTRATION_TOKEN have the tokens
+    Tower(Box<TowerSettings>),
     /// List actions
     #[command(subcommand)]
     Actions(Actions),

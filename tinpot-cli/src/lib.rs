@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     if complete::asked() {
         return complete::complete().into();
     }
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = programs::as_minitowerd(std::env::args_os().collect());
     let as_json = wants_json(&arguments);
     match dispatch(&arguments) {
         Ok(code) => code.into(),
@@ -128,6 +128,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Dev(arguments) => programs::dev(arguments),
         Command::Coordinator(arguments) => programs::coordinator(*arguments),
         Command::Worker(arguments) => programs::worker(*arguments, global.server.clone()),
+        Command::Tower(settings) => programs::tower(*settings),
         Command::Actions(command) => commands::actions(&command, global),
         Command::Run(arguments) => commands::without_name("run", arguments.help),
         Command::Exec(arguments) => commands::without_name("exec", arguments.help),

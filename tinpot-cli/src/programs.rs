@@ -3,6 +3,7 @@
 mod dev;
 mod init;
 mod servers;
+mod tower;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use crate::exit::{CliError, Code, Done};
 pub(crate) use self::dev::{DevArgs, dev};
 pub(crate) use self::init::{init, write_examples};
 pub(crate) use self::servers::{CoordinatorArgs, WorkerArgs, coordinator, worker};
+pub(crate) use self::tower::{as_minitowerd, tower};
 
 /// The settings file of a server.
 #[derive(Args, Clone, Debug)]

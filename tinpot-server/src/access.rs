@@ -43,6 +43,7 @@ const AUDIT_DAYS: u64 = 1;
 #[derive(Debug)]
 pub(crate) struct Access {
     accounts: Accounts,
+    login: Login,
     audit: ChainAudit,
     /// If true, people can sign in with passwords.
     has_passwords: bool,
@@ -74,7 +75,7 @@ impl Access {
         signer: Option<Arc<dyn Suite>>,
     ) -> Result<Self> {
         let records = Arc::new(records(store, default)?);
-        let access = Self::of(records, store.audit_days, has_teams, signer).await?;
+        let access = Self::of(records, store.audit_days, has_teams, signer, None).await?;
         let teams = access.directory().teams().len();
         if !has_teams && teams > 1 {
             let message = format!(
@@ -92,7 +93,8 @@ impl Access {
     /// # Errors
     /// Those of the directory.
     pub(crate) async fn local(token: Secret) -> Result<Self> {
-        let mut access = Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS, false, None).await?;
+        let mut access =
+            Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS, false, None, None).await?;
         let by = AuditWho::new("operator", "", "dev");
         let directory = access.directory().clone();
         let user = NewUser::new("local").id(LOCAL).server_admin();
@@ -106,11 +108,22 @@ impl Access {
         Ok(access)
     }
 
+    /// Opens a directory with teams in the file of that store, for clients of MiniTower: passwords
+    /// may have any length.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a store in memory; those of the records.
+    pub(crate) async fn of_tower(store: &StoreSettings, default: &str) -> Result<Self> {
+        let records = Arc::new(records(store, default)?);
+        Self::of(records, store.audit_days, true, None, Some(1)).await
+    }
+
     async fn of(
         records: Arc<dyn Records>,
         audit_days: u64,
         has_teams: bool,
         signer: Option<Arc<dyn Suite>>,
+        min_password_bytes: Option<usize>,
     ) -> Result<Self> {
         let audit = ChainAudit::start_signed(records.clone(), NODE, signer);
         let directory = Directory::builder(records.clone()).audit(Arc::new(audit.clone()));
@@ -118,11 +131,16 @@ impl Access {
         // It hashes one password, which takes some 26 ms.
         let passwords = tokio::task::spawn_blocking(|| Passwords::new(PasswordCost::default()));
         let failed = |_| Error::new(ErrorKind::Other, "the hasher of passwords did not start");
-        let login = Login::new(directory, passwords.await.map_err(failed)??);
+        let mut passwords = passwords.await.map_err(failed)??;
+        if let Some(bytes) = min_password_bytes {
+            passwords = passwords.min_bytes(bytes);
+        }
+        let login = Login::new(directory, passwords);
         let accounts = Accounts::new(login.clone()).audit(audit.clone());
-        let upkeep = tokio::spawn(keep_up(login, audit.clone(), audit_days));
+        let upkeep = tokio::spawn(keep_up(login.clone(), audit.clone(), audit_days));
         Ok(Self {
             accounts,
+            login,
             audit,
             has_passwords: true,
             has_admin_group: false,
@@ -168,6 +186,16 @@ impl Access {
 
     fn directory(&self) -> &Directory {
         self.accounts.directory()
+    }
+
+    /// Returns the sign-in of the users.
+    pub(crate) fn login(&self) -> Login {
+        self.login.clone()
+    }
+
+    /// Returns the records of the directory.
+    pub(crate) fn records(&self) -> Arc<dyn Records> {
+        self.records.clone()
     }
 
     pub(crate) fn rules(&self) -> Rules {

@@ -15,6 +15,7 @@ mod programs;
 mod serve;
 pub mod settings;
 mod shutdown;
+mod tower;
 mod trace;
 mod worker;
 
@@ -26,6 +27,7 @@ pub use self::local::{LocalServer, LocalServerBuilder};
 pub use self::process::keep_private;
 pub use self::serve::{ConnectionLimits, listen, serve, serve_on};
 pub use self::shutdown::{Shutdown, ShutdownTrigger, shutdown};
+pub use self::tower::TowerSettings;
 pub use self::trace::{init_tracing, init_tracing_as, init_tracing_with};
 pub use self::worker::WorkerSettings;
 pub use tinpot_process::supervise_if_asked;

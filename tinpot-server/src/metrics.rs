@@ -17,7 +17,7 @@ use crate::serve::ConnectionLimits;
 use crate::shutdown::Shutdown;
 
 /// The text format of Prometheus.
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Lets the router serve the metrics, with the sizes of the store at `store`, if it is a file.
 pub(crate) fn serve_metrics(
@@ -28,10 +28,15 @@ pub(crate) fn serve_metrics(
     let source = metrics.clone();
     config.observer(metrics.clone()).metrics(move || {
         if let Some(store) = &store {
-            source.set_store(size_of(store), free_next_to(store));
+            set_store(&source, store);
         }
         source.render()
     })
+}
+
+/// Sets the sizes of the store at `store`, as they are now.
+pub(crate) fn set_store(metrics: &PrometheusObserver, store: &Path) {
+    metrics.set_store(size_of(store), free_next_to(store));
 }
 
 /// Returns the size of the database with its log, in bytes.

@@ -33,3 +33,4 @@ mod teams;
 mod terminal;
 mod tls;
 mod tokens;
+mod tower;

@@ -22,6 +22,7 @@ pub(crate) fn tinpot() -> Command {
     command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_tinpot")]);
     let ours = [
         "TINPOT",
+        "MINITOWER",
         "MQTT",
         "NO_COLOR",
         "RUST_LOG",
