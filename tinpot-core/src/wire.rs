@@ -14,11 +14,13 @@ use crate::clock::Clock;
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
+use crate::model::names::Names;
 use crate::observer::{Direction, Measure, Observer};
-use crate::protocol::Frame;
 use crate::protocol::seal::{
     FrameKind, HEADER_BYTES, Notice, Opening, Refused, Signed, Suite, WorkerGrant, is_plain,
 };
+use crate::protocol::{Frame, Message};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
@@ -29,6 +31,8 @@ pub(crate) enum Incoming {
     Frame(Frame),
     /// A frame of a session of a worker. It is within the sender's grant.
     Sealed(Frame, Sender),
+    /// A frame of a worker that this process runs.
+    Local(Frame),
     /// The worker has a session, or another one: it introduces itself in it.
     Session,
 }
@@ -133,6 +137,9 @@ impl Wire {
     ) -> Option<Incoming> {
         self.count(lane, Direction::Received);
         let channel = received.channel.clone();
+        if let Channel::Local { id } = &channel {
+            return self.read_local(refusals, id, &received);
+        }
         let read = match &self.end {
             End::Plain if !is_plain(&received.bytes) => {
                 if let Some(notice) = Signed::parts(FrameKind::Notice, &received.bytes)
@@ -150,6 +157,27 @@ impl Wire {
             refuse(refusals, &channel, why);
             None
         })
+    }
+
+    /// Reads a frame of a worker that this process runs. Only a coordinator has such workers.
+    fn read_local(
+        &self,
+        refusals: &Refusals,
+        id: &WorkerId,
+        received: &Received,
+    ) -> Option<Incoming> {
+        match &self.end {
+            End::Worker(_) => return None,
+            End::Coordinator(end) => end.heard_local(id),
+            End::Plain => {}
+        }
+        let mut frame = read_frame(refusals, received)?;
+        for message in &mut frame.messages {
+            if let Message::Hello(hello) = message {
+                hello.granted.teams = Some(Names::any());
+            }
+        }
+        Some(Incoming::Local(frame))
     }
 
     /// Returns true if frames are sealed, at least those of peers that have a key.

@@ -186,16 +186,18 @@ impl Control {
     fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
         let read = self.shared.wire.read(refusals, Lane::Control, received);
-        let (frame, sender) = match read {
-            Some(Incoming::Frame(frame)) => (frame, None),
-            Some(Incoming::Sealed(frame, sender)) => (frame, Some(sender)),
+        let (frame, sender, is_local) = match read {
+            Some(Incoming::Frame(frame)) => (frame, None, false),
+            Some(Incoming::Sealed(frame, sender)) => (frame, Some(sender), false),
+            Some(Incoming::Local(frame)) => (frame, None, true),
             Some(Incoming::Session) | None => return,
         };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         let now = self.clock.now();
-        let plain = sender.is_none() && self.shared.wire.is_sealed() && !self.shared.plain_secrets;
+        let in_clear = sender.is_none() && !is_local && !self.shared.plain_secrets;
+        let plain = in_clear && self.shared.wire.is_sealed();
         if sender.as_ref().is_some_and(|sender| !sender.is_introduced) {
             self.core.expect_hello(&from);
         }
@@ -204,7 +206,7 @@ impl Control {
                 Message::Unknown(_) | Message::Log(_) | Message::Progress(_) => {
                     refuse_message(refusals, from.as_str(), &message, Lane::Control);
                 }
-                Message::SecretGet(get) if sender.is_none() && !self.shared.plain_secrets => {
+                Message::SecretGet(get) if in_clear => {
                     let message = "this worker gets no secrets, since its frames are not sealed: \
                                    give the worker a key, or start the coordinator with \
                                    --insecure-plain-secrets";

@@ -100,7 +100,7 @@ impl LogPipeline {
         let read = self.shared.wire.read(refusals, Lane::Logs, received);
         // Attempts are heard by their fences and teams, whatever their worker may offer now.
         let (frame, grant) = match read {
-            Some(Incoming::Frame(frame)) => (frame, None),
+            Some(Incoming::Frame(frame) | Incoming::Local(frame)) => (frame, None),
             Some(Incoming::Sealed(frame, sender)) => (frame, Some(sender.grant)),
             Some(Incoming::Session) | None => return,
         };

@@ -52,6 +52,12 @@ pub enum Channel {
         /// The id that the worker wrote under.
         id: WorkerId,
     },
+    /// A worker that the coordinator's own process runs. Its frames are never sealed. It is trusted
+    /// as the host is: it may run the deployed actions of every team, and gets secrets.
+    Local {
+        /// The id of the worker.
+        id: WorkerId,
+    },
 }
 
 impl Channel {
@@ -71,6 +77,7 @@ impl Channel {
             Self::Unknown => true,
             Self::Coordinator => from.is_none(),
             Self::Worker { name, id } => from == Some(id) && id.name() == &**name,
+            Self::Local { id } => from == Some(id),
         }
     }
 }
@@ -82,6 +89,7 @@ impl fmt::Display for Channel {
             Channel::Coordinator => f.write_str("coordinator"),
             Channel::Worker { name, id } if id.name() == &**name => write!(f, "worker {id}"),
             Channel::Worker { name, id } => write!(f, "worker {id} as {name}"),
+            Channel::Local { id } => write!(f, "local worker {id}"),
         }
     }
 }

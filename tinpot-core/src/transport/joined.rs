@@ -95,7 +95,7 @@ impl Homes {
 
     /// Records that a frame came by the transport at this place.
     fn heard(&self, channel: &Channel, at: usize) {
-        let Channel::Worker { id, .. } = channel else { return };
+        let (Channel::Worker { id, .. } | Channel::Local { id }) = channel else { return };
         let mut homes = self.lock();
         if homes.get(id) == Some(&at) {
             return;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Address, Channel, Lane, Link, Received, Transport};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
 use crate::watcher::Watcher;
 
 /// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in
@@ -65,6 +66,12 @@ impl MemoryNetwork {
     /// Returns the end of this participant: its frames come by its channel.
     pub fn transport_of(&self, participant: &Address) -> MemoryTransport {
         self.end(Channel::of(participant))
+    }
+
+    /// Returns the end of a [local](Channel::Local) worker, which the coordinator trusts. It is for
+    /// hosts that speak for workers, such as a gateway of another protocol.
+    pub fn transport_of_local(&self, worker: &WorkerId) -> MemoryTransport {
+        self.end(Channel::Local { id: worker.clone() })
     }
 
     fn end(&self, channel: Channel) -> MemoryTransport {

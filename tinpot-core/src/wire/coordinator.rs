@@ -1,5 +1,6 @@
 //! The sealed end of a coordinator.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,10 @@ use crate::transport::{Received, Transport};
 /// in a second.
 const HANDSHAKES: usize = 256;
 
+/// The maximum number of local workers that are remembered. Beyond, all are forgotten until they are
+/// heard again.
+const LOCALS: usize = 16_384;
+
 /// Something that is answered with a signature.
 #[derive(Debug)]
 enum Request {
@@ -37,6 +42,8 @@ pub(crate) struct CoordinatorEnd {
     suite: Arc<dyn Suite>,
     sessions: Mutex<CoordinatorSessions>,
     requests: mpsc::Sender<Request>,
+    /// The workers that this process runs.
+    locals: Mutex<HashSet<WorkerId>>,
 }
 
 /// The task that answers handshakes, so that the control loop does not.
@@ -50,12 +57,32 @@ impl CoordinatorEnd {
     pub(crate) fn new(sessions: CoordinatorSessions) -> (Arc<Self>, Handshakes) {
         let (sender, requests) = mpsc::channel(HANDSHAKES);
         let suite = sessions.suite().clone();
-        let end = Arc::new(Self { suite, sessions: Mutex::new(sessions), requests: sender });
+        let end = Arc::new(Self {
+            suite,
+            sessions: Mutex::new(sessions),
+            requests: sender,
+            locals: Mutex::default(),
+        });
         (end.clone(), Handshakes { end, requests })
     }
 
     fn lock(&self) -> MutexGuard<'_, CoordinatorSessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a worker that this process runs: it is sent plain frames.
+    pub(super) fn heard_local(&self, id: &WorkerId) {
+        let mut locals = self.locals.lock().unwrap_or_else(PoisonError::into_inner);
+        if !locals.contains(id) {
+            if locals.len() >= LOCALS {
+                locals.clear();
+            }
+            locals.insert(id.clone());
+        }
+    }
+
+    fn is_local(&self, id: &WorkerId) -> bool {
+        self.locals.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// Seals a frame for a worker. What is for all workers is an announcement, and signed.
@@ -75,6 +102,9 @@ impl CoordinatorEnd {
                 false => vec![notice],
             });
         };
+        if self.is_local(worker) {
+            return Ok(vec![plain(frame)]);
+        }
         let sealing = sessions.sealing(now, worker, lane);
         let takes_plain = sealing.is_none() && sessions.takes_plain(worker);
         drop(sessions);
@@ -149,7 +179,7 @@ impl CoordinatorEnd {
 /// Returns the worker that a channel tells.
 fn worker_of(channel: Channel) -> Option<WorkerId> {
     match channel {
-        Channel::Worker { id, .. } => Some(id),
+        Channel::Worker { id, .. } | Channel::Local { id } => Some(id),
         Channel::Unknown | Channel::Coordinator => None,
     }
 }

@@ -220,7 +220,8 @@ impl WorkerBuilder {
         let id = self.id.unwrap_or_else(|| WorkerId::generate(&self.name));
         let address = Address::Worker(id.clone());
         let speaks_for = self.transport.speaks_for();
-        if ![Channel::Unknown, Channel::of(&address)].contains(&speaks_for) {
+        let local = Channel::Local { id: id.clone() };
+        if ![Channel::Unknown, Channel::of(&address), local].contains(&speaks_for) {
             let message = format!(
                 "the transport speaks for {speaks_for}, not for worker {id}: give the worker and its \
                  transport the same id"

@@ -233,7 +233,7 @@ impl Control {
             Some(Incoming::Frame(frame)) => frame,
             // The coordinator seals with it only once it has opened a frame in it.
             Some(Incoming::Session) => return self.machine.link_up(now, &mut self.effects),
-            Some(Incoming::Sealed(..)) | None => return,
+            Some(Incoming::Sealed(..) | Incoming::Local(_)) | None => return,
         };
         if !is_for(&self.refusals, &frame, self.machine.id()) {
             return;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
+use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::protocol::seal::{HEADER_BYTES, WorkerFrame, WorkerSessions};
 use tinpot_core::protocol::{Frame, Goodbye, Log, Message, ProgressReport, Tick};
 use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, PlainFrames, Suite, WorkerGrant};
@@ -16,6 +17,7 @@ use tinpot_core::{
     Transport, Worker, WorkerId,
 };
 
+use crate::deployed::version;
 use crate::session_probe::{SessionProbe, released};
 use crate::support::{Nothing, available, in_time};
 
@@ -357,6 +359,32 @@ async fn secret_parameters_wait_for_a_worker_that_has_joined() {
     while let Some(Some(frame)) = heard.next().now_or_never() {
         assert!(!String::from_utf8_lossy(&frame.bytes).contains(CANARY), "{frame:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_the_hosts_own_process_needs_no_key() {
+    let deployment = Deployment::new();
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Refuse).await;
+    let id = WorkerId::generate("gateway");
+    let transport = deployment.network.transport_of_local(&id);
+    let offer = ActionSet::default().runtime("script");
+    let script =
+        ScopedExecutor::new(
+            offer,
+            |attempt, _| async move { Outcome::Succeeded(attempt.parameters) },
+        );
+    let builder = Worker::builder(transport).id(id).executor(with_secrets()).executor(script);
+    let local = builder.start().await.expect("a worker");
+    available(&coordinator, "login").await;
+    let called = coordinator.call::<usize>("login", json!({ "text": CANARY }));
+    assert_eq!(in_time("a result", called).await.expect("a result"), CANARY.len());
+    // Of another team.
+    let mut action = version("report", "script", 1);
+    action.team = "sales".to_owned();
+    coordinator.deploy(vec![action]).await.expect("deployed");
+    assert!(coordinator.catalogue()["sales/report"].available);
+    local.shutdown(Duration::ZERO).await;
+    coordinator.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
