@@ -23,7 +23,6 @@ pub(crate) enum IdOf {
     Token,
     App,
     /// A runner, by its name.
-    #[allow(dead_code, reason = "for the gateway")]
     Runner,
 }
 

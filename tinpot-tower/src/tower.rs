@@ -30,7 +30,6 @@ pub struct Tower {
     pub(crate) config: TowerConfig,
     pub(crate) uploads: Semaphore,
     pub(crate) on_request: OnRequest,
-    #[allow(dead_code, reason = "for the gateway")]
     pub(crate) gateway: Option<Gateway>,
 }
 

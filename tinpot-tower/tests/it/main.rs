@@ -2,6 +2,8 @@
 
 mod apps;
 mod cors;
+mod gateway;
+mod runners;
 mod runs;
 mod stronger;
 mod support;
