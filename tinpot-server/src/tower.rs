@@ -12,12 +12,13 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use futures::future::BoxFuture;
 use tinpot_access::Secret;
-use tinpot_core::{Coordinator, Error, ErrorKind, MemoryNetwork, Result, Worker};
+use tinpot_core::transport::JoinedTransport;
+use tinpot_core::{Coordinator, Error, ErrorKind, MemoryNetwork, Result, Transport, Worker};
 use tinpot_http::PeerAddress;
 use tinpot_metrics::PrometheusObserver;
 use tinpot_process::StoredBlobs;
 use tinpot_python::ContainmentMode;
-use tinpot_tower::{ClientAddress, Tower, TowerConfig};
+use tinpot_tower::{ClientAddress, Gateway, Tower, TowerConfig};
 use tokio::net::TcpListener;
 
 use self::metrics::TowerMetrics;
@@ -295,9 +296,12 @@ impl TowerServer {
         let access = Access::of_tower(&store, &file).await?;
         let login = access.login();
         let network = MemoryNetwork::new();
+        let gateway = Gateway::open(access.records()).await?.lease(values.lease);
+        let ends: [Arc<dyn Transport>; 2] =
+            [Arc::new(network.transport()), Arc::new(gateway.transport())];
         let native = Arc::new(PrometheusObserver::of_coordinator("memory")?);
         let metrics = Arc::new(TowerMetrics::new(native.clone(), login.directory().clone())?);
-        let mut builder = Coordinator::builder(network.transport())
+        let mut builder = Coordinator::builder(JoinedTransport::new(ends)?)
             .observer(metrics.clone())
             .store(opened)
             .max_parameters_bytes(values.max_body_bytes.min(RESULT_BYTES))
@@ -353,7 +357,7 @@ impl TowerServer {
         tower_config.bootstrap_token = settings.bootstrap_token;
         tower_config.registration_token = settings.registration_token;
         let tower = Tower::new(coordinator.clone(), apps, login, access.records(), tower_config);
-        let tower = tower.on_request(move |request| metrics.request(request));
+        let tower = tower.gateway(gateway).on_request(move |request| metrics.request(request));
         let router = tinpot_tower::router_before(tower, others);
         let router = router.layer(middleware::from_fn(with_address));
         let address = crate::serve::local_address(&listener)?;
