@@ -5,6 +5,7 @@ mod content;
 mod deploy;
 mod documents;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub use self::deploy::{Deploy, Deployment};
 use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
 use crate::blob::BlobStore;
+use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::towerfile::check_app_name;
 
@@ -76,6 +78,8 @@ pub struct Apps {
     /// Held while an app changes, so that writers of one process do not repeat each other's work.
     changing: Arc<Mutex<()>>,
     checks: Arc<Semaphore>,
+    /// The archives of bundles, which never change.
+    archives: Arc<std::sync::Mutex<VecDeque<(Digest, Digest)>>>,
 }
 
 impl fmt::Debug for Apps {
@@ -105,6 +109,7 @@ impl Apps {
             limits: Limits::default(),
             changing: Arc::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
+            archives: Arc::default(),
         }
     }
 

@@ -22,6 +22,7 @@ mod scoped;
 mod stats;
 mod submission;
 mod submit;
+mod tickets;
 mod trail;
 mod watch_registry;
 
@@ -52,6 +53,7 @@ pub use self::stats::{MinuteStats, Stats};
 pub use self::submission::Submission;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::submit::prepare_call;
+pub use self::tickets::BundleReader;
 #[cfg(not(any(test, feature = "testing")))]
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
@@ -92,6 +94,7 @@ struct Shared {
     has_teams: bool,
     audit: Option<trail::Trail>,
     secrets: Option<Arc<dyn SecretSource>>,
+    tickets: Option<tickets::Tickets>,
     /// If true, secrets are also sent in plain frames.
     plain_secrets: bool,
     /// True if workers with plain frames run the deployed actions of all teams.

@@ -49,8 +49,8 @@ mod worker;
 
 pub use self::access::{AllowAll, Caller, Decision, Policy, Right};
 pub use self::coordinator::{
-    Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats,
-    Readable, Scoped, Sight, Stats, Submission,
+    BundleReader, Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle,
+    MinuteStats, Readable, Scoped, Sight, Stats, Submission,
 };
 pub use self::executor::{
     Context, Executor, FunctionExecutor, FunctionExecutorBuilder, LogWriter, State, Stop,
@@ -60,7 +60,7 @@ pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
 pub use self::model::action::{Action, LoadError};
-pub use self::model::deployed::{BundleRef, Deployed};
+pub use self::model::deployed::{BundleRef, BundleTicket, Deployed};
 pub use self::model::digest::Digest;
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{

@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod download;
 mod join;
 mod tls;
 mod upload;
@@ -18,6 +19,7 @@ use tinpot_core::transport::{Address, Channel, Lane, Received, Reconnecting};
 use tinpot_core::{Error, ErrorKind, Link, Result, Transport, Watcher, WorkerId};
 
 use self::connect::LinkConnect;
+pub use self::download::Downloads;
 pub use self::join::join;
 pub(crate) use self::url::ServerUrl;
 

@@ -8,6 +8,6 @@ mod record;
 mod server;
 
 #[cfg(feature = "client")]
-pub use self::client::{HttpTransport, HttpTransportBuilder, join};
+pub use self::client::{Downloads, HttpTransport, HttpTransportBuilder, join};
 #[cfg(feature = "server")]
 pub use self::server::{Admission, LinkEnd, LinkServer, LinkServerBuilder, Login, Peer};

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+#[cfg(feature = "apps")]
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 #[cfg(feature = "access")]
 use tinpot_core::Caller;
@@ -137,12 +139,59 @@ impl From<ApiError> for Denied {
     }
 }
 
+/// The header with the ticket of an attempt, in place of a caller.
+#[cfg(feature = "apps")]
+const TICKET: HeaderName = HeaderName::from_static("tinpot-ticket");
+/// The beginning of the paths that tickets are for.
+#[cfg(feature = "apps")]
+const BLOBS: &str = "/api/blobs/";
+
+/// Returns the ticket of a request that may have one.
+#[cfg(feature = "apps")]
+fn ticket_of(request: &Request) -> Option<&HeaderValue> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_for_blobs = reads && request.uri().path().starts_with(BLOBS);
+    request.headers().get(TICKET).filter(|_| is_for_blobs)
+}
+
+#[cfg(feature = "apps")]
+impl Gate {
+    /// Answers a request of an attempt, which reads its bundle, and nothing else.
+    async fn admit_attempt<F: Future<Output = Response>>(
+        &self,
+        mut request: Request,
+        next: impl FnOnce(Request) -> F,
+    ) -> Response {
+        // What is no text is no ticket.
+        let ticket = ticket_of(&request).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let reader = match self.coordinator.admit_ticket(ticket).await {
+            Ok(reader) => reader,
+            Err(error) if error.kind() == tinpot_core::ErrorKind::Forbidden => {
+                self.failed(AuthFailure::Refused);
+                return unauthorized(error.message()).into_response();
+            }
+            Err(error) => return ApiError::from(error).into_response(),
+        };
+        let id = format!("attempt:{}", reader.fence).into();
+        let admitted = match self.principals.admit(&id, request.method(), request.uri().path()) {
+            Ok(admitted) => admitted,
+            Err(error) => return error.into_response(),
+        };
+        request.extensions_mut().insert(reader);
+        admitted.until_sent(next(request).await)
+    }
+}
+
 /// Authenticates every request below `/api`, known or not, and all others whose route needs it.
 pub(crate) async fn authenticate<F: Future<Output = Response>>(
     gate: &Gate,
     mut request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
+    #[cfg(feature = "apps")]
+    if ticket_of(&request).is_some() {
+        return gate.admit_attempt(request, next).await;
+    }
     let is_open = gate.metrics_open && request.uri().path() == METRICS;
     if need_of(request.method(), request.uri().path()) != Need::Nothing && !is_open {
         let peer = request.extensions().get().map(|PeerAddress(peer)| *peer);

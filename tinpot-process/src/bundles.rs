@@ -2,27 +2,48 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use tinpot_bundle::{
     BlobStore, Body, ByteRange, Digest, Hasher, Limits, MAX_MANIFEST_BYTES, Manifest, unpack,
 };
-use tinpot_core::{Error, ErrorKind, Result};
+use tinpot_core::{BundleTicket, Error, ErrorKind, Result};
+use tokio::time::{Instant, timeout_at};
 
 use crate::cache::{Cache, CacheEntry, Found, Kind};
+
+/// The pause before a transfer that broke off goes on; it doubles until a byte arrives.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest time for one blob, however slowly its bytes arrive.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The source of bundles.
 #[async_trait]
 pub trait FetchBlob: fmt::Debug + Send + Sync + 'static {
-    /// Returns the content with this digest: a manifest, or the archive that a manifest names.
+    /// Returns the content with this digest: a manifest, or the archive that a manifest names. The
+    /// caller checks the digest, and asks again for the rest if the body ends with `Unavailable`.
     ///
     /// # Errors
-    /// `NotFound` if there is none; `Unavailable` if the source cannot be reached.
-    async fn fetch(&self, digest: &Digest) -> Result<Body>;
+    /// `NotFound` if the source has removed it; `Forbidden` if it refuses the ticket; `Unavailable`
+    /// if it cannot be reached now.
+    async fn fetch(&self, digest: &Digest, options: FetchOptions) -> Result<Body>;
+}
+
+/// The options of [`FetchBlob::fetch`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FetchOptions {
+    /// The right of the attempt to read its bundle.
+    pub ticket: Option<BundleTicket>,
+    /// The first byte to return.
+    pub start: u64,
 }
 
 /// The bundles in a store of blobs that this process has itself.
@@ -38,8 +59,8 @@ impl StoredBlobs {
 
 #[async_trait]
 impl FetchBlob for StoredBlobs {
-    async fn fetch(&self, digest: &Digest) -> Result<Body> {
-        match self.0.get(digest, ByteRange::ALL).await? {
+    async fn fetch(&self, digest: &Digest, options: FetchOptions) -> Result<Body> {
+        match self.0.get(digest, ByteRange::from_start(options.start)).await? {
             Some(blob) => Ok(blob.body),
             None => Err(Error::new(ErrorKind::NotFound, format!("no blob {digest}"))),
         }
@@ -52,20 +73,45 @@ pub(crate) struct Tree {
     entry: CacheEntry,
 }
 
+/// The fetch of one bundle for an attempt.
+#[derive(Debug)]
+pub(crate) struct Fetch<'a> {
+    pub(crate) source: &'a dyn FetchBlob,
+    pub(crate) ticket: Option<&'a BundleTicket>,
+    /// The longest time without a further byte.
+    pub(crate) patience: Duration,
+}
+
 impl Tree {
     /// Returns the bundle with this digest of its manifest: from the cache, or fetched, checked and
     /// unpacked. One fetch at a time on this machine. Cancel safe.
-    pub(crate) async fn of(
-        cache: &Arc<Cache>,
-        digest: &Digest,
-        source: &dyn FetchBlob,
-    ) -> Result<Self> {
-        let build = match cache.find(Kind::Tree, &digest.to_string(), async || {}).await? {
-            Found::Entry(entry) => return Ok(Self { entry }),
-            Found::Missing(build) => build,
+    ///
+    /// A bundle from the cache is compared with its digest once in each process: what is on a disk
+    /// for long may be damaged.
+    pub(crate) async fn of(cache: &Arc<Cache>, digest: &Digest, fetch: &Fetch<'_>) -> Result<Self> {
+        let key = digest.to_string();
+        let build = loop {
+            match cache.find(Kind::Tree, &key, async || {}).await? {
+                Found::Missing(build) => break build,
+                Found::Entry(entry) if cache.is_checked(&key) => return Ok(Self { entry }),
+                Found::Entry(entry) => {
+                    let checked = blocking(move || Ok((is_whole(&entry), entry))).await?;
+                    let (is_whole, entry) = checked;
+                    if is_whole {
+                        cache.checked(&key);
+                        return Ok(Self { entry });
+                    }
+                    tracing::warn!(
+                        "bundle {} is damaged in the cache: it is fetched again",
+                        digest.short()
+                    );
+                    // Only once those that use it are done with it.
+                    entry.spoil();
+                }
+            }
         };
         let limits = Limits::default();
-        let manifest = fetch(source, digest, MAX_MANIFEST_BYTES as u64).await?;
+        let manifest = fetch.file(digest, MAX_MANIFEST_BYTES as u64).await?;
         let manifest = blocking(move || {
             let bytes = io::read_to_string(manifest).map_err(|error| failed(&error))?;
             Manifest::parse(bytes.as_bytes())
@@ -77,7 +123,8 @@ impl Tree {
                 format!("the archive of a bundle must have at most {max} bytes (got {bytes})");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let archive = fetch(source, &manifest.artifact.digest, manifest.artifact.bytes).await?;
+        let archive = fetch.file(&manifest.artifact.digest, manifest.artifact.bytes).await?;
+        let content = manifest.content;
         let (folder, short) = (build.path.clone(), digest.short());
         blocking(move || {
             let found = unpack(archive, &folder, &limits)?.manifest()?.1;
@@ -89,7 +136,9 @@ impl Tree {
             Err(Error::new(ErrorKind::Malformed, message))
         })
         .await?;
-        Ok(Self { entry: build.finish().await? })
+        let entry = build.note(content.to_string()).finish().await?;
+        cache.checked(&key);
+        Ok(Self { entry })
     }
 
     /// Returns the folder with its files, which must not be changed.
@@ -98,31 +147,90 @@ impl Tree {
     }
 }
 
-/// Fetches content into a temporary file while checking its size and digest.
-async fn fetch(source: &dyn FetchBlob, digest: &Digest, max_bytes: u64) -> Result<File> {
-    let mut body = source.fetch(digest).await?;
-    let mut file = blocking(|| tempfile::tempfile().map_err(|error| failed(&error))).await?;
-    let mut hasher = Hasher::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece?;
-        hasher.update(&piece);
-        if hasher.bytes() > max_bytes {
-            let message = format!("blob {} must have at most {max_bytes} bytes", digest.short());
-            return Err(Error::new(ErrorKind::Malformed, message));
+/// Returns true if the files of a bundle are those that were unpacked. Blocks the thread.
+fn is_whole(entry: &CacheEntry) -> bool {
+    let found = crate::workspace::content(&entry.path);
+    found.is_ok_and(|content| entry.note() == content.to_string())
+}
+
+impl Fetch<'_> {
+    /// Fetches content into a temporary file while checking its size and digest.
+    ///
+    /// A transfer that breaks off goes on where it ended, unless nothing arrives for too long. One
+    /// that was resumed and has another digest is repeated from the start, once.
+    async fn file(&self, digest: &Digest, max_bytes: u64) -> Result<File> {
+        let mut is_repeated = false;
+        loop {
+            let (file, found, is_resumed) = self.content(digest, max_bytes).await?;
+            if found == *digest {
+                return Ok(file);
+            }
+            if is_repeated || !is_resumed {
+                let message = format!("blob {} has the digest {found}", digest.short());
+                return Err(Error::new(ErrorKind::Malformed, message));
+            }
+            is_repeated = true;
         }
-        file = blocking(move || {
-            file.write_all(&piece).map_err(|error| failed(&error))?;
-            Ok(file)
-        })
-        .await?;
     }
-    let found = hasher.finish();
-    if found != *digest {
-        let message = format!("blob {} has the digest {found}", digest.short());
-        return Err(Error::new(ErrorKind::Malformed, message));
+
+    async fn content(&self, digest: &Digest, max_bytes: u64) -> Result<(File, Digest, bool)> {
+        let file = blocking(|| tempfile::tempfile().map_err(|error| failed(&error))).await?;
+        let mut hasher = Hasher::new();
+        let (mut until, mut pause, mut resumed) =
+            (Instant::now() + self.patience, FIRST_PAUSE, false);
+        let latest = Instant::now() + LONGEST;
+        loop {
+            let start = hasher.bytes();
+            let transfer = self.transfer(digest, max_bytes, &file, &mut hasher);
+            let why = match timeout_at(latest, transfer).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => error,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let message = format!("a transfer must end within {LONGEST:?}");
+                    return Err(Error::new(ErrorKind::Unavailable, message));
+                }
+            };
+            if hasher.bytes() > start {
+                (until, pause) = (Instant::now() + self.patience, FIRST_PAUSE);
+            }
+            if Instant::now() + pause > until {
+                let context = format!("blob {} cannot be fetched", digest.short());
+                return Err(why.with_context(context));
+            }
+            resumed |= hasher.bytes() > 0;
+            tracing::debug!(bytes = hasher.bytes(), error = %why, "a transfer of a bundle breaks off");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Ok((file, hasher.finish(), resumed))
     }
-    file.seek(SeekFrom::Start(0)).map_err(|error| failed(&error))?;
-    Ok(file)
+
+    /// Appends what the source has behind the bytes that are there.
+    async fn transfer(
+        &self,
+        digest: &Digest,
+        max_bytes: u64,
+        file: &File,
+        hasher: &mut Hasher,
+    ) -> Result<()> {
+        let options = FetchOptions { ticket: self.ticket.cloned(), start: hasher.bytes() };
+        let mut body = self.source.fetch(digest, options).await?;
+        while let Some(piece) = body.next().await {
+            let piece = piece?;
+            if hasher.bytes() + piece.len() as u64 > max_bytes {
+                let message =
+                    format!("blob {} must have at most {max_bytes} bytes", digest.short());
+                return Err(Error::new(ErrorKind::Malformed, message));
+            }
+            let to = file.try_clone().map_err(|error| failed(&error))?;
+            let (written, at) = (piece.clone(), hasher.bytes());
+            // At its place: what is repeated after a failure replaces what was written of it.
+            blocking(move || to.write_all_at(&written, at).map_err(|error| failed(&error))).await?;
+            hasher.update(&piece);
+        }
+        Ok(())
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -4,11 +4,12 @@
 //! last. The lock of a folder is held by all who use it, and alone by the one who builds or removes
 //! it.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -17,6 +18,9 @@ use tinpot_core::{Error, ErrorKind, Result};
 
 /// The interval of the attempts to lock a folder that another worker builds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The keys of checked trees that are remembered: 1 MiB. Beyond that, trees are checked again.
+const CHECKED: usize = 10_000;
 
 /// The kinds of folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +47,15 @@ impl Kind {
 pub(crate) struct Cache {
     root: PathBuf,
     max_bytes: u64,
+    /// The keys of trees that this process has built, or has compared with their digests.
+    checked: Mutex<HashSet<String>>,
 }
 
 /// A folder in the cache. It is not removed while this exists.
 #[derive(Debug)]
 pub(crate) struct CacheEntry {
     pub(crate) path: PathBuf,
+    marker: PathBuf,
     _lock: File,
 }
 
@@ -59,6 +66,7 @@ pub(crate) struct Build {
     /// The path of the folder, which does not exist yet.
     pub(crate) path: PathBuf,
     marker: PathBuf,
+    note: String,
     lock: Option<File>,
 }
 
@@ -92,7 +100,7 @@ impl Cache {
         for kind in Kind::ALL {
             create(&root.join(kind.folder()))?;
         }
-        Ok(Self { root, max_bytes })
+        Ok(Self { root, max_bytes, checked: Mutex::default() })
     }
 
     /// Returns the folder with this key, or the right to build it. Waits while another one builds
@@ -120,7 +128,7 @@ impl Cache {
             match flock(&lock, FlockOperation::NonBlockingLockShared) {
                 Ok(()) if marker.exists() && path.is_dir() => {
                     touch(&marker);
-                    return Ok(Found::Entry(CacheEntry { path, _lock: lock }));
+                    return Ok(Found::Entry(CacheEntry { path, marker, _lock: lock }));
                 }
                 Ok(()) | Err(Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(failed(error)),
@@ -134,6 +142,7 @@ impl Cache {
                         cache: self.clone(),
                         path,
                         marker,
+                        note: String::new(),
                         lock: Some(lock),
                     }));
                 }
@@ -148,6 +157,24 @@ impl Cache {
         }
     }
 
+    /// Returns true if [`checked`](Self::checked) was called for a tree.
+    pub(crate) fn is_checked(&self, key: &str) -> bool {
+        self.lock_checked().contains(key)
+    }
+
+    /// Notes that a tree is what it should be.
+    pub(crate) fn checked(&self, key: &str) {
+        let mut checked = self.lock_checked();
+        if checked.len() >= CHECKED {
+            checked.clear();
+        }
+        checked.insert(key.to_owned());
+    }
+
+    fn lock_checked(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Removes the folders that were not used for the longest time until the others fit. Blocks the
     /// thread.
     fn shrink(&self) {
@@ -160,9 +187,9 @@ impl Cache {
                     continue;
                 };
                 let used = entry.metadata().and_then(|metadata| metadata.modified());
-                let bytes =
-                    fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok());
-                let bytes: u64 = bytes.unwrap_or_default();
+                let text = fs::read_to_string(&marker).unwrap_or_default();
+                let bytes: u64 =
+                    text.lines().next().and_then(|line| line.parse().ok()).unwrap_or_default();
                 entries.push((used.unwrap_or(SystemTime::UNIX_EPOCH), bytes, marker));
             }
         }
@@ -183,7 +210,26 @@ impl Cache {
     }
 }
 
+impl CacheEntry {
+    /// Returns what was noted when the folder was built.
+    pub(crate) fn note(&self) -> String {
+        let text = fs::read_to_string(&self.marker).unwrap_or_default();
+        text.lines().nth(1).unwrap_or_default().to_owned()
+    }
+
+    /// Makes the folder count no more: it is built again once its users are done with it.
+    pub(crate) fn spoil(self) {
+        let _ = fs::remove_file(&self.marker);
+    }
+}
+
 impl Build {
+    /// Sets a line to keep with the folder.
+    pub(crate) fn note(mut self, note: String) -> Self {
+        self.note = note;
+        self
+    }
+
     /// Makes the folder count.
     pub(crate) async fn finish(self) -> Result<CacheEntry> {
         // It looks at each file.
@@ -193,11 +239,13 @@ impl Build {
 
     fn finish_blocking(mut self) -> Result<CacheEntry> {
         let bytes = size(&self.path);
-        fs::write(&self.marker, bytes.to_string()).map_err(|e| io_error(&self.marker, &e))?;
+        fs::write(&self.marker, format!("{bytes}\n{}\n", self.note))
+            .map_err(|e| io_error(&self.marker, &e))?;
         let lock = self.lock.take().ok_or_else(|| Error::new(ErrorKind::Other, "no lock"))?;
         // No other process removes the folder in between: only those that would build it wait.
         flock(&lock, FlockOperation::LockShared).map_err(|e| io_error(&self.marker, &e.into()))?;
-        let entry = CacheEntry { path: self.path.clone(), _lock: lock };
+        let (path, marker) = (self.path.clone(), self.marker.clone());
+        let entry = CacheEntry { path, marker, _lock: lock };
         self.cache.shrink();
         Ok(entry)
     }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::app::{App, Program};
 use crate::attempt;
-use crate::bundles::{FetchBlob, Tree};
+use crate::bundles::{Fetch, FetchBlob, Tree};
 use crate::cache::Cache;
 use crate::folders::{Apps, Scanner};
 use crate::output::Outputs;
@@ -33,6 +33,8 @@ const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 const SETUP_TIMEOUT: Duration = Duration::from_secs(600);
 /// The largest result, as JSON.
 const RESULT_BYTES: u64 = 15 * 1024 * 1024;
+/// The longest time without a further byte of a bundle: a coordinator that restarts is back within it.
+const FETCH_PATIENCE: Duration = Duration::from_secs(60);
 /// The runtimes of bundles that the executor can run.
 const RUNTIMES: [Runtime; 2] = [Runtime::Script, Runtime::Process];
 /// The size of the cache.
@@ -105,6 +107,7 @@ pub struct ProcessExecutorBuilder {
     supervisor: Option<PathBuf>,
     cgroup: Option<PathBuf>,
     bundles: Option<Arc<dyn FetchBlob>>,
+    fetch_patience: Duration,
 }
 
 impl ProcessExecutor {
@@ -125,6 +128,7 @@ impl ProcessExecutor {
             supervisor: None,
             cgroup: None,
             bundles: None,
+            fetch_patience: FETCH_PATIENCE,
         }
     }
 
@@ -233,10 +237,19 @@ impl ProcessExecutorBuilder {
 
     /// Runs deployed apps, too, whose bundles come from this source. Without one, the executor offers
     /// no runtime. An attempt whose bundle cannot be fetched is
-    /// [not started](Outcome::not_started).
+    /// [not started](Outcome::not_started). One whose bundle is gone fails with the kind
+    /// `BundleGone`.
     #[must_use]
     pub fn bundles(mut self, source: Arc<dyn FetchBlob>) -> Self {
         self.bundles = Some(source);
+        self
+    }
+
+    /// Sets how long a fetch may go without a further byte before the attempt is not started; 60 s
+    /// by default. Until then, the executor asks again for what is missing.
+    #[must_use]
+    pub fn fetch_patience(mut self, patience: Duration) -> Self {
+        self.fetch_patience = patience;
         self
     }
 
@@ -473,22 +486,30 @@ impl Shared {
         let Some(source) = &self.config.bundles else {
             return Outcome::not_started("this executor has no source of bundles");
         };
-        match self.run_bundle(bundle, &**source, attempt, context).await {
-            Ok(outcome) => outcome,
-            // The worker cannot reach the source, or has no space: another one may.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::StorageFull) =>
-            {
+        let fetch = Fetch {
+            source: &**source,
+            ticket: attempt.ticket.as_ref(),
+            patience: self.config.fetch_patience,
+        };
+        let error = match self.run_bundle(bundle, &fetch, attempt, context).await {
+            Ok(outcome) => return outcome,
+            Err(error) => error,
+        };
+        match error.kind() {
+            // The worker cannot reach the source, or has no space: another one may. A new attempt has
+            // a new ticket.
+            ErrorKind::Unavailable | ErrorKind::StorageFull | ErrorKind::Forbidden => {
                 Outcome::not_started(error.message())
             }
-            Err(error) => attempt::setup_failed(error.message()),
+            ErrorKind::NotFound => attempt::bundle_gone(bundle),
+            _ => attempt::setup_failed(error.message()),
         }
     }
 
     async fn run_bundle(
         &self,
         bundle: &Digest,
-        source: &dyn FetchBlob,
+        fetch: &Fetch<'_>,
         attempt: &Attempt,
         context: &Context,
     ) -> Result<Outcome> {
@@ -500,15 +521,15 @@ impl Shared {
             _ = closed.wait_for(|closed| *closed) => {
                 return Ok(Outcome::failed("the executor was closed"));
             }
-            tree = Tree::of(cache, bundle, source) => Arc::new(tree?),
+            tree = Tree::of(cache, bundle, fetch) => tree?,
         };
         let folder = tree.path().to_owned();
         let read =
             tokio::task::spawn_blocking(move || tinpot_bundle::read_towerfile(&folder)).await;
         let towerfile =
             read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))?;
-        let copied = tree.clone();
-        let copy = move |parent: &Path| Workspace::of_tree(parent, copied.path());
+        // The tree is free again once it is copied.
+        let copy = move |parent: &Path| Workspace::of_tree(parent, tree.path());
         Ok(self.run_copy(&towerfile, copy, attempt, context).await)
     }
 

@@ -13,7 +13,7 @@ mod python;
 mod run;
 mod workspace;
 
-pub use self::bundles::{FetchBlob, StoredBlobs};
+pub use self::bundles::{FetchBlob, FetchOptions, StoredBlobs};
 pub use self::executor::{ProcessExecutor, ProcessExecutorBuilder};
 pub use tinpot_bundle::RunLimits;
 pub use tinpot_contain::{Containment, ContainmentMode, Surroundings, supervise_if_asked};

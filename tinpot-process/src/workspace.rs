@@ -2,13 +2,19 @@
 //! executor.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tinpot_bundle::{PackEntry, PackOptions, Towerfile, list};
+use tinpot_bundle::{
+    BundleEntries, BundleEntry, Digest, Hasher, PackEntry, PackOptions, Towerfile, content_digest,
+    list,
+};
 use tinpot_core::{Error, ErrorKind, Result};
+
+/// The size of the pieces in which files are read.
+const PIECE: usize = 64 * 1024;
 
 /// The folders of one attempt. They are removed with this value.
 #[derive(Debug)]
@@ -145,6 +151,31 @@ fn walk(root: &Path, inside: &str, found: &mut Vec<PackEntry>) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Returns the identity of the files below a folder. Blocks the thread.
+pub(crate) fn content(tree: &Path) -> io::Result<Digest> {
+    let (mut found, mut entries) = (Vec::new(), BundleEntries::new());
+    walk(tree, "", &mut found)?;
+    let mut buffer = vec![0; PIECE];
+    for entry in found {
+        let (path, entry) = match entry {
+            PackEntry::File { path, bytes, executable } => {
+                let (mut file, mut hasher) = (fs::File::open(tree.join(&path))?, Hasher::new());
+                loop {
+                    match file.read(&mut buffer)? {
+                        0 => break,
+                        read => hasher.update(&buffer[..read]),
+                    }
+                }
+                (path, BundleEntry::File { digest: hasher.finish(), bytes, executable })
+            }
+            PackEntry::Link { path, target } => (path, BundleEntry::Link { link: target }),
+            _ => continue,
+        };
+        entries.insert(path, entry);
+    }
+    Ok(content_digest(&entries))
 }
 
 pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {

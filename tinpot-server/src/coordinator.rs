@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tinpot_access::{AuditCopyTarget, IdentityKey, RingSuite};
+use tinpot_access::{AuditCopyTarget, IdentityKey, RingSuite, StoreKeys};
 use tinpot_core::seal::Suite;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
 use tinpot_metrics::PrometheusObserver;
@@ -370,6 +370,13 @@ impl CoordinatorSettings {
             }
             config = config.accounts(accounts);
         }
+        // A store in memory forgets its attempts, and so may the key of their tickets.
+        let tickets = match self.store.sealer(STORE).await? {
+            Some(sealer) => sealer,
+            None => StoreKeys::generate()?.sealer(),
+        };
+        let url = self.pages.public_url().map(|url| url.to_string());
+        builder = builder.bundle_tickets(tickets).server_url(url);
         let mut apps = self.store.apps(STORE).await?;
         if let Some(access) = &access {
             apps = apps.audit(Arc::new(access.audit()));

@@ -12,12 +12,14 @@ use tinpot_access::{IdentityKey, JoinToken, RingSuite};
 use tinpot_core::seal::{BrokerLogin, JoinRequest, Joined, KeyId, Pins, PublicKey, Suite, join};
 use tinpot_core::{Error, ErrorKind, Result};
 
-use crate::settings::{BrokerSettings, IdentitySettings, read_password};
+use crate::settings::{BrokerSettings, BundleSettings, IdentitySettings, read_password};
 
 /// The longest wait for the answer to a join.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More than any file about an identity has.
 const FILE_BYTES: u64 = 64 * 1024;
+/// The longest URL of a server that is kept.
+const URL_BYTES: usize = 2048;
 /// The user at the broker of those that join.
 pub(crate) const JOINER: &str = "join";
 
@@ -38,6 +40,9 @@ pub(crate) struct Facts {
     /// The public keys of the namespace.
     coordinator_keys: Vec<String>,
     pub(crate) broker: String,
+    /// The URL of the HTTP server, from which bundles are fetched.
+    #[serde(default)]
+    pub(crate) server: Option<String>,
     #[serde(default)]
     broker_user: Option<String>,
     #[serde(default)]
@@ -54,6 +59,7 @@ impl Identity {
         settings: &IdentitySettings,
         name: &str,
         broker: &BrokerSettings,
+        bundles: &BundleSettings,
     ) -> Result<Option<Self>> {
         let path = settings.key_path();
         if let Some(path) = &path
@@ -72,7 +78,7 @@ impl Identity {
             }
             return Ok(None);
         };
-        Self::join(path.as_deref(), &token, name, broker).await.map(Some)
+        Self::join(path.as_deref(), &token, name, broker, bundles).await.map(Some)
     }
 
     /// Joins with a token, and writes the key and `worker.toml` if there is a path.
@@ -85,6 +91,7 @@ impl Identity {
         token: &JoinToken,
         name: &str,
         broker: &BrokerSettings,
+        bundles: &BundleSettings,
     ) -> Result<Self> {
         // The key is written first: a join whose answer is lost is repeated with the same key, and
         // is no further use of the token.
@@ -103,7 +110,7 @@ impl Identity {
         )?;
         let joined = ask(request, broker).await;
         let joined = joined.map_err(|error| error.with_context("this worker cannot join"))?;
-        let facts = Facts::of(joined, broker);
+        let facts = Facts::of(joined, broker, bundles);
         if let Some(path) = path {
             write_private(&path.with_extension("toml"), &facts.to_toml())?;
             fs::rename(pending(path), path).map_err(|e| failed("rename", &pending(path), &e))?;
@@ -164,7 +171,10 @@ impl Identity {
 }
 
 impl Facts {
-    fn of(joined: Joined, broker: &BrokerSettings) -> Self {
+    fn of(joined: Joined, broker: &BrokerSettings, bundles: &BundleSettings) -> Self {
+        let is_url = |url: &String| {
+            url.len() <= URL_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic())
+        };
         let (user, password) =
             joined.broker.map(|BrokerLogin { user, password }| (user, password)).unzip();
         Self {
@@ -174,6 +184,11 @@ impl Facts {
             coordinator_keys: joined.coordinator_keys.iter().map(PublicKey::to_string).collect(),
             // A login in the URL is that of those that join. The worker gets its own.
             broker: broker.url_without_password(),
+            // A worker that uses HTTP has the URL already.
+            server: bundles
+                .to_keep()
+                .or(joined.server.filter(|_| !broker.is_server()))
+                .filter(is_url),
             broker_user: user,
             broker_password: password,
         }
@@ -192,6 +207,9 @@ impl Facts {
             keys.join(", "),
             quoted(&self.broker),
         );
+        if let Some(server) = &self.server {
+            let _ = writeln!(text, "server = {}", quoted(server));
+        }
         if let (Some(user), Some(password)) = (&self.broker_user, &self.broker_password) {
             let _ = write!(
                 text,

@@ -5,6 +5,7 @@
 mod actions;
 mod auth;
 mod broker;
+mod bundles;
 mod frames;
 mod identity;
 mod limits;
@@ -31,6 +32,7 @@ use tinpot_http::{AllowedHost, Anonymous, HttpConfig, PublicUrl, RootPath};
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::auth::Auth;
 pub use self::broker::BrokerSettings;
+pub use self::bundles::BundleSettings;
 pub use self::frames::Frames;
 pub use self::identity::IdentitySettings;
 pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};

@@ -13,8 +13,8 @@ use crate::identity::Identity;
 use crate::incarnation::Incarnation;
 use crate::metrics::serve_worker;
 use crate::settings::{
-    ActionsSettings, BrokerSettings, IdentitySettings, LOG_BYTES, LogSettings, RESULT_BYTES,
-    SelectionSettings, WorkerProtocolSettings,
+    ActionsSettings, BrokerSettings, BundleSettings, IdentitySettings, LOG_BYTES, LogSettings,
+    RESULT_BYTES, SelectionSettings, WorkerProtocolSettings,
 };
 use crate::shutdown::Shutdown;
 
@@ -32,6 +32,9 @@ pub struct WorkerSettings {
     /// The actions.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub actions: ActionsSettings,
+    /// The place of the bundles of deployed apps.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub bundles: BundleSettings,
     /// The selection of groups and queues.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub selection: SelectionSettings,
@@ -67,6 +70,7 @@ impl Default for WorkerSettings {
             broker: BrokerSettings::default(),
             protocol: WorkerProtocolSettings::default(),
             actions: ActionsSettings::default(),
+            bundles: BundleSettings::default(),
             selection: SelectionSettings::default(),
             grace: 10,
             name: "worker".to_owned(),
@@ -108,12 +112,23 @@ impl WorkerSettings {
     }
 
     async fn serve_until(mut self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
-        let (executors, containment) = self.actions.executors(default_dir).await?;
-        let identity = Identity::of(&self.identity, &self.name, &self.broker).await?;
+        // First of all: a mistake in the actions must not cost a use of a join token.
+        let (python, containment) = self.actions.python_executor(default_dir).await?;
+        let identity = Identity::of(&self.identity, &self.name, &self.broker, &self.bundles);
+        let identity = identity.await?;
         let login = match &identity {
             Some(identity) => self.assume(identity)?,
             None => None,
         };
+        let learned = identity.as_ref().and_then(|identity| identity.facts.server.as_deref());
+        let bundles = self.bundles.source(&self.broker, learned)?;
+        if bundles.is_none() {
+            tracing::info!(
+                "this worker runs no deployed apps, since it does not know where to fetch them: name \
+                 the URL of the coordinator's HTTP server with --bundle-server (TINPOT_BUNDLE_SERVER)"
+            );
+        }
+        let programs = self.actions.programs(default_dir, containment.as_ref(), bundles).await?;
         let id = WorkerId::generate(&self.name);
         let begin = |directory: &PathBuf| {
             Incarnation::begin(directory, &id, containment.as_ref()).map_err(|e| {
@@ -133,7 +148,7 @@ impl WorkerSettings {
             .log_limit_bytes(LOG_BYTES)
             .groups(self.selection.groups())
             .queues(self.selection.queues());
-        for executor in executors {
+        for executor in [python, programs] {
             builder = builder.executor(executor);
         }
         if let Some(identity) = &identity {
@@ -200,7 +215,9 @@ impl WorkerSettings {
                                nothing to write now";
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             };
-            let joined = Identity::join(Some(&path), &token, &self.name, &self.broker).await?;
+            let joined =
+                Identity::join(Some(&path), &token, &self.name, &self.broker, &self.bundles);
+            let joined = joined.await?;
             let (key, path) = (joined.key_id(), path.display());
             println!("This worker has joined as {:?}. Its key is {path}, {key}", joined.facts.name);
             Ok(())

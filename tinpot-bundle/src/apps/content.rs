@@ -1,6 +1,7 @@
 //! The blobs of a team, and the files of versions.
 
 use std::io::{self, Write};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use tinpot_core::access::records::Change;
@@ -56,6 +57,29 @@ impl Apps {
             true => self.blobs.info(digest).await,
             false => Ok(None),
         }
+    }
+
+    /// Returns true if a blob is the manifest or the archive of a bundle.
+    ///
+    /// # Errors
+    /// `NotFound` if the manifest is gone; `Malformed` if it is damaged; those of the blobs.
+    pub async fn is_of_bundle(&self, bundle: &Digest, digest: &Digest) -> Result<bool> {
+        if bundle == digest {
+            return Ok(true);
+        }
+        let known = || self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+        let archive = known().iter().find(|(of, _)| of == bundle).map(|(_, archive)| *archive);
+        if let Some(archive) = archive {
+            return Ok(archive == *digest);
+        }
+        let manifest = Manifest::parse(&self.read_blob(bundle, MAX_MANIFEST_BYTES).await?)?;
+        let archive = manifest.artifact.digest;
+        let mut known = known();
+        if known.len() >= ARCHIVES {
+            known.pop_front();
+        }
+        known.push_back((*bundle, archive));
+        Ok(archive == *digest)
     }
 
     async fn has_blob(&self, team: &str, digest: &Digest) -> Result<bool> {
@@ -125,6 +149,9 @@ impl Apps {
     }
 }
 
+/// The bundles whose archives are remembered, so that a resumed transfer does not read a manifest
+/// again: 64 bytes each.
+const ARCHIVES: usize = 256;
 /// The largest file that is returned, which is held in memory.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 

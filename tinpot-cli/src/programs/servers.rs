@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use tinpot_server::settings::{BrokerSettings, IdentitySettings};
+use tinpot_server::settings::{BrokerSettings, BundleSettings, IdentitySettings};
 use tinpot_server::{CoordinatorSettings, WorkerSettings};
 
 use super::ConfigArgs;
@@ -48,6 +48,8 @@ struct JoinArgs {
     #[command(flatten)]
     broker: BrokerSettings,
     #[command(flatten)]
+    bundles: BundleSettings,
+    #[command(flatten)]
     identity: IdentitySettings,
 }
 
@@ -66,8 +68,8 @@ pub(crate) fn worker(arguments: WorkerArgs, server: Option<String>) -> Done {
     let server = server.filter(|url| std::env::var("TINPOT_SERVER").as_ref() != Ok(url));
     if let Some(WorkerCommand::Join(join)) = arguments.command {
         let mut settings = WorkerSettings::default();
-        (settings.name, settings.broker, settings.identity) =
-            (join.name, join.broker, join.identity);
+        (settings.name, settings.broker) = (join.name, join.broker);
+        (settings.bundles, settings.identity) = (join.bundles, join.identity);
         settings.broker.url = join.broker_url.or(server).unwrap_or(settings.broker.url);
         return super::run(settings.log, settings.join());
     }

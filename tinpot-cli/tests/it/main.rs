@@ -6,6 +6,7 @@ mod at_server;
 mod attacks;
 mod away;
 mod broker_acl;
+mod bundles;
 mod clients;
 mod codes;
 mod completion;

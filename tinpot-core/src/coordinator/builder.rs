@@ -12,6 +12,7 @@ use super::control::{Control, Published};
 use super::core::Core;
 use super::idempotency::Commits;
 use super::logs::LogPipeline;
+use super::tickets::Tickets;
 use super::trail::Trail;
 use super::watch_registry::Registry;
 use super::{Coordinator, Shared, Tasks, stats};
@@ -65,10 +66,12 @@ pub struct CoordinatorBuilder {
     audit: Option<Arc<dyn AuditSink>>,
     audit_digests: Option<Arc<dyn SecretSealer>>,
     secrets: Option<Arc<dyn SecretSource>>,
+    tickets: Option<Tickets>,
     plain_secrets: bool,
     plain_serve_all_teams: bool,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
     enroller: Option<Arc<dyn Enroller>>,
+    server: Option<String>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -86,10 +89,12 @@ impl CoordinatorBuilder {
             audit: None,
             audit_digests: None,
             secrets: None,
+            tickets: None,
             plain_secrets: false,
             plain_serve_all_teams: false,
             sealed: None,
             enroller: None,
+            server: None,
             observer: None,
         }
     }
@@ -179,6 +184,15 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Sets the key of the tickets with which workers read the bundles of their attempts: see
+    /// [`Coordinator::admit_ticket`]. A ticket outlives a restart if the key does. By default,
+    /// attempts get no tickets.
+    #[must_use]
+    pub fn bundle_tickets(mut self, key: impl SecretSealer) -> Self {
+        self.tickets = Some(Tickets::new(Arc::new(key)));
+        self
+    }
+
     /// If true, secrets and secret parameters are also sent in plain frames. Use it for workers of
     /// this process, or with a transport that no other program can read.
     #[must_use]
@@ -209,6 +223,14 @@ impl CoordinatorBuilder {
     #[must_use]
     pub fn enroller(mut self, enroller: impl Enroller) -> Self {
         self.enroller = Some(Arc::new(enroller));
+        self
+    }
+
+    /// Sets the URL of the HTTP server in front of this coordinator. Workers that join learn it: they
+    /// fetch the bundles of deployed actions there.
+    #[must_use]
+    pub fn server_url(mut self, url: Option<String>) -> Self {
+        self.server = url;
         self
     }
 
@@ -246,6 +268,7 @@ impl CoordinatorBuilder {
             Some((suite, options)) => {
                 if let Some(enroller) = self.enroller {
                     let desk = Desk::new(suite.clone(), options.namespace.clone());
+                    let desk = desk.server(self.server);
                     joins = Some(Arc::new(Joins::new(desk, enroller, clock)));
                     requests = requests_to_join(&*transport).await;
                 }
@@ -274,6 +297,7 @@ impl CoordinatorBuilder {
             has_teams: self.has_teams,
             audit,
             secrets: self.secrets,
+            tickets: self.tickets,
             plain_secrets: self.plain_secrets,
             plain_serve_all_teams: self.plain_serve_all_teams,
             joins: joins.clone(),

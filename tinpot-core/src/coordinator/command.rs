@@ -6,8 +6,10 @@ use tokio::sync::oneshot;
 
 use super::core::{Accepted, RequestedCancel};
 use crate::model::action::Action;
+use crate::model::deployed::BundleRef;
 use crate::model::error::Result;
 use crate::model::execution::Execution;
+use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::protocol::{CancelOutcome, QueueInfo, WorkerInfo};
 
@@ -43,6 +45,11 @@ pub(super) enum Command {
     WaitsFor {
         id: ExecutionId,
         reply: oneshot::Sender<Option<String>>,
+    },
+    /// Asks for the bundle of a live attempt.
+    BundleOf {
+        fence: Fence,
+        reply: oneshot::Sender<Option<Arc<BundleRef>>>,
     },
     Queues(oneshot::Sender<Vec<QueueInfo>>),
     /// Passes the present state to the observer.

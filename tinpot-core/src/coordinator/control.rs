@@ -271,6 +271,9 @@ impl Control {
             Command::WaitsFor { id, reply } => {
                 let _ = reply.send(self.core.waits_for(id));
             }
+            Command::BundleOf { fence, reply } => {
+                let _ = reply.send(self.core.bundle_of(fence));
+            }
             Command::Queues(reply) => {
                 let _ = reply.send(self.core.queues());
             }
@@ -388,6 +391,13 @@ impl Control {
                 Output::Send(to, message @ Message::ResultAck(_)) => {
                     // Well before the worker would resend its report.
                     self.outbox.push_lazy(to, message, lazily);
+                }
+                Output::Send(to, Message::Dispatch(mut dispatch)) => {
+                    if let (Some(tickets), Some(bundle)) = (&self.shared.tickets, &dispatch.bundle)
+                    {
+                        dispatch.ticket = Some(tickets.mint(dispatch.fence, &bundle.bundle));
+                    }
+                    self.outbox.push(to, Message::Dispatch(dispatch));
                 }
                 Output::Send(to, message) => self.outbox.push(to, message),
                 Output::LogEnds { execution, fence, last_seq } => {

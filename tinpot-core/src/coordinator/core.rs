@@ -19,9 +19,10 @@ pub(crate) use self::exchange::{
 };
 use super::idempotency::{RecentKeys, same};
 use crate::model::action::Action;
+use crate::model::deployed::BundleRef;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
-use crate::model::fence::Epoch;
+use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::opened::Opened;
 use crate::model::page::QueuePage;
@@ -146,6 +147,11 @@ impl Core {
     /// Returns the execution behind a transition of the batch.
     pub(crate) fn subject(&self, id: ExecutionId) -> Option<&Subject> {
         self.machine.subject(id)
+    }
+
+    /// Returns the bundle of a live attempt.
+    pub(crate) fn bundle_of(&self, fence: Fence) -> Option<Arc<BundleRef>> {
+        self.machine.bundle_of(fence)
     }
 
     pub(crate) fn waits_for(&self, id: ExecutionId) -> Option<String> {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::calls::{CallSender, Child};
 use super::log_writer::{LogLines, LogWriter};
 use super::secrets::SecretSender;
-use crate::model::deployed::BundleRef;
+use crate::model::deployed::{BundleRef, BundleTicket};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::execution::SubmitOptions;
 use crate::model::fence::Fence;
@@ -49,6 +49,8 @@ pub struct Attempt {
     /// The bundle to run, if the action is deployed. It needs one of the runtimes that the executor
     /// offers, and has what else there is to know of the action.
     pub bundle: Option<Arc<BundleRef>>,
+    /// The right to fetch the bundle from the server that keeps it, while the attempt lives.
+    pub ticket: Option<BundleTicket>,
 }
 
 impl Attempt {
@@ -59,16 +61,16 @@ impl Attempt {
         action: impl Into<Arc<str>>,
         parameters: Json,
     ) -> Self {
-        let (action, number) = (action.into(), 1);
         Self {
             execution,
             execution_number: 0,
             fence,
-            number,
-            action,
+            number: 1,
+            action: action.into(),
             parameters,
             timeout: None,
             bundle: None,
+            ticket: None,
         }
     }
 
@@ -97,6 +99,13 @@ impl Attempt {
     #[must_use]
     pub fn bundle(mut self, bundle: Option<Arc<BundleRef>>) -> Self {
         self.bundle = bundle;
+        self
+    }
+
+    /// Sets the right to fetch the bundle.
+    #[must_use]
+    pub fn ticket(mut self, ticket: Option<BundleTicket>) -> Self {
+        self.ticket = ticket;
         self
     }
 }

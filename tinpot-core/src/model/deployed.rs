@@ -1,5 +1,6 @@
 //! Deployed actions: those whose definitions the coordinator holds instead of a worker.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -77,5 +78,37 @@ impl BundleRef {
     /// Refers to the bundle of a version.
     pub fn new(version: u32, bundle: Digest, runtime: impl Into<Arc<str>>) -> Self {
         Self { version, bundle, runtime: runtime.into() }
+    }
+}
+
+/// The right to read one bundle while one attempt lives. A worker passes it on unread to the server
+/// that keeps the bundles. Its `Debug` form leaves out the text.
+///
+/// ```
+/// use tinpot_core::BundleTicket;
+///
+/// let ticket = BundleTicket::new("secret");
+/// assert_eq!(ticket.expose(), "secret");
+/// assert!(!format!("{ticket:?}").contains("secret"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BundleTicket(Arc<str>);
+
+impl BundleTicket {
+    /// Creates a ticket with this text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BundleTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BundleTicket").finish_non_exhaustive()
     }
 }

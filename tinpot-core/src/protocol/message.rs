@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::call::{Call, Called};
 use super::secret::{SecretAnswer, SecretGet};
 use crate::model::action::ActionSet;
-use crate::model::deployed::BundleRef;
+use crate::model::deployed::{BundleRef, BundleTicket};
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -180,6 +180,9 @@ pub struct Dispatch {
     /// schema by which it could find them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// The right to read the bundle from the server that keeps it, while the attempt lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<BundleTicket>,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -366,7 +366,8 @@ impl Control {
             .execution_number(dispatch.number)
             .number(dispatch.attempt)
             .timeout(dispatch.timeout)
-            .bundle(dispatch.bundle);
+            .bundle(dispatch.bundle)
+            .ticket(dispatch.ticket);
         let span = tracing::info_span!(
             "attempt",
             execution = %attempt.execution,

@@ -50,7 +50,7 @@ impl LinkConnect {
         login: Option<(String, String)>,
         max_frame_bytes: usize,
     ) -> Self {
-        let server = Arc::new(Server::new(url, tls, worker, login));
+        let server = Arc::new(Server::new(url, tls, Some(worker), login));
         Self { server, max_frame_bytes, held_back: Mutex::new(None) }
     }
 

@@ -1,5 +1,6 @@
 //! Connections to a server, and the requests on them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue, LOCATION};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tinpot_core::{Error, ErrorKind, Result, WorkerId};
+use tinpot_core::{Error, ErrorKind, Json, Result, WorkerId};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -55,7 +56,7 @@ pub(super) struct Server {
     url: ServerUrl,
     tls: Option<Arc<ClientConfig>>,
     host: HeaderValue,
-    worker: HeaderValue,
+    worker: Option<HeaderValue>,
     login: Option<HeaderValue>,
 }
 
@@ -63,7 +64,7 @@ impl Server {
     pub(super) fn new(
         url: ServerUrl,
         tls: Option<Arc<ClientConfig>>,
-        worker: &WorkerId,
+        worker: Option<&WorkerId>,
         login: Option<(String, String)>,
     ) -> Self {
         // The authority of a URL, an id and base64 have no bytes that a header cannot have.
@@ -76,7 +77,8 @@ impl Server {
             value.set_sensitive(true);
             value
         });
-        let (host, worker) = (header(url.authority()), header(worker.as_str()));
+        let host = header(url.authority());
+        let worker = worker.map(|worker| header(worker.as_str()));
         Self { url, tls, host, worker, login }
     }
 
@@ -87,7 +89,9 @@ impl Server {
         *request.uri_mut() = self.url.path(path).parse().unwrap_or_default();
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
-        headers.insert(WORKER_HEADER, self.worker.clone());
+        if let Some(worker) = &self.worker {
+            headers.insert(WORKER_HEADER, worker.clone());
+        }
         if let Some(login) = &self.login {
             headers.insert(AUTHORIZATION, login.clone());
         }
@@ -183,8 +187,24 @@ impl Requests {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>> {
+        let answer = self.send_with(method, path, HeaderMap::new(), body).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(unavailable(refusal(answer).await))
+    }
+
+    /// Sends a request with more headers, and returns its answer, whatever that is.
+    pub(super) async fn send_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        more: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
         let server = self.server.clone();
-        let request = server.request(method, path, body);
+        let mut request = server.request(method, path, body);
+        request.headers_mut().extend(more);
         let mut sent = self.open().await?.requests.try_send_request(request).await;
         // A request that was not sent at all is sent again: the server closed the connection just
         // now.
@@ -194,34 +214,40 @@ impl Requests {
             self.connection = None;
             sent = self.open().await?.requests.try_send_request(request).await;
         }
-        let answer = sent.map_err(|error| {
+        sent.map_err(|error| {
             self.connection = None;
             unavailable(reason(error.error()))
-        })?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        Err(refused(answer).await)
+        })
     }
 }
 
-/// Returns a refusal as an error.
-async fn refused(answer: Response<Incoming>) -> Error {
+/// Returns the reason of an answer that is a refusal.
+pub(super) async fn refusal(answer: Response<Incoming>) -> String {
     let status = answer.status();
     if let Some(to) = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()) {
-        return unavailable(format!("the server redirects to {to}: use that URL"));
+        return format!("the server redirects to {to}: use that URL");
     }
     let body = Limited::new(answer.into_body(), REASON_BYTES).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&body);
+    let text = match detail(&body) {
+        Some(detail) => detail,
+        None => String::from_utf8_lossy(&body).into_owned(),
+    };
     let is_plain = !text.is_empty() && !text.trim_start().starts_with(['<', '{']);
-    unavailable(match status {
+    match status {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
             format!("the server answers {status}: it takes no workers at this URL")
         }
         _ if is_plain => format!("the server answers {status}: {text}"),
         _ => format!("the server answers {status}"),
-    })
+    }
+}
+
+/// Returns the text for people of a problem of the API.
+fn detail(body: &[u8]) -> Option<String> {
+    let problem = Json::parse(std::str::from_utf8(body).ok()?).ok()?;
+    let problem: HashMap<String, Json> = problem.deserialize().ok()?;
+    problem.get("detail")?.deserialize().ok()
 }
 
 /// Returns an error with its causes.

@@ -35,7 +35,7 @@ pub async fn join(
         true => Some(Arc::new(tls::client_config(ca)?)),
         false => None,
     };
-    let server = Arc::new(Server::new(url, tls, &request.joiner(), None));
+    let server = Arc::new(Server::new(url, tls, Some(&request.joiner()), None));
     let mut requests = Requests::new(server);
     let deadline = Instant::now() + patience;
     let mut last = None;

@@ -6,9 +6,9 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
-use tinpot_bundle::{Apps, Digest};
+use tinpot_bundle::{Apps, Blob, BlobInfo, ByteRange, Digest};
 use tinpot_core::access::AuditWho;
-use tinpot_core::{Right, Scoped};
+use tinpot_core::{BundleReader, ErrorKind, Right, Scoped};
 
 use crate::error::ApiError;
 use crate::gate::Entered;
@@ -26,9 +26,80 @@ impl FromRequestParts<Arc<App>> for AppsRequest {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let Entered { scoped, .. } = Entered::from_request_parts(parts, app).await?;
-        let none = || ApiError::new(StatusCode::NOT_FOUND, "this server keeps no apps");
-        Ok(Self { apps: app.config.apps.clone().ok_or_else(none)?, scoped })
+        Ok(Self { apps: kept(app)?, scoped })
     }
+}
+
+/// A request that reads blobs: of a caller who may deploy, or of an attempt that fetches its bundle.
+#[derive(Debug)]
+pub(crate) enum BlobReader {
+    Caller(AppsRequest),
+    Attempt { apps: Apps, bundle: Digest },
+}
+
+impl FromRequestParts<Arc<App>> for BlobReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let Some(BundleReader { bundle, .. }) = parts.extensions.get().copied() else {
+            let asked = AppsRequest::from_request_parts(parts, app).await?;
+            asked.needs_deploy()?;
+            return Ok(Self::Caller(asked));
+        };
+        Ok(Self::Attempt { apps: kept(app)?, bundle })
+    }
+}
+
+impl BlobReader {
+    /// Returns the description of a blob.
+    ///
+    /// # Errors
+    /// 404 if there is none that the reader may see; 410 if it is gone from the reader's bundle.
+    pub(crate) async fn info(&self, digest: &Digest) -> Result<BlobInfo, ApiError> {
+        let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("blob {digest} not found"));
+        match self {
+            Self::Caller(AppsRequest { apps, scoped }) => {
+                apps.blob_info(&scoped.caller().team, digest).await?.ok_or_else(missing)
+            }
+            Self::Attempt { apps, bundle } => match apps.is_of_bundle(bundle, digest).await {
+                Ok(true) => apps.blobs().info(digest).await?.ok_or_else(|| gone(bundle)),
+                Ok(false) => Err(missing()),
+                // The manifest is gone, which names the archive.
+                Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(bundle)),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// Returns the content of a blob that [`info`](Self::info) described just now.
+    ///
+    /// # Errors
+    /// As `info`.
+    pub(crate) async fn content(
+        &self,
+        digest: &Digest,
+        range: ByteRange,
+    ) -> Result<Blob, ApiError> {
+        let (Self::Caller(AppsRequest { apps, .. }) | Self::Attempt { apps, .. }) = self;
+        let missing = || match self {
+            Self::Caller(_) => {
+                ApiError::new(StatusCode::NOT_FOUND, format!("blob {digest} not found"))
+            }
+            Self::Attempt { bundle, .. } => gone(bundle),
+        };
+        apps.blobs().get(digest, range).await?.ok_or_else(missing)
+    }
+}
+
+fn gone(bundle: &Digest) -> ApiError {
+    let detail = format!("bundle {bundle} is gone: its version was pruned");
+    ApiError::new(StatusCode::GONE, detail)
+}
+
+/// Returns the apps that the server keeps.
+fn kept(app: &App) -> Result<Apps, ApiError> {
+    let none = || ApiError::new(StatusCode::NOT_FOUND, "this server keeps no apps");
+    app.config.apps.clone().ok_or_else(none)
 }
 
 impl AppsRequest {

@@ -14,7 +14,7 @@ use tinpot_core::{Error, ErrorKind};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::extract::apps::{AppsRequest, PathDigest};
+use crate::extract::apps::{AppsRequest, BlobReader, PathDigest};
 use crate::gate::Sender;
 use crate::model::json_response;
 use crate::router::App;
@@ -137,6 +137,9 @@ fn too_large(max: u64) -> ApiError {
 }
 
 /// Downloads a blob, or one range of it.
+///
+/// Workers need no caller: the header `Tinpot-Ticket`, which each attempt at an app gets, admits to
+/// the manifest and the archive of its bundle, while the attempt lives.
 #[utoipa::path(
     get,
     path = "/api/blobs/{digest}",
@@ -144,25 +147,25 @@ fn too_large(max: u64) -> ApiError {
     params(
         ("digest" = String, Path, description = "the SHA-256 of the content, in hexadecimal"),
         ("Range" = Option<String>, Header, description = "one range of bytes, as in bytes=100-199"),
+        ("Tinpot-Ticket" = Option<String>, Header, description = "the ticket of an attempt, in place of a token"),
     ),
     responses(
         (status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "the bytes of the range", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 410, description = "The bundle of the ticket is gone, since its version was pruned."),
         (status = 416, description = "The range begins after the end."),
     ),
 )]
 pub(crate) async fn get(
-    asked: AppsRequest,
+    reader: BlobReader,
     PathDigest(digest): PathDigest,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    asked.needs_deploy()?;
-    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("blob {digest} not found"));
-    let info = asked.apps.blob_info(asked.team(), &digest).await?.ok_or_else(missing)?;
+    let info = reader.info(&digest).await?;
     let range = range(&headers, info.bytes)?;
     let (start, end) = range.unwrap_or((0, info.bytes));
     let bytes = ByteRange::from(start..end);
-    let blob = asked.apps.blob(asked.team(), &digest, bytes).await?.ok_or_else(missing)?;
+    let blob = reader.content(&digest, bytes).await?;
     let mut response = Body::from_stream(blob.body).into_response();
     let headers = response.headers_mut();
     let octets = HeaderValue::from_static("application/octet-stream");

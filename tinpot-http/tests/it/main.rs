@@ -51,6 +51,7 @@ mod sync_execute;
 mod team_privacy;
 #[cfg(feature = "access")]
 mod teams;
+mod tickets;
 #[cfg(feature = "access")]
 mod tokens;
 #[cfg(feature = "ui")]

@@ -1,12 +1,13 @@
 //! The Python actions of a worker, their limits, and the selection of work.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "embed")]
 use tinpot_core::{Error, ErrorKind};
 use tinpot_core::{Executor, Result};
-use tinpot_process::RunLimits;
+use tinpot_process::{FetchBlob, RunLimits};
 use tinpot_python::{Containment, ContainmentMode, Isolation, Limits, PythonPool};
 
 use super::limits::RESULT_BYTES;
@@ -108,7 +109,7 @@ impl Default for ActionsSettings {
 
 impl ActionsSettings {
     /// Starts Python, imports the actions, and finds the programs, from `default_dir` unless the
-    /// settings name a directory.
+    /// settings name a directory. Deployed apps do not run.
     ///
     /// Returns the executors, and how they hold the processes that actions start; `None` for Python
     /// in this process.
@@ -119,11 +120,30 @@ impl ActionsSettings {
         &self,
         default_dir: &Path,
     ) -> Result<(Vec<Box<dyn Executor>>, Option<Containment>)> {
+        let (python, containment) = self.python_executor(default_dir).await?;
+        let programs = self.programs(default_dir, containment.as_ref(), None).await?;
+        Ok((vec![python, programs], containment))
+    }
+
+    fn directory<'a>(&'a self, default_dir: &'a Path) -> &'a Path {
         // An environment variable that is set to nothing counts as not set.
         let dir = self.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = dir.unwrap_or(default_dir);
-        let (python, containment) = self.python_executor(dir).await?;
-        let mut programs = crate::programs::builder(dir, self.containment, containment.as_ref())
+        dir.unwrap_or(default_dir)
+    }
+
+    /// Finds the programs, next to Python with this containment. With a source of bundles, deployed
+    /// apps run, too.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the directory cannot be read.
+    pub(crate) async fn programs(
+        &self,
+        default_dir: &Path,
+        containment: Option<&Containment>,
+        bundles: Option<Arc<dyn FetchBlob>>,
+    ) -> Result<Box<dyn Executor>> {
+        let dir = self.directory(default_dir);
+        let mut programs = crate::programs::builder(dir, self.containment, containment)
             .pass_env(trimmed(&self.env))
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .reload(!self.no_reload)
@@ -132,13 +152,21 @@ impl ActionsSettings {
         if let Some(python) = &self.python {
             programs = programs.python(python);
         }
-        Ok((vec![python, Box::new(programs.start().await?)], containment))
+        if let Some(bundles) = bundles {
+            programs = programs.bundles(bundles);
+        }
+        Ok(Box::new(programs.start().await?))
     }
 
-    async fn python_executor(
+    /// Starts Python and imports the actions.
+    ///
+    /// # Errors
+    /// Fails if the directory or the interpreter does not exist, or Python cannot be started.
+    pub(crate) async fn python_executor(
         &self,
-        dir: &Path,
+        default_dir: &Path,
     ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
+        let dir = self.directory(default_dir);
         #[cfg(feature = "embed")]
         if self.in_process && self.no_new_privileges {
             let message = "--no-new-privileges is for Python in processes of its own: leave out \

@@ -233,7 +233,7 @@ impl BrokerSettings {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| {
         let message = format!("cannot read {}: {e}", path.display());
         Error::new(ErrorKind::InvalidInput, message)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::queue::LaneKey;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
 use crate::model::address::Address;
+use crate::model::deployed::BundleRef;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
@@ -104,6 +105,12 @@ impl CoordinatorMachine {
     /// Returns the team of an execution that has not ended.
     pub(crate) fn team_of(&self, id: ExecutionId) -> Option<Arc<str>> {
         self.active.get(&id).map(|active| active.execution.team.clone())
+    }
+
+    /// Returns the bundle of the live attempt with this fence.
+    pub fn bundle_of(&self, fence: Fence) -> Option<Arc<BundleRef>> {
+        let (id, _) = self.granted(fence)?;
+        self.active.get(&id)?.execution.bundle.clone()
     }
 
     /// Returns the live attempt with this fence.

@@ -220,6 +220,8 @@ impl CoordinatorMachine {
                 Some(_) => execution.secrets.clone(),
                 None => Vec::new(),
             },
+            // The shell has the key of the tickets.
+            ticket: None,
         };
         out.push(CoordinatorEffect::Send(
             Address::Worker(grant.worker.clone()),

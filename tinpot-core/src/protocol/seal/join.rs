@@ -65,6 +65,9 @@ struct EnrolledAnswer {
     /// A [`BrokerLogin`], sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     broker: Option<String>,
+    /// The URL of the HTTP server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
 }
 
 /// The user and password of a worker at the broker.

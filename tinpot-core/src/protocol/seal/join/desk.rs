@@ -31,6 +31,7 @@ const VERSION_BYTES: usize = 64;
 pub struct Desk {
     suite: Arc<dyn Suite>,
     namespace: Arc<str>,
+    server: Option<String>,
     joins: Budget,
     unknown: Budget,
 }
@@ -104,7 +105,14 @@ impl Desk {
     /// Creates the desk of the coordinator whose key is that of the suite.
     pub fn new(suite: Arc<dyn Suite>, namespace: impl Into<Arc<str>>) -> Self {
         let (joins, unknown) = (Budget::new(JOINS), Budget::new(UNKNOWN));
-        Self { suite, namespace: namespace.into(), joins, unknown }
+        Self { suite, namespace: namespace.into(), server: None, joins, unknown }
+    }
+
+    /// Sets the URL of the HTTP server, which those that join learn.
+    #[must_use]
+    pub fn server(mut self, url: Option<String>) -> Self {
+        self.server = url;
+        self
     }
 
     /// Returns the suite.
@@ -174,6 +182,7 @@ impl Desk {
             coordinator_keys: vec![Hex(suite.public().0)],
             e: Hex(e),
             broker,
+            server: self.server.clone(),
         };
         Ok(self.answer(admission, Some(enrolled), None))
     }

@@ -44,6 +44,8 @@ pub struct Joined {
     pub coordinator_keys: Vec<PublicKey>,
     /// The worker's login at the broker, if the coordinator has a broker of its own.
     pub broker: Option<BrokerLogin>,
+    /// The URL of the HTTP server of the coordinator, if the coordinator knows it.
+    pub server: Option<String>,
 }
 
 impl JoinRequest {
@@ -126,8 +128,8 @@ impl JoinRequest {
             return Err(Refused::Name);
         }
         let broker = self.open(&enrolled)?;
-        let EnrolledAnswer { name, grant: limits, .. } = enrolled;
-        Ok(Ok(Joined { key: self.key, name, limits, coordinator_keys: keys, broker }))
+        let EnrolledAnswer { name, grant: limits, server, .. } = enrolled;
+        Ok(Ok(Joined { key: self.key, name, limits, coordinator_keys: keys, broker, server }))
     }
 
     fn open(&mut self, enrolled: &EnrolledAnswer) -> Result<Option<BrokerLogin>, Refused> {
