@@ -1,6 +1,7 @@
 //! Apps: named lines of immutable versions.
 
 mod active;
+mod collect;
 mod content;
 mod deploy;
 mod documents;
@@ -14,6 +15,7 @@ use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, Aud
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
 
+pub use self::collect::{Collected, Collection, Uses};
 pub use self::deploy::{Deploy, Deployment};
 use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
@@ -32,7 +34,7 @@ const CHECKS: usize = 2;
 /// The apps of all teams: their records, and the blobs of their versions.
 ///
 /// - Versions are numbered from 1 on, without gap or repeat, also with several writers.
-/// - A version never changes. One of them is active: new submissions run it.
+/// - A version never changes, until it is pruned. One of them is active: new submissions run it.
 /// - A deploy stores the blobs first, then the record of the version, and then activates it. After a
 ///   crash there may be a blob without a version, or a version that is not active.
 /// - With [`attach`](Self::attach), each app is an action of a coordinator, which holds the active
@@ -75,6 +77,8 @@ pub struct Apps {
     audit: Option<Arc<dyn AuditSink>>,
     coordinator: Option<Coordinator>,
     limits: Limits,
+    rules: Collection,
+    uses: Uses,
     /// Held while an app changes, so that writers of one process do not repeat each other's work.
     changing: Arc<Mutex<()>>,
     checks: Arc<Semaphore>,
@@ -107,6 +111,8 @@ impl Apps {
             audit: None,
             coordinator: None,
             limits: Limits::default(),
+            rules: Collection::default(),
+            uses: Uses::default(),
             changing: Arc::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             archives: Arc::default(),
@@ -247,19 +253,25 @@ impl Apps {
         before: Option<u32>,
         limit: usize,
     ) -> Result<Vec<Version>> {
-        let latest = self.app(team, app).await?.versions;
-        let end = before.map_or(latest, |before| latest.min(before.saturating_sub(1)));
+        let app = self.app(team, app).await?;
+        let end = before.map_or(app.versions, |before| app.versions.min(before.saturating_sub(1)));
         let limit = u32::try_from(limit.min(MAX_VERSIONS)).unwrap_or_default().min(end);
-        // There is no gap, so the page is known by its numbers.
-        let after = version_id(team, app, end - limit);
-        let page = self.records.list(VERSION, &after, limit as usize).await?;
+        let page = self.version_records(&app, end - limit, end).await?;
         page.iter().rev().map(read).collect()
+    }
+
+    /// Returns the records of the versions after one number and up to another, the oldest first.
+    async fn version_records(&self, app: &App, after: u32, end: u32) -> Result<Vec<Record>> {
+        // There is no gap, so the page is known by its numbers.
+        let id = version_id(&app.team, &app.name, after);
+        self.records.list(VERSION, &id, (end - after) as usize).await
     }
 
     /// Makes a version the active one: also an earlier one, which is a rollback.
     ///
     /// # Errors
-    /// `NotFound` if there is no such app or version; those of the records and the audit.
+    /// `NotFound` if there is no such app or version; `Conflict` if the version was pruned; those of
+    /// the records and the audit.
     pub async fn activate(
         &self,
         by: &AuditWho,
@@ -267,7 +279,6 @@ impl Apps {
         name: &str,
         number: u32,
     ) -> Result<App> {
-        self.version(team, name, number).await?;
         self.make_active(by, team, name, number, |_| true).await
     }
 
@@ -280,7 +291,15 @@ impl Apps {
         number: u32,
         is_due: impl Fn(Option<u32>) -> bool + Send + Sync,
     ) -> Result<App> {
-        self.update(by, team, name, |app| {
+        let _changing = self.changing.lock().await;
+        let version = self.version(team, name, number).await?;
+        if version.pruned_at.is_some() {
+            let message = format!(
+                "version {number} of app {name:?} was pruned, and cannot run: deploy its files again"
+            );
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        self.update_alone(by, team, name, |app| {
             if !is_due(app.active) {
                 return Ok(None);
             }
@@ -323,9 +342,20 @@ impl Apps {
         by: &AuditWho,
         team: &str,
         name: &str,
-        mut change: impl FnMut(&mut App) -> Result<Option<Step>> + Send,
+        change: impl FnMut(&mut App) -> Result<Option<Step>> + Send,
     ) -> Result<App> {
         let _changing = self.changing.lock().await;
+        self.update_alone(by, team, name, change).await
+    }
+
+    /// Changes an app, as [`update`](Self::update) does, for a caller that holds the lock.
+    async fn update_alone(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        mut change: impl FnMut(&mut App) -> Result<Option<Step>> + Send,
+    ) -> Result<App> {
         for _ in 0..TRIES {
             let (record, mut app) = self.find(team, name).await?;
             let Some(Step { what, detail, more, announced }) = change(&mut app)? else {

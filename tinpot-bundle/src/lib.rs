@@ -14,7 +14,9 @@ pub mod testing;
 mod towerfile;
 mod unpack;
 
-pub use self::apps::{App, Apps, Deploy, Deployment, MAX_VERSIONS, Version};
+pub use self::apps::{
+    App, Apps, Collected, Collection, Deploy, Deployment, MAX_VERSIONS, Uses, Version,
+};
 pub use self::archive::{Inspection, inspect};
 pub use self::blob::{
     Blob, BlobInfo, BlobStore, Body, ByteRange, FileBlobStore, MAX_LIST, MemoryBlobStore,

@@ -14,6 +14,7 @@ use tinpot_metrics::PrometheusObserver;
 use tinpot_mqtt::broker::{Broker, BrokerRights};
 
 use crate::access::Access;
+use crate::collection::{Collecting, Observing};
 use crate::enrolment::Enrolment;
 use crate::error::error_chain;
 use crate::link::{self, HttpWorkers};
@@ -323,8 +324,9 @@ impl CoordinatorSettings {
         let transport = link::join(to_broker, link.as_ref())?;
         let metrics = PrometheusObserver::of_coordinator(if has_broker { "mqtt" } else { "http" })?;
         let metrics = Arc::new(metrics);
+        let mut apps = self.store.apps(STORE).await?;
         let mut builder = Coordinator::builder(transport.clone())
-            .observer(metrics.clone())
+            .observer(Observing(metrics.clone(), apps.uses()))
             .config(self.pages.principals.limit(self.protocol.config()))
             .max_parameters_bytes(self.pages.limit_request_bytes())
             .store(self.store.store(STORE).await?);
@@ -377,12 +379,13 @@ impl CoordinatorSettings {
         };
         let url = self.pages.public_url().map(|url| url.to_string());
         builder = builder.bundle_tickets(tickets).server_url(url);
-        let mut apps = self.store.apps(STORE).await?;
         if let Some(access) = &access {
             apps = apps.audit(Arc::new(access.audit()));
         }
         let coordinator = builder.start().await?;
-        config = config.apps(apps.attach(coordinator.clone()).await?);
+        let apps = apps.attach(coordinator.clone()).await?;
+        let _collecting = Collecting::start(apps.clone());
+        config = config.apps(apps.clone());
         if let Some(secrets) = secrets {
             crate::access::reseal(secrets).await;
         }
@@ -414,6 +417,10 @@ impl CoordinatorSettings {
             }
         }
         coordinator.shutdown().await;
+        if let Err(error) = apps.note_uses().await {
+            let why = error_chain(&error);
+            tracing::warn!("the uses of versions are not written: {why}");
+        }
         let _ = tokio::time::timeout(PATIENCE, server).await;
         if let Some(broker) = broker {
             // The transport goes first. Otherwise it would log the end of the broker as an outage.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod collection;
 mod coordinator;
 mod enrolment;
 mod error;

@@ -23,6 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::Access;
+use crate::collection::{Collecting, Observing};
+use crate::error::error_chain;
 use crate::metrics::serve_metrics;
 use crate::settings::{LOG_BYTES, RESULT_BYTES};
 
@@ -65,6 +67,8 @@ pub struct LocalServer {
     /// Tells the worker to end, with the time that running attempts have.
     leave: watch::Sender<Option<Duration>>,
     end: watch::Sender<bool>,
+    apps: Apps,
+    _collecting: Collecting,
 }
 
 /// Sets up a [`LocalServer`].
@@ -227,7 +231,7 @@ impl LocalServerBuilder {
         let mut http = self.http;
         let metrics = Arc::new(PrometheusObserver::of_coordinator("memory")?);
         let mut builder = Coordinator::builder(network.transport())
-            .observer(metrics.clone())
+            .observer(Observing(metrics.clone(), apps.uses()))
             .store(self.store)
             .max_parameters_bytes(http.max_body_bytes)
             // Nothing outside this process can read or write the frames of this network.
@@ -247,7 +251,9 @@ impl LocalServerBuilder {
             apps = apps.audit(Arc::new(access.audit()));
         }
         let coordinator = builder.start().await?;
-        http = http.apps(apps.attach(coordinator.clone()).await?);
+        let apps = apps.attach(coordinator.clone()).await?;
+        let collecting = Collecting::start(apps.clone());
+        http = http.apps(apps.clone());
         let mut worker = Worker::builder(network.transport())
             .name(WORKER)
             .executor(pool)
@@ -287,7 +293,18 @@ impl LocalServerBuilder {
             );
             Error::new(ErrorKind::TimedOut, message)
         })?;
-        Ok(LocalServer { address, actions, coordinator, access, worker, server, leave, end })
+        Ok(LocalServer {
+            address,
+            actions,
+            coordinator,
+            access,
+            worker,
+            server,
+            leave,
+            end,
+            apps,
+            _collecting: collecting,
+        })
     }
 }
 
@@ -349,6 +366,9 @@ impl LocalServer {
         let _ = self.worker.await;
         self.end.send_replace(true);
         self.coordinator.shutdown().await;
+        if let Err(error) = self.apps.note_uses().await {
+            tracing::warn!("the uses of versions are not written: {}", error_chain(&error));
+        }
         let _ = tokio::time::timeout(PATIENCE, self.server).await;
     }
 }

@@ -112,6 +112,11 @@ impl Apps {
     /// those of [`manifest`](Self::manifest).
     pub async fn file(&self, version: &Version, path: &str, max_bytes: u64) -> Result<Bytes> {
         let max = max_bytes.min(MAX_FILE_BYTES);
+        if version.pruned_at.is_some() && path != TOWERFILE {
+            let Version { app, number, .. } = version;
+            let message = format!("version {number} of app {app:?} was pruned: its files are gone");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
         match self.manifest(version).await?.files.get(path) {
             None => {
                 let Version { app, number, .. } = version;

@@ -140,7 +140,11 @@ impl Apps {
             return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
         }
         let checked = self.check(name, manifest, may).await?;
-        let version = self.add(by, team, name, &checked).await?;
+        let Some(version) = self.add(by, team, name, &checked).await? else {
+            // Nobody had deployed them for long, and they were deleted just now.
+            let artifact = checked.manifest.artifact.digest;
+            return Ok(Deployment::Missing(vec![deploy.manifest, artifact]));
+        };
         // If this fails, the version is there, and the next deploy of its content activates it.
         if deploy.activate {
             self.activate(by, team, name, version.number).await?;
@@ -158,6 +162,7 @@ impl Apps {
         let app = self.app(team, name).await?;
         if let Some(active) = app.active {
             let active = self.version(team, name, active).await?;
+            // The active one is never pruned.
             if active.content == *content {
                 return Ok(Some(active));
             }
@@ -167,7 +172,9 @@ impl Apps {
             let page = self.versions(team, name, before, MAX_VERSIONS).await?;
             let Some(oldest) = page.last() else { return Ok(None) };
             before = Some(oldest.number);
-            if let Some(found) = page.into_iter().find(|version| version.content == *content) {
+            let is_it =
+                |version: &Version| version.content == *content && version.pruned_at.is_none();
+            if let Some(found) = page.into_iter().find(is_it) {
                 return Ok(Some(found));
             }
         }
@@ -234,7 +241,9 @@ impl Apps {
         let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
         let bundle = self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default());
         let checked = Checked { towerfile, bundle: bundle.await?.digest, manifest };
-        let version = self.add(by, team, name, &checked).await?;
+        let Some(version) = self.add(by, team, name, &checked).await? else {
+            return Err(gone(&checked.manifest.artifact.digest));
+        };
         // Of two uploads at one time, the one with the larger number stays active.
         let is_due = |active: Option<u32>| active.is_none_or(|active| active < version.number);
         self.make_active(by, team, name, version.number, is_due).await?;
@@ -288,16 +297,22 @@ impl Apps {
         }
     }
 
-    /// Adds a version, which is not active.
+    /// Adds a version, which is not active. Returns `None` if its blobs are not there any more.
     async fn add(
         &self,
         by: &AuditWho,
         team: &str,
         name: &str,
         checked: &Checked,
-    ) -> Result<Version> {
+    ) -> Result<Option<Version>> {
+        let _changing = self.changing.lock().await;
+        for digest in [&checked.bundle, &checked.manifest.artifact.digest, &checked.towerfile] {
+            if self.blobs.info(digest).await?.is_none() {
+                return Ok(None);
+            }
+        }
         let mut added = None;
-        let app = self.update(by, team, name, |app| {
+        let app = self.update_alone(by, team, name, |app| {
             let number = app.versions.checked_add(1).ok_or_else(|| invalid("too many versions"))?;
             let version = Version {
                 team: app.team.clone(),
@@ -310,6 +325,7 @@ impl Apps {
                 runtime: checked.manifest.runtime,
                 created_at: Timestamp::now(),
                 created_by: by.name.clone(),
+                pruned_at: None,
             };
             app.versions = number;
             let detail = format!("version {number}, bundle {}", checked.bundle.short());
@@ -318,7 +334,7 @@ impl Apps {
             Ok(Some(Step { what: "app.upload", detail, more: Some(more), announced: false }))
         });
         app.await?;
-        added.ok_or_else(|| Error::new(ErrorKind::Other, "the version was not added"))
+        Ok(added)
     }
 
     /// Returns the action that an app is with this version.

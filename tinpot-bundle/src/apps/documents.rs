@@ -44,7 +44,7 @@ pub struct App {
     pub updated_at: Timestamp,
 }
 
-/// A version of an app. It never changes.
+/// A version of an app. It never changes, until it is pruned.
 ///
 /// [`Apps`](super::Apps) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,9 @@ pub struct Version {
     pub created_at: Timestamp,
     /// The name of the principal who created it.
     pub created_by: Arc<str>,
+    /// The time at which it was pruned: its archive is gone, and it cannot run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_at: Option<Timestamp>,
 }
 
 pub(super) fn app_id(team: &str, name: &str) -> String {

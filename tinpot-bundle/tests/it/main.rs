@@ -5,6 +5,7 @@ mod apps;
 mod apps_active;
 mod blob_mutants;
 mod blobs;
+mod collect;
 mod fuzzed;
 mod packing;
 mod tarball;

@@ -28,6 +28,18 @@ pub(super) struct Version {
     runtime: String,
     created_at: String,
     created_by: String,
+    #[serde(default)]
+    pruned_at: Option<String>,
+}
+
+impl Version {
+    fn state(&self, paint: Paint) -> String {
+        match (self.active, &self.pruned_at) {
+            (true, _) => paint.green("active"),
+            (false, Some(_)) => paint.red("pruned"),
+            (false, None) => String::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -116,7 +128,7 @@ pub(super) fn print(versions: &[Version], clock: &Clock) -> Result<(), CliError>
     let row = |version: &Version| {
         vec![
             version.version.to_string(),
-            if version.active { paint.green("active") } else { String::new() },
+            version.state(paint),
             clock.brief(&version.created_at),
             clean(&version.created_by, false),
             output::size(version.archive.bytes),
@@ -136,7 +148,10 @@ fn short(digest: &str) -> String {
 fn show(app: &str, details: &Details, clock: &Clock) -> Result<(), CliError> {
     let paint = Paint::stdout();
     let Details { version, towerfile, files } = details;
-    let state = if version.active { paint.green("active") } else { "not active".to_owned() };
+    let mut state = version.state(paint);
+    if state.is_empty() {
+        "not active".clone_into(&mut state);
+    }
     let mut lines = vec![
         format!("{}  {state}", paint.bold(&format!("{app} {}", version.version))),
         String::new(),

@@ -61,6 +61,8 @@ pub(crate) struct VersionJson {
     created_at: Time,
     /// The name of the user or program that created it.
     created_by: String,
+    /// The time at which it was pruned: it cannot run, and its archive is gone. Null until then.
+    pruned_at: Option<Time>,
     /// The text of the Towerfile; in the answer about one version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -135,6 +137,7 @@ impl VersionJson {
             runtime: version.runtime.as_str(),
             created_at: Time(version.created_at),
             created_by: version.created_by.to_string(),
+            pruned_at: version.pruned_at.map(Time),
             towerfile: None,
             schema: None,
             files: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_access::{RingSealer, SecretStore, StoreKeys};
-use tinpot_bundle::{Apps, FileBlobStore, MemoryBlobStore};
+use tinpot_bundle::{Apps, Collection, FileBlobStore, MemoryBlobStore};
 use tinpot_core::access::MemoryRecords;
 use tinpot_core::store::{SealingStore, reseal_secrets};
 use tinpot_core::{Error, ErrorKind, MemoryStore, Result, Store};
@@ -70,6 +70,18 @@ pub struct StoreSettings {
     /// store, with its name and .blobs. A store in memory keeps them in memory.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_BLOBS", value_name = "DIR"))]
     pub blobs: Option<PathBuf>,
+    /// The number of versions of each app to keep; by default all. The active version stays, and so do
+    /// those that ran in the last 30 days. Of the others, archives are removed.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_KEEP_VERSIONS",
+            value_name = "NUMBER",
+            value_parser = clap::value_parser!(u32).range(1..)
+        )
+    )]
+    pub keep_versions: Option<u32>,
 }
 
 impl Default for StoreSettings {
@@ -82,6 +94,7 @@ impl Default for StoreSettings {
             store_key_file: None,
             accept_lost_secrets: false,
             blobs: None,
+            keep_versions: None,
         }
     }
 }
@@ -200,6 +213,7 @@ impl StoreSettings {
     /// `InvalidInput` for a directory of blobs with a store in memory; `Unavailable` if the
     /// directory cannot be created or written.
     pub async fn apps(&self, default: &str) -> Result<Apps> {
+        let rules = Collection::default().keep_versions(self.keep_versions);
         let named = self.blobs.clone().filter(|path| !path.as_os_str().is_empty());
         let Some(records) = self.records(default) else {
             if named.is_some() {
@@ -208,7 +222,7 @@ impl StoreSettings {
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             }
             let (blobs, records) = (MemoryBlobStore::new(), MemoryRecords::new());
-            return Ok(Apps::new(Arc::new(blobs), Arc::new(records)));
+            return Ok(Apps::new(Arc::new(blobs), Arc::new(records)).collection(rules));
         };
         let next_to = || {
             let mut path = self.path(default).into_os_string();
@@ -216,7 +230,7 @@ impl StoreSettings {
             path.into()
         };
         let blobs = FileBlobStore::open(named.unwrap_or_else(next_to)).await?;
-        Ok(Apps::new(Arc::new(blobs), Arc::new(records)))
+        Ok(Apps::new(Arc::new(blobs), Arc::new(records)).collection(rules))
     }
 
     /// Gives the store another key, which seals from the next start of its coordinator on. The
