@@ -4,6 +4,7 @@ mod active;
 mod collect;
 mod content;
 mod deploy;
+mod diff;
 mod documents;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 pub use self::collect::{Collected, Collection, Uses};
 pub use self::deploy::{Deploy, Deployment};
+pub use self::diff::{FileChange, TextChange};
 use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
 use crate::blob::BlobStore;

@@ -15,7 +15,8 @@ mod towerfile;
 mod unpack;
 
 pub use self::apps::{
-    App, Apps, Collected, Collection, Deploy, Deployment, MAX_VERSIONS, Uses, Version,
+    App, Apps, Collected, Collection, Deploy, Deployment, FileChange, MAX_VERSIONS, TextChange,
+    Uses, Version,
 };
 pub use self::archive::{Inspection, inspect};
 pub use self::blob::{

@@ -6,6 +6,7 @@ mod apps_active;
 mod blob_mutants;
 mod blobs;
 mod collect;
+mod diff;
 mod fuzzed;
 mod packing;
 mod tarball;

@@ -94,6 +94,9 @@ pub(crate) enum Versions {
         from: u32,
         /// Number of the later version; the active one by default
         to: Option<u32>,
+        /// Print the names of the files alone, and not the differences of their texts
+        #[arg(long)]
+        names: bool,
     },
     /// Upload a directory as a version that does not become the active one
     Upload(DeployArgs),

@@ -1,7 +1,5 @@
 //! `tinpot versions`.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::apps::{find, missing, path};
@@ -60,10 +58,54 @@ struct Details {
 #[derive(Clone, Deserialize, PartialEq)]
 struct BundleFile {
     path: String,
-    digest: Option<String>,
     bytes: Option<u64>,
     executable: bool,
     link: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Diff {
+    files: Vec<FileChange>,
+}
+
+#[derive(Deserialize)]
+struct FileChange {
+    path: String,
+    change: String,
+    old: Option<BundleFile>,
+    new: Option<BundleFile>,
+    text: Option<String>,
+    #[serde(default)]
+    no_text: Option<String>,
+}
+
+impl FileChange {
+    /// Returns what the difference of the texts does not show.
+    fn what(&self) -> Option<String> {
+        let link = |file: &Option<BundleFile>| file.as_ref().and_then(|file| file.link.clone());
+        let executable = |file: &Option<BundleFile>| file.as_ref().map(|file| file.executable);
+        let size = |file: &Option<BundleFile>| {
+            file.as_ref()
+                .and_then(|file| file.bytes)
+                .map_or_else(|| "none".to_owned(), output::size)
+        };
+        if let Some(to) = link(&self.new) {
+            return Some(format!("link to {to}"));
+        }
+        match (self.no_text.as_deref(), executable(&self.old), executable(&self.new)) {
+            (Some("binary"), ..) => {
+                Some(format!("not text: {} before, {} now", size(&self.old), size(&self.new)))
+            }
+            (Some("too_large"), ..) => Some(format!(
+                "too large to compare: {} before, {} now",
+                size(&self.old),
+                size(&self.new)
+            )),
+            (_, Some(false), Some(true)) => Some("executable now".to_owned()),
+            (_, Some(true), Some(false)) => Some("not executable any more".to_owned()),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn versions(command: &Versions, global: &Global) -> Done {
@@ -97,13 +139,14 @@ pub(crate) fn versions(command: &Versions, global: &Global) -> Done {
                 show(app, &client.parse(&text)?, &global.clock())?;
             }
         }
-        Versions::Diff { app, from, to } => {
+        Versions::Diff { app, from, to, names } => {
             let to = number(&client, app, *to)?;
-            let read = |number: u32| {
-                let text = get(app, &format!("/versions/{number}"))?;
-                Ok::<Details, CliError>(client.parse(&text)?)
-            };
-            diff(&read(*from)?, &read(to)?, global)?;
+            let text = get(app, &format!("/versions/{to}/diff?from={from}"))?;
+            if global.json {
+                output::println(&json::line(&text))?;
+            } else {
+                diff(&client.parse(&text)?, *names)?;
+            }
         }
         // Needs no client.
         Versions::Upload(_) => {}
@@ -183,38 +226,36 @@ fn show(app: &str, details: &Details, clock: &Clock) -> Result<(), CliError> {
     output::println(&lines.join("\n"))
 }
 
-fn diff(from: &Details, to: &Details, global: &Global) -> Result<(), CliError> {
-    let of = |details: &Details| -> BTreeMap<String, BundleFile> {
-        details.files.iter().map(|file| (file.path.clone(), file.clone())).collect()
-    };
-    let (old, new) = (of(from), of(to));
-    let removed = old.keys().filter(|path| !new.contains_key(*path)).map(|path| ("removed", path));
-    let rest = new.iter().filter_map(|(path, file)| match old.get(path) {
-        None => Some(("added", path)),
-        Some(former) if former != file => Some(("changed", path)),
-        Some(_) => None,
-    });
-    let mut changes: Vec<(&str, &String)> = removed.chain(rest).collect();
-    changes.sort_by_key(|(_, path)| *path);
-    if global.json {
-        let files: Vec<_> = changes
-            .iter()
-            .map(|(what, path)| serde_json::json!({ "path": path, "change": what }))
-            .collect();
-        let (from, to) = (from.version.version, to.version.version);
-        let text = serde_json::json!({ "from": from, "to": to, "files": files });
-        return output::println(&text.to_string());
-    }
+fn diff(diff: &Diff, names: bool) -> Result<(), CliError> {
     let paint = Paint::stdout();
-    for (what, path) in &changes {
-        let mark = match *what {
+    for file in &diff.files {
+        let mark = match &*file.change {
             "added" => paint.green("+"),
             "removed" => paint.red("-"),
             _ => paint.yellow("~"),
         };
-        output::println(&format!("{mark} {}", clean(path, false)))?;
+        output::println(&format!("{mark} {}", clean(&file.path, false)))?;
+        if names {
+            continue;
+        }
+        if let Some(what) = file.what() {
+            output::println(&format!("  {}", paint.dim(&clean(&what, false))))?;
+        }
+        let lines = file.text.iter().flat_map(|text| text.lines()).map(|line| {
+            let line = clean(line, false);
+            match line.chars().next() {
+                Some('+') => paint.green(&line),
+                Some('-') => paint.red(&line),
+                Some('@') => paint.dim(&line),
+                _ => line,
+            }
+        });
+        let lines: Vec<String> = lines.collect();
+        if !lines.is_empty() {
+            output::println(&lines.join("\n"))?;
+        }
     }
-    if changes.is_empty() {
+    if diff.files.is_empty() {
         output::say("no differences");
     }
     Ok(())

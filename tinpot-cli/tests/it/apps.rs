@@ -104,8 +104,10 @@ fn an_app_is_deployed_changed_rolled_back_and_disabled() {
     let second = run(&["deploy", "--json"]).json();
     assert_eq!((&second["result"], &second["version"]["version"]), (&"created".into(), &2.into()));
 
-    let diff = run(&["versions", "diff", "hello", "1"]);
+    let diff = run(&["versions", "diff", "hello", "1", "--names"]);
     assert_eq!(diff.ok(), "~ main.sh\n");
+    let diff = run(&["versions", "diff", "hello", "1"]);
+    assert_eq!(diff.ok(), "~ main.sh\n@@ -1 +1 @@\n-echo one\n+echo two\n");
     assert!(run(&["versions", "diff", "hello", "2", "2"]).stderr.contains("no differences"));
     let diff = run(&["versions", "diff", "hello", "1", "2", "--json"]).json();
     assert_eq!(diff["files"][0]["change"], "changed");

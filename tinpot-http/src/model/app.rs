@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tinpot_bundle::{App, BundleEntries, BundleEntry, Manifest, Version};
+use tinpot_bundle::{App, BundleEntries, BundleEntry, FileChange, Manifest, TextChange, Version};
 use utoipa::ToSchema;
 
 use super::Time;
@@ -152,25 +152,98 @@ impl VersionJson {
     }
 }
 
+/// The differences between two versions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VersionDiff)]
+pub(crate) struct VersionDiffJson {
+    /// The number of the former version.
+    pub(crate) from: u32,
+    /// The number of the latter version.
+    pub(crate) to: u32,
+    /// The files that they do not have in common, by path.
+    pub(crate) files: Vec<FileChangeJson>,
+}
+
+/// A file that two versions do not have in common.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FileChange)]
+pub(crate) struct FileChangeJson {
+    path: String,
+    change: ChangeKind,
+    /// The file in the former version; null if it was added.
+    old: Option<FileJson>,
+    /// The file in the latter version; null if it was removed.
+    new: Option<FileJson>,
+    /// The difference of the texts in the unified format, from the first hunk on; null if they are not
+    /// compared.
+    text: Option<String>,
+    /// The reason why the texts are not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    no_text: Option<NoText>,
+}
+
+/// The kind of a change of a file.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ChangeKind {
+    Added,
+    Removed,
+    Changed,
+}
+
+/// The reason why texts are not compared.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NoText {
+    /// One of them is not text.
+    Binary,
+    /// The file, or all files together, have too much of it.
+    TooLarge,
+    /// The caller may not deploy the app, and so not see its files; or one version was pruned.
+    Hidden,
+}
+
+impl FileChangeJson {
+    pub(crate) fn of(change: FileChange) -> Self {
+        let FileChange { path, old, new, text, .. } = change;
+        let kind = match (&old, &new) {
+            (None, _) => ChangeKind::Added,
+            (_, None) => ChangeKind::Removed,
+            _ => ChangeKind::Changed,
+        };
+        let (text, no_text) = match text {
+            TextChange::Unified(text) => (Some(text), None),
+            TextChange::Binary => (None, Some(NoText::Binary)),
+            TextChange::TooLarge => (None, Some(NoText::TooLarge)),
+            _ => (None, Some(NoText::Hidden)),
+        };
+        let side = |entry: Option<BundleEntry>| Some(file(&path, &entry?));
+        let (old, new) = (side(old), side(new));
+        Self { change: kind, old, new, text, no_text, path }
+    }
+}
+
 fn files(entries: &BundleEntries) -> Vec<FileJson> {
-    let file = |(path, entry): (&String, &BundleEntry)| {
-        let path = path.clone();
-        match entry {
-            BundleEntry::File { digest, bytes, executable } => FileJson {
-                path,
-                digest: Some(digest.to_string()),
-                bytes: Some(*bytes),
-                executable: *executable,
-                link: None,
-            },
-            BundleEntry::Link { link } => FileJson {
-                path,
-                digest: None,
-                bytes: None,
-                executable: false,
-                link: Some(link.clone()),
-            },
-        }
-    };
-    entries.iter().map(file).collect()
+    entries.iter().map(|(path, entry)| file(path, entry)).collect()
+}
+
+fn file(path: &str, entry: &BundleEntry) -> FileJson {
+    let path = path.to_owned();
+    match entry {
+        BundleEntry::File { digest, bytes, executable } => FileJson {
+            path,
+            digest: Some(digest.to_string()),
+            bytes: Some(*bytes),
+            executable: *executable,
+            link: None,
+        },
+        BundleEntry::Link { link } => FileJson {
+            path,
+            digest: None,
+            bytes: None,
+            executable: false,
+            link: Some(link.clone()),
+        },
+    }
 }

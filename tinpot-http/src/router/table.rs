@@ -178,6 +178,7 @@ table! {
     GET "/api/apps/{app}/versions" SEE => versions::list;
     POST "/api/apps/{app}/versions" DEPLOY => versions::deploy;
     GET "/api/apps/{app}/versions/{version}" SEE => versions::show;
+    GET "/api/apps/{app}/versions/{version}/diff" SEE => versions::diff;
     GET "/api/apps/{app}/versions/{version}/files/{path}" DEPLOY => versions::file;
     GET "/api/blobs/{digest}" DEPLOY => blobs::get;
     PUT "/api/blobs/{digest}" DEPLOY => blobs::put;

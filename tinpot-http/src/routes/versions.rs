@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::apps::{AppsRequest, PathApp, PathFile, PathVersion};
-use crate::model::app::{VersionJson, VersionsJson};
+use crate::model::app::{FileChangeJson, VersionDiffJson, VersionJson, VersionsJson};
 use crate::model::json_response;
 use crate::params::Params;
 use crate::router::App;
@@ -165,6 +165,37 @@ pub(crate) async fn show(
     let towerfile = asked.apps.towerfile_text(&version).await?;
     let version = VersionJson::of(&version, active).with_content(towerfile, &manifest);
     Ok(json_response(StatusCode::OK, &version))
+}
+
+/// Compares a version with another one of the app.
+///
+/// Files of at most 256 KiB are compared line by line, for callers who may deploy the app.
+#[utoipa::path(
+    get,
+    path = "/api/apps/{app}/versions/{version}/diff",
+    tag = "versions",
+    params(
+        ("app" = String, Path, description = "the name of an app"),
+        ("version" = u32, Path, description = "the number of the latter version"),
+        ("from" = u32, Query, description = "the number of the former version"),
+    ),
+    responses((status = 200, description = "the differences", body = VersionDiffJson)),
+)]
+pub(crate) async fn diff(
+    uri: Uri,
+    asked: AppsRequest,
+    PathVersion(name, number): PathVersion,
+) -> Result<Response, ApiError> {
+    asked.scoped.may_see_app(&name)?;
+    let params = Params::of(&uri, &["from"])?;
+    let from = params.read("from", "the number of a version", |text| text.parse().ok())?;
+    let from = from
+        .ok_or_else(|| ApiError::unprocessable("parameter from must be the number of a version"))?;
+    let (new, _) = asked.version(&name, number).await?;
+    let (old, _) = asked.version(&name, from).await?;
+    let changes = asked.apps.diff(&old, &new, asked.scoped.deploys_app(&name)).await?;
+    let files = changes.into_iter().map(FileChangeJson::of).collect();
+    Ok(json_response(StatusCode::OK, &VersionDiffJson { from, to: number, files }))
 }
 
 /// Downloads one file of a version, of at most 256 KiB. Larger ones are in the archive, which is a

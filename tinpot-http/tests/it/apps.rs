@@ -121,10 +121,16 @@ async fn an_app_is_created_deployed_rolled_back_and_disabled() {
         ("/api/apps/hello/versions?limit=1", "/api/apps/{app}/versions"),
         ("/api/apps/hello/versions/2", "/api/apps/{app}/versions/{version}"),
         ("/api/apps/hello/versions/3", "/api/apps/{app}/versions/{version}"),
+        ("/api/apps/hello/versions/2/diff?from=1", "/api/apps/{app}/versions/{version}/diff"),
+        ("/api/apps/hello/versions/2/diff?from=9", "/api/apps/{app}/versions/{version}/diff"),
     ] {
         let answer = setting.ask("GET", path, "").await;
         assert_described(&document, "get", described, &answer);
     }
+    let diff = setting.ask("GET", "/api/apps/hello/versions/2/diff?from=1", "").await.json();
+    assert_eq!(diff["files"][0]["text"], "@@ -1 +1 @@\n-echo one\n+echo two\n", "{diff}");
+    let diff = setting.ask("GET", "/api/apps/hello/versions/2/diff", "").await;
+    assert!(diff.detail(422).contains("from must be the number"));
     let page = setting.ask("GET", "/api/apps/hello/versions?limit=1", "").await.json();
     assert_eq!((&page["versions"][0]["version"], &page["next"]), (&json!(2), &json!(2)));
     let page = setting.ask("GET", "/api/apps/hello/versions?limit=1&before=2", "").await.json();
@@ -344,6 +350,8 @@ async fn a_caller_sees_and_deploys_what_the_grants_name() {
         let path = format!("/api/apps/secret-app{rest}");
         assert_eq!(setting.ask_as("zoe@default", "GET", &path, "").await.status, status, "{path}");
     }
+    let diff = "/api/apps/secret-app/versions/1/diff?from=1";
+    assert_eq!(setting.ask_as("zoe@default", "GET", diff, "").await.status, 200);
     let change = r#"{"enabled":false}"#;
     let answer = setting.ask_as("zoe@default", "PATCH", "/api/apps/secret-app", change).await;
     assert!(answer.detail(403).contains("caller \"zoe\" may not deploy app"));

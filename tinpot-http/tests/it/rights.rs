@@ -346,6 +346,7 @@ async fn each_route_needs_each_of_its_rights_and_no_others() {
             let full = of_apps(&full);
             let full = match path {
                 "/api/actions/{name}/sync_execute" => format!("{full}?timeout=0.01"),
+                "/api/apps/{app}/versions/{version}/diff" => format!("{full}?from=1"),
                 "/api/executions/{id}/logs/search" => format!("{full}?q=x"),
                 _ => full,
             };

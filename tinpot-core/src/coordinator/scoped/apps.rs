@@ -14,6 +14,13 @@ impl Scoped {
         self.allows(Right::SeeAction, &Target::team(&self.caller.team).action(app).group(group))
     }
 
+    /// Returns true if the caller may deploy an app of its team, known or not.
+    pub fn deploys_app(&self, app: &str) -> bool {
+        let catalogue = self.coordinator.catalogue();
+        let group = group_of(&catalogue, &self.caller.team, app);
+        self.allows(Right::Deploy, &Target::team(&self.caller.team).action(app).group(group))
+    }
+
     /// Checks that the caller may see an app of its team, known or not.
     ///
     /// # Errors
