@@ -28,6 +28,9 @@ pub const INDEX: &str = "index.html";
 /// The placeholder in the page for the path that it is served below.
 const BASE: &str = r#"<base href="./">"#;
 
+/// The folder of the files whose names contain a hash of their content.
+const CHUNKS: &str = "chunks/";
+
 /// The size from which files are compressed, in bytes. Below it, compression saves less than a packet.
 const GZIP_FROM_BYTES: usize = 512;
 
@@ -43,6 +46,7 @@ pub struct File {
     bytes: Vec<u8>,
     content_type: &'static str,
     etag: String,
+    never_changes: bool,
     gzip: OnceLock<Option<Vec<u8>>>,
 }
 
@@ -53,6 +57,7 @@ static FILES: LazyLock<BTreeMap<String, File>> = LazyLock::new(|| {
             bytes: embedded.data.into_owned(),
             content_type: content_type(&name),
             etag: tag(&embedded.metadata.sha256_hash()),
+            never_changes: name.starts_with(CHUNKS),
             gzip: OnceLock::new(),
         };
         Some((name.into_owned(), file))
@@ -109,6 +114,13 @@ impl File {
     #[must_use]
     pub fn etag(&self) -> &str {
         &self.etag
+    }
+
+    /// Returns true if another version of the UI has no file of this name with another content, so that
+    /// browsers may keep it.
+    #[must_use]
+    pub fn never_changes(&self) -> bool {
+        self.never_changes
     }
 
     /// Returns the content in gzip, which is compressed on the first call and kept; `None` if it would
@@ -246,38 +258,88 @@ mod tests {
         content.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
     }
 
-    /// Returns the files that a first visit loads: those that the page names, the worker of the
-    /// stream, and the modules that these import. The others are loaded when their part of the UI is
-    /// shown.
-    fn first_visit() -> BTreeSet<&'static str> {
-        let mut found = BTreeSet::from([INDEX]);
-        let mut next = named(text(INDEX), "\"ui/");
-        next.push("stream-worker.js");
-        while let Some(name) = next.pop() {
-            if found.insert(name) && name.ends_with(".js") {
-                next.extend(named(text(name), "from\"./"));
-                next.extend(named(text(name), "import\"./"));
+    /// Returns the files that a script imports before it runs.
+    fn imports(script: &str) -> Vec<String> {
+        let folder = script.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut found = Vec::new();
+        for before in ["from\"", "import\""] {
+            for path in named(text(script), before).iter().filter(|path| path.starts_with('.')) {
+                let path = path.strip_prefix("./").unwrap_or(path);
+                found.push(match path.strip_prefix("../") {
+                    Some(above) => above.to_owned(),
+                    None if folder.is_empty() => path.to_owned(),
+                    None => format!("{folder}/{path}"),
+                });
             }
         }
         found
     }
 
+    /// Returns the name of a chunk by the part before its hash.
+    fn chunk(part: &str, extension: &str) -> String {
+        let named = |name: &&str| {
+            let name = name.strip_prefix(CHUNKS).and_then(|name| name.strip_suffix(extension));
+            name.and_then(|name| name.strip_prefix(part)).is_some_and(|hash| hash.len() == 9)
+        };
+        names().find(named).unwrap_or_else(|| panic!("no chunk {part}")).to_owned()
+    }
+
+    /// Returns the files that a first visit loads: those that the page names, the worker of the
+    /// stream, the code of one more part, and the modules that these import. The others are loaded
+    /// when their part of the UI is shown.
+    fn first_visit(parts: &[&str]) -> BTreeSet<String> {
+        let mut found = BTreeSet::from([INDEX.to_owned()]);
+        let mut next: Vec<String> =
+            named(text(INDEX), "\"ui/").into_iter().map(ToOwned::to_owned).collect();
+        next.push("stream-worker.js".to_owned());
+        next.extend(parts.iter().map(|part| chunk(part, ".js")));
+        while let Some(name) = next.pop() {
+            if name.ends_with(".js") && !found.contains(&name) {
+                next.extend(imports(&name));
+            }
+            found.insert(name);
+        }
+        found
+    }
+
+    fn sent(name: &str) -> usize {
+        let file = file(name).unwrap();
+        file.gzip().map_or(file.bytes().len(), <[u8]>::len)
+    }
+
     #[test]
     fn the_ui_is_small() {
-        let sent = |name: &str| {
-            let file = file(name).unwrap();
-            file.gzip().map_or(file.bytes().len(), <[u8]>::len)
-        };
-        let first = first_visit();
-        for name in ["app.js", "app.css", "broker.js"] {
+        let first = first_visit(&[]);
+        for name in ["app.js", "app.css", &chunk("broker", ".js")] {
             assert!(first.contains(name), "{name} is not in {first:?}");
         }
         let at_first: usize = first.iter().map(|name| sent(name)).sum();
+        let styles: usize = names().filter(|name| name.ends_with(".css")).map(sent).sum();
+        // The largest page: its styles are not told apart from those of others.
+        let largest: usize = first_visit(&["execution"])
+            .iter()
+            .filter(|name| !name.ends_with(".css"))
+            .map(|name| sent(name))
+            .sum();
         let all: usize = names().map(sent).sum();
         println!("a first visit transfers {at_first} bytes; the whole UI has {all}");
-        assert!(at_first < 100_000, "a first visit transfers {at_first} bytes");
+        assert!(at_first < 70_000, "a first visit transfers {at_first} bytes");
+        let largest = largest + styles;
+        assert!(largest < 100_000, "a first visit of an execution transfers {largest} bytes");
         // Parts that are loaded later are waited for too.
-        assert!(all < 120_000, "the whole UI has {all} bytes");
+        assert!(all < 140_000, "the whole UI has {all} bytes");
+    }
+
+    #[test]
+    fn browsers_keep_only_files_whose_names_change_with_their_content() {
+        let kept: Vec<_> = names().filter(|name| file(name).unwrap().never_changes()).collect();
+        assert!(kept.len() >= 5, "{kept:?}");
+        for name in kept {
+            let (stem, _) = name.rsplit_once('.').unwrap();
+            let hash = &stem[stem.len() - 9..];
+            assert!(hash.starts_with('-'), "{name} has no hash");
+        }
+        assert!(!file("app.js").unwrap().never_changes());
     }
 
     #[test]

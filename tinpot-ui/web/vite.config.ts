@@ -35,6 +35,14 @@ function streamBuild(): string {
   return hash.digest("hex").slice(0, 8);
 }
 
+/** Returns the name of a chunk or of its styles; of a folder's `index.tsx`, the folder gives it. */
+function named(name: string, modules: readonly string[]): string {
+  // What the pages of executions share is the viewer of logs for the most part.
+  if (modules.some((id) => id.endsWith("/log/viewer.tsx"))) return "log";
+  const index = modules.find((id) => id.endsWith("/index.tsx"));
+  return name === "index" && index !== undefined ? basename(dirname(index)) : name;
+}
+
 export default defineConfig({
   base: "./",
   plugins: [page()],
@@ -45,16 +53,19 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0,
-    cssCodeSplit: false,
     modulePreload: false,
     rollupOptions: {
       input: { app: "index.html", "stream-worker": "src/stream/worker.ts" },
       output: {
         entryFileNames: "[name].js",
-        // Of a folder's `index.tsx`, the folder gives the name.
-        chunkFileNames: ({ name, facadeModuleId }) =>
-          `${name === "index" ? basename(dirname(facadeModuleId ?? "index")) : name}.js`,
-        assetFileNames: "app[extname]",
+        // Browsers keep the files in `chunks/`: another content has another name.
+        chunkFileNames: ({ name, moduleIds }) => `chunks/${named(name, moduleIds)}-[hash].js`,
+        assetFileNames: ({ names: [name = ""], originalFileNames }) =>
+          name === "app.css"
+            ? name
+            : `chunks/${named(basename(name, ".css"), originalFileNames)}-[hash][extname]`,
+        // Smaller ones join others: each is a request.
+        experimentalMinChunkSize: 4_000,
       },
     },
   },

@@ -28,6 +28,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; 
 /// The request headers that a page depends on.
 const VARY: &str = "accept, x-forwarded-prefix";
 
+/// The caching of files whose content changes with the version: browsers ask each time.
+const REVALIDATED: &str = "no-cache";
+/// The caching of files whose names contain a hash of their content.
+const KEPT: &str = "public, max-age=31536000, immutable";
+
 /// The first segments of paths that are never pages: a mistyped path of the API is an error, also in
 /// a browser.
 const NEVER_PAGES: &[&str] = &["api", "embed", "health", "openapi.json", "ready", "ui"];
@@ -121,7 +126,7 @@ impl Asked {
             ([(header::CONTENT_TYPE, content_type)], page).into_response()
         };
         let headers = response.headers_mut();
-        common(headers, &etag);
+        common(headers, &etag, REVALIDATED);
         headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         // The page depends on the accepted types, and on the prefix that a proxy removed.
@@ -157,20 +162,20 @@ async fn file(
         }
     };
     let headers = response.headers_mut();
-    common(headers, file.etag());
+    common(headers, file.etag(), if file.never_changes() { KEPT } else { REVALIDATED });
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     // The policy of a worker is that of its file, not that of its page.
     headers.insert(header::CONTENT_SECURITY_POLICY, policy("'none'"));
     Ok(response)
 }
 
-/// Adds the headers of all files. Their names have no hash, so browsers revalidate them each time.
-fn common(headers: &mut HeaderMap, etag: &str) {
+/// Adds the headers of all files.
+fn common(headers: &mut HeaderMap, etag: &str, caching: &'static str) {
     // The tag is weak, since it is the same for the compressed and the plain file.
     if let Ok(etag) = HeaderValue::try_from(format!("W/{etag}")) {
         headers.insert(header::ETAG, etag);
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
 }
 
 /// Returns true if the client has this content already.

@@ -183,6 +183,19 @@ async fn the_page_is_below_what_a_proxy_has_taken_off() {
 }
 
 #[tokio::test]
+async fn browsers_keep_a_file_whose_name_changes_with_its_content() {
+    let cluster = Cluster::start().await;
+    let name = tinpot_ui::names().find(|name| tinpot_ui::file(name).unwrap().never_changes());
+    let path = format!("/ui/{}", name.expect("a part that is loaded later"));
+    let kept = browse(&cluster.router, &path).await;
+    assert_eq!(kept.header("cache-control"), "public, max-age=31536000, immutable");
+    // A page of the version before asks for a file that is gone.
+    let gone = path.replace('-', "-0");
+    let detail = browse(&cluster.router, &gone).await.detail(404);
+    assert!(detail.contains("not found"), "{detail}");
+}
+
+#[tokio::test]
 async fn the_head_alone_is_that_of_the_whole() {
     let cluster = Cluster::start().await;
     for path in ["/", "/workers", "/ui/app.css", "/embed/executions/0198"] {

@@ -46,6 +46,34 @@ test("a lost server is shown as disconnected, and a newer version offers to relo
   }
 });
 
+test("code that an updated server no longer has makes the page reload once", async ({ page }) => {
+  await page.goto(`${server.url}/actions`);
+  await expect(page.getByRole("link", { name: "colourful" })).toBeVisible();
+  let asked = 0;
+  let gone = 1;
+  await page.route(/\/ui\/chunks\/log-.*\.js/, (route) => {
+    asked += 1;
+    return asked <= gone ? route.fulfill({ status: 404, body: "{}" }) : route.continue();
+  });
+  const id = await run(server.url, "leaf");
+  await page.goto(`${server.url}/executions`);
+  await page.evaluate(() => Object.assign(window, { before: true }));
+  await page.locator(`a[href$="/executions/${id}"]`).first().click();
+  // The new page has the code.
+  await expect(page.locator("h1")).toContainText("leaf");
+  expect(await page.evaluate(() => "before" in window)).toBe(false);
+
+  // The code is still missing after the page was loaded again: it says so, and does not go on.
+  await page.goto(`${server.url}/executions`);
+  [asked, gone] = [0, 1_000];
+  await page.locator(`a[href$="/executions/${id}"]`).first().click();
+  await expect(page.getByRole("alert")).toContainText("it may have been updated");
+  await shot(page, "missing-part");
+  gone = 0;
+  await page.getByRole("button", { name: "Retry" }).click();
+  await expect(page.locator("h1")).toContainText("leaf");
+});
+
 test("a removed execution is not found, even on a page that had it open", async ({
   page,
   context,

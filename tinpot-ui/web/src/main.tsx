@@ -1,6 +1,6 @@
 import { render } from "preact";
-import { App } from "./app/app";
-import { startRouter } from "./app/router";
+import { App, preload } from "./app/app";
+import { location, startRouter } from "./app/router";
 import { startTheme } from "./app/theme";
 import { identity, takeTicket } from "./identity/identity";
 import { hub } from "./stream";
@@ -14,6 +14,7 @@ async function start(): Promise<void> {
   const ticket = takeTicket();
   startTheme();
   startRouter();
+  preload(location.peek().path);
   const known = identity.start(ticket);
   const late = new Promise((done) => setTimeout(done, KNOWN_MS));
   await (ticket === null ? Promise.race([known, late]) : known);

@@ -1,8 +1,5 @@
-import type { ComponentChildren } from "preact";
-import { EmbedPage } from "../embed";
-import { ExecutionPage } from "../execution";
+import type { ComponentChildren, VNode } from "preact";
 import { SignIn } from "../identity/sign-in";
-import { ActionPage } from "../pages/action";
 import { ActionsPage } from "../pages/actions";
 import { HistoryPage } from "../pages/history";
 import { NotFoundPage } from "../pages/not-found";
@@ -10,20 +7,23 @@ import { OverviewPage } from "../pages/overview";
 import { QueuesPage } from "../pages/queues";
 import { WorkersPage } from "../pages/workers";
 import { Layout } from "./layout";
-import { lazy } from "./lazy";
+import { type LazyComponent, lazyPage } from "./lazy";
 import { location, match } from "./router";
 
-// Pages that most visits do not need.
-const WatchPage = lazy(async () => (await import("../watch")).WatchPage);
+// Each import is a chunk, so that a visit loads only the pages that it shows.
+const ExecutionPage = lazyPage(async () => (await import("../execution")).ExecutionPage);
+const EmbedPage = lazyPage(async () => (await import("../embed")).EmbedPage);
+const ActionPage = lazyPage(async () => (await import("../pages/action")).ActionPage);
+const WatchPage = lazyPage(async () => (await import("../watch")).WatchPage);
 const people = () => import("../people");
-const YouPage = lazy(async () => (await people()).YouPage);
-const MembersPage = lazy(async () => (await people()).MembersPage);
-const GrantsPage = lazy(async () => (await people()).GrantsPage);
-const DevicePage = lazy(async () => (await people()).DevicePage);
-const TeamsPage = lazy(async () => (await people()).TeamsPage);
-const SecretsPage = lazy(async () => (await people()).SecretsPage);
-const WorkerKeysPage = lazy(async () => (await people()).WorkerKeysPage);
-const AuditPage = lazy(async () => (await people()).AuditPage);
+const YouPage = lazyPage(async () => (await people()).YouPage);
+const MembersPage = lazyPage(async () => (await people()).MembersPage);
+const GrantsPage = lazyPage(async () => (await people()).GrantsPage);
+const DevicePage = lazyPage(async () => (await people()).DevicePage);
+const TeamsPage = lazyPage(async () => (await people()).TeamsPage);
+const SecretsPage = lazyPage(async () => (await people()).SecretsPage);
+const WorkerKeysPage = lazyPage(async () => (await people()).WorkerKeysPage);
+const AuditPage = lazyPage(async () => (await people()).AuditPage);
 
 type Page = (names: Record<string, string>) => ComponentChildren;
 
@@ -57,6 +57,13 @@ export function App() {
       <SignIn />
     </>
   );
+}
+
+/** Begins to load the code of a page. */
+export function preload(path: string): void {
+  const page = match("/embed/executions/:id", path) === null ? pageAt(path) : <EmbedPage id="" />;
+  const { preload: load } = (page as VNode).type as Partial<LazyComponent<object>>;
+  load?.();
 }
 
 function pageAt(path: string): ComponentChildren {

@@ -45,7 +45,7 @@ export function ParameterChips({ view }: { view: ExecutionView }) {
   if (parameters.length === 0) return null;
   const more = parameters.length - CHIPS_MAX;
   return (
-    <ul class="chips" aria-label="Parameters">
+    <ul class="parameter-chips" aria-label="Parameters">
       {parameters.slice(0, CHIPS_MAX).map(([name, value]) => (
         <li key={name} title={`${name} = ${valueText(value)}`}>
           <i>{name}</i>

@@ -49,7 +49,9 @@ interface ActionFormProps {
   onWritten?: (written: Written) => void;
 }
 
-const PresetsDialog = lazy(async () => (await import("./presets-dialog")).PresetsDialog, 0);
+const PresetsDialog = lazy(async () => (await import("./presets-dialog")).PresetsDialog, {
+  rows: 0,
+});
 
 const PREFIX = "p";
 

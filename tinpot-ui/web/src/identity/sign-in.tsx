@@ -14,7 +14,7 @@ import { identity } from "./identity";
 export const PASSWORD_LEAST = 12;
 
 // A server is set up once.
-const SetUp = lazy(async () => (await import("../people")).SetUp, 0);
+const SetUp = lazy(async () => (await import("../people")).SetUp, { rows: 0 });
 
 export function SignIn() {
   if (!gate.asking.value) return null;

@@ -20,6 +20,7 @@ import {
   StatusBadge,
 } from "../ui";
 import { idsOf, WATCHED_MAX } from "./ids";
+import "../execution/execution.css";
 import "./watch.css";
 
 /** Several executions side by side: `/watch?ids=a,b,c`. */
