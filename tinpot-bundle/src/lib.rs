@@ -28,7 +28,7 @@ pub use self::limits::Limits;
 pub use self::manifest::{
     Artifact, BundleEntries, BundleEntry, MAX_MANIFEST_BYTES, Manifest, content_digest,
 };
-pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile};
+pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile, select};
 pub use self::towerfile::{
     Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RunLimits, RunRetry, Runtime, TOWERFILE,
     Towerfile, TowerfileParameter, check_app_name,

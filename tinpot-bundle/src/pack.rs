@@ -1,6 +1,7 @@
 //! Packing a folder: the same files give the same bundle on every machine.
 
 mod listing;
+mod selection;
 mod writing;
 
 use std::fs::{self, File};
@@ -10,6 +11,7 @@ use std::path::Path;
 use tinpot_core::{Error, ErrorKind, Result};
 
 pub use self::listing::{PackEntry, list};
+pub use self::selection::select;
 use crate::archive::inspect;
 use crate::limits::{Limits, refused};
 use crate::manifest::Manifest;

@@ -171,6 +171,13 @@ impl Towerfile {
     pub fn script_path(&self) -> Option<String> {
         self.script.as_deref().map(clean)
     }
+
+    /// Returns the path of the program in the bundle that the app executes, from its root; `None`
+    /// if an interpreter or a program of the worker runs it.
+    pub fn program_path(&self) -> Option<String> {
+        let program = self.tinpot.exec.first().filter(|program| program.contains('/'))?;
+        if program.starts_with('/') { None } else { Some(clean(program)) }
+    }
 }
 
 /// Checks the name of an app. MiniTower has the same rules for slugs of teams.

@@ -8,6 +8,8 @@ pub(crate) mod audit;
 #[cfg(feature = "apps")]
 pub(crate) mod blobs;
 pub(crate) mod bulk;
+#[cfg(feature = "apps")]
+pub(crate) mod bundle_files;
 pub(crate) mod details;
 #[cfg(feature = "access")]
 pub(crate) mod device;

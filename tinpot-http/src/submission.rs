@@ -85,7 +85,19 @@ pub(crate) async fn json_body<T>(request: Request, app: &Arc<App>) -> Result<T, 
 where
     T: serde::de::DeserializeOwned + PartialSchema,
 {
-    let (_, body) = read_request(request, app).await?;
+    json_body_within(request, app, app.config.max_body_bytes).await
+}
+
+/// Reads the body of a request as [`json_body`] does, of at most `limit` bytes.
+pub(crate) async fn json_body_within<T>(
+    request: Request,
+    app: &Arc<App>,
+    limit: usize,
+) -> Result<T, ApiError>
+where
+    T: serde::de::DeserializeOwned + PartialSchema,
+{
+    let (_, body) = read_request_within(request, app, limit).await?;
     read_object(&body)
 }
 
@@ -123,11 +135,15 @@ pub(crate) fn requester(headers: &HeaderMap) -> Result<Option<String>, ApiError>
 ///
 /// A body that does not arrive with its head may take its time, in which the identity of the caller
 /// may end: it is checked again then.
-async fn read_request(
+async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, Bytes), ApiError> {
+    read_request_within(request, app, app.config.max_body_bytes).await
+}
+
+async fn read_request_within(
     mut request: Request,
     app: &Arc<App>,
+    limit: usize,
 ) -> Result<(HeaderMap, Bytes), ApiError> {
-    let limit = app.config.max_body_bytes;
     check_type(request.headers())?;
     check_length(request.headers(), limit)?;
     let sender = Sender::take(&mut request);

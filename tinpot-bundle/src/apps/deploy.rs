@@ -109,16 +109,9 @@ impl Apps {
         deploy: &Deploy,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Deployment> {
-        if let Some(found) = self.with_content(team, name, &deploy.content).await? {
-            may(&self.action(&found).await?)?;
-            let app = self.app(team, name).await?;
-            if app.active == Some(found.number) || !deploy.activate {
-                // An earlier deploy may have failed at the coordinator.
-                self.confirm(&app).await?;
-                return Ok(Deployment::Unchanged(found));
-            }
-            self.activate(by, team, name, found.number).await?;
-            return Ok(Deployment::Activated(found));
+        let (content, activate) = (&deploy.content, deploy.activate);
+        if let Some(known) = self.deploy_known(by, team, name, content, activate, may).await? {
+            return Ok(known);
         }
         let missing = self.missing(team, deploy).await?;
         if !missing.is_empty() {
@@ -150,6 +143,65 @@ impl Apps {
             self.activate(by, team, name, version.number).await?;
         }
         Ok(Deployment::Created(version))
+    }
+
+    /// Deploys an archive that the team has uploaded, as [`deploy`](Self::deploy) does, for clients
+    /// that do not describe it themselves. With `content`, the archive is needed only if no version
+    /// has that content.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy).
+    #[expect(clippy::too_many_arguments, reason = "those of `deploy`, without its description")]
+    pub async fn deploy_archive(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        archive: &Digest,
+        content: Option<&Digest>,
+        activate: bool,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Deployment> {
+        if let Some(content) = content
+            && let Some(known) = self.deploy_known(by, team, name, content, activate, may).await?
+        {
+            return Ok(known);
+        }
+        if self.blob_info(team, archive).await?.is_none() {
+            return Ok(Deployment::Missing(vec![*archive]));
+        }
+        let (_, manifest) = self.inspect(archive).await?.manifest()?;
+        if let Some(stated) = content.filter(|stated| **stated != manifest.content) {
+            let found = manifest.content;
+            return Err(invalid(format!(
+                "content must be that of the files in the archive, {found} (got {stated})"
+            )));
+        }
+        self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
+        let deploy = Deploy::new(&manifest)?.activate(activate);
+        self.deploy(by, team, name, &deploy, may).await
+    }
+
+    /// Deploys the version that has this content already; `None` if there is none.
+    async fn deploy_known(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        content: &Digest,
+        activate: bool,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Option<Deployment>> {
+        let Some(found) = self.with_content(team, name, content).await? else { return Ok(None) };
+        may(&self.action(&found).await?)?;
+        let app = self.app(team, name).await?;
+        if app.active == Some(found.number) || !activate {
+            // An earlier deploy may have failed at the coordinator.
+            self.confirm(&app).await?;
+            return Ok(Some(Deployment::Unchanged(found)));
+        }
+        self.activate(by, team, name, found.number).await?;
+        Ok(Some(Deployment::Activated(found)))
     }
 
     /// Returns the version with this content: the active one, or the newest.

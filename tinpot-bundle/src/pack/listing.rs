@@ -7,14 +7,10 @@ use std::path::Path;
 
 use tinpot_core::Result;
 
+use super::selection::{IGNORE, MAX_IGNORE_BYTES, Rules, check, ignored, sort, too_long};
 use super::{PackOptions, failed};
-use crate::globs::{Excluded, Source};
-use crate::limits::{Limits, refused};
-use crate::towerfile::{TOWERFILE, Towerfile};
-
-/// The file with globs of files to leave out, one per line.
-const IGNORE: &str = ".tinpotignore";
-const MAX_IGNORE_BYTES: u64 = 64 * 1024;
+use crate::limits::refused;
+use crate::towerfile::Towerfile;
 
 /// A file or link that is packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,29 +53,14 @@ pub fn list(folder: &Path, towerfile: &Towerfile, options: &PackOptions) -> Resu
     let mut walk = Walk {
         folder,
         root: fs::canonicalize(folder).map_err(|error| failed("read", folder, &error))?,
-        source: Source::new(&towerfile.source)?,
-        excluded: Excluded::new(&exclusions(folder, options)?)?,
-        limits: &options.limits,
+        rules: Rules::new(towerfile, &exclusions(folder, options)?, &options.limits)?,
         found: Vec::new(),
         bytes: 0,
     };
-    walk.enter("", 1)?;
+    walk.enter("")?;
     let mut found = walk.found;
-    // Byte order of the paths, after the Towerfile.
-    found.sort_by(|a, b| {
-        let key = |entry: &PackEntry| (entry.path() != TOWERFILE, entry.path().to_owned());
-        key(a).cmp(&key(b))
-    });
-    if found.first().is_none_or(|entry| entry.path() != TOWERFILE) {
-        return Err(refused(format!("{TOWERFILE} must be a file in the folder, and no link")));
-    }
-    if let Some(script) = towerfile.script_path()
-        && !found.iter().any(|entry| entry.path() == script)
-    {
-        return Err(refused(format!(
-            "app.script {script:?} must be a file that app.source matches and nothing excludes"
-        )));
-    }
+    sort(&mut found, PackEntry::path);
+    check(towerfile, found.iter().map(PackEntry::path))?;
     Ok(found)
 }
 
@@ -91,31 +72,24 @@ fn exclusions(folder: &Path, options: &PackOptions) -> Result<Vec<(String, Strin
     let text = match fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(globs),
         Ok(metadata) if metadata.len() > MAX_IGNORE_BYTES => {
-            return Err(refused(format!("{IGNORE} must have at most {MAX_IGNORE_BYTES} bytes")));
+            return Err(too_long());
         }
         _ => fs::read_to_string(&path).map_err(|error| failed("read", &path, &error))?,
     };
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if !line.is_empty() && !line.starts_with('#') {
-            globs.push((format!("{IGNORE}:{}:", number + 1), line.to_owned()));
-        }
-    }
+    globs.extend(ignored(&text));
     Ok(globs)
 }
 
 struct Walk<'a> {
     folder: &'a Path,
     root: std::path::PathBuf,
-    source: Source,
-    excluded: Excluded,
-    limits: &'a Limits,
+    rules: Rules<'a>,
     found: Vec<PackEntry>,
     bytes: u64,
 }
 
 impl Walk<'_> {
-    fn enter(&mut self, inside: &str, depth: usize) -> Result<()> {
+    fn enter(&mut self, inside: &str) -> Result<()> {
         let folder = self.folder.join(inside);
         for entry in fs::read_dir(&folder).map_err(|error| failed("read", &folder, &error))? {
             let entry = entry.map_err(|error| failed("read", &folder, &error))?;
@@ -125,7 +99,7 @@ impl Walk<'_> {
                 // Its lossy form is enough to find out if it is left out.
                 let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
                 let lossy = join(inside, &name);
-                if self.excluded.matches(&lossy, path.is_dir()) || !self.source.may_enter(&lossy) {
+                if self.rules.leaves_out(&lossy, path.is_dir()) {
                     continue;
                 }
                 return Err(refused(format!(
@@ -136,19 +110,11 @@ impl Walk<'_> {
             let full = entry.path();
             let metadata =
                 fs::symlink_metadata(&full).map_err(|error| failed("read", &full, &error))?;
-            if path != TOWERFILE && self.excluded.matches(&path, metadata.is_dir()) {
-                continue;
-            }
             if metadata.is_dir() {
-                if self.source.may_enter(&path) && depth < self.limits.depth {
-                    self.enter(&path, depth + 1)?;
-                } else if self.source.may_enter(&path) {
-                    let max = self.limits.depth;
-                    return Err(refused(format!(
-                        "the folder {path:?} is deeper than {max} segments: exclude it"
-                    )));
+                if self.rules.enters(&path)? {
+                    self.enter(&path)?;
                 }
-            } else if path == TOWERFILE || self.source.matches(&path) {
+            } else if self.rules.takes(&path) {
                 self.add(path, &full, &metadata)?;
             }
         }
@@ -157,10 +123,10 @@ impl Walk<'_> {
 
     fn add(&mut self, path: String, full: &Path, metadata: &Metadata) -> Result<()> {
         // The limits of names: a path of the disk can break them, too.
-        let path = self.limits.path(path.as_bytes())?;
+        let path = self.rules.limits.path(path.as_bytes())?;
         let entry = if metadata.is_symlink() {
             let target = fs::read_link(full).map_err(|error| failed("read", full, &error))?;
-            let target = self.limits.link(&path, target.as_os_str().as_bytes())?;
+            let target = self.rules.limits.link(&path, target.as_os_str().as_bytes())?;
             let end = fs::canonicalize(full).map_err(|error| {
                 refused(format!("the link {path:?} must have a target (got {target:?}: {error})"))
             })?;
@@ -172,8 +138,8 @@ impl Walk<'_> {
             PackEntry::Link { path, target }
         } else if metadata.is_file() {
             self.bytes += metadata.len();
-            if self.bytes > self.limits.unpacked_bytes {
-                let max = self.limits.unpacked_bytes;
+            if self.bytes > self.rules.limits.unpacked_bytes {
+                let max = self.rules.limits.unpacked_bytes;
                 return Err(refused(format!(
                     "the files must have at most {max} bytes: exclude some"
                 )));
@@ -184,10 +150,7 @@ impl Walk<'_> {
             // Sockets, FIFOs and devices are not content.
             return Ok(());
         };
-        if self.found.len() == self.limits.entries {
-            let max = self.limits.entries;
-            return Err(refused(format!("there must be at most {max} files: exclude some")));
-        }
+        self.rules.count(self.found.len())?;
         self.found.push(entry);
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 use tinpot_bundle::{
     BundleEntry, Hasher, Limits, Manifest, PackEntry, PackOptions, Packed, Runtime, inspect, list,
-    pack, read_towerfile, unpack,
+    pack, read_towerfile, select, unpack,
 };
 use tinpot_core::ErrorKind;
 
@@ -73,6 +73,33 @@ fn the_same_files_give_the_same_bundle() {
     assert_eq!(archive_one, archive_other);
     assert_eq!(packed_one.manifest.artifact.digest, Hasher::of(&archive_one));
     assert_eq!(packed_one.manifest.runtime, Runtime::Script);
+}
+
+/// A browser lists the files of a folder, and the server selects those of the bundle.
+#[test]
+fn a_list_of_files_is_selected_as_a_folder_is() {
+    let towerfile = "[app]\nname = \"hello\"\nscript = \"main.sh\"\nsource = [\"**\", \".env\"]\n";
+    let files = [
+        (".tinpotignore", "build/\n*.log\n/lib/skip\n# text\n"),
+        (".env", "A=1"),
+        (".git/config", "x"),
+        ("build/out", "x"),
+        ("lib/build", "a file of that name"),
+        ("lib/skip", "x"),
+        ("lib/deep/skip", "x"),
+        ("x.log", "x"),
+        ("b", "2"),
+        ("B", "2"),
+        ("é/ü.py", "x"),
+        ("main.sh", "echo"),
+        ("Towerfile", towerfile),
+    ];
+    let app = folder(&files);
+    let all: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
+    let parsed = read_towerfile(app.path()).expect("a Towerfile");
+    let selected = select(&parsed, files[0].1, &all, &Limits::default()).expect("a selection");
+    assert_eq!(selected, paths(app.path(), &PackOptions::default()));
+    assert!(selected.len() > 5 && selected.len() < files.len(), "{selected:?}");
 }
 
 /// Bundles of other machines and releases must keep their identity.

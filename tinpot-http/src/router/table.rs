@@ -12,7 +12,7 @@ use crate::routes::{
     stream, version, workers,
 };
 #[cfg(feature = "apps")]
-use crate::routes::{apps, blobs, versions};
+use crate::routes::{apps, blobs, bundle_files, versions};
 #[cfg(feature = "access")]
 use crate::routes::{
     audit, device, grants, may, oidc, secrets, sign_in, teams, tokens, users, worker_keys,
@@ -180,6 +180,7 @@ table! {
     GET "/api/apps/{app}/versions/{version}" SEE => versions::show;
     GET "/api/apps/{app}/versions/{version}/diff" SEE => versions::diff;
     GET "/api/apps/{app}/versions/{version}/files/{path}" DEPLOY => versions::file;
+    POST "/api/bundles/files" DEPLOY => bundle_files::files;
     GET "/api/blobs/{digest}" DEPLOY => blobs::get;
     PUT "/api/blobs/{digest}" DEPLOY => blobs::put;
 }

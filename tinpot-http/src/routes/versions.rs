@@ -22,17 +22,21 @@ const PAGE: usize = 50;
 /// The largest file that is shown: larger ones are in the archive.
 const FILE_BYTES: u64 = 256 * 1024;
 
-/// A bundle that is to become a version.
+/// A bundle that is to become a version: with its manifest, or as an archive that the server
+/// describes.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Deploy)]
 pub(crate) struct DeployBody {
-    /// The identity of the files, as the manifest states it.
-    #[schema(value_type = String)]
-    content: Digest,
-    /// The digest of the manifest.
-    #[schema(value_type = String)]
-    manifest: Digest,
+    /// The identity of the files, as the manifest states it. Without a manifest it may be left out;
+    /// with it, the server needs the archive only if no version has this content.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, required = false)]
+    content: Option<Digest>,
+    /// The digest of the manifest. Without it, the server makes one of the archive.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, required = false)]
+    manifest: Option<Digest>,
     /// The digest of the archive. With it, the first answer names all blobs that are missing.
     #[serde(default)]
     #[schema(value_type = Option<String>, required = false)]
@@ -121,10 +125,24 @@ pub(crate) async fn deploy(
     asked.scoped.may_deploy(&name)?;
     asked.apps.app(asked.team(), &name).await?;
     let DeployBody { content, manifest, archive, activate } = json_body(request, &app).await?;
-    let mut deploy = Deploy::of(content, manifest).activate(activate.unwrap_or(true));
-    deploy.artifact = archive;
+    let activate = activate.unwrap_or(true);
     let may = |action: &tinpot_core::Action| asked.scoped.may_deploy_action(action);
-    let deployed = asked.apps.deploy(&asked.by(), asked.team(), &name, &deploy, &may).await?;
+    let (apps, by, team) = (&asked.apps, &asked.by(), asked.team());
+    let deployed = match (content, manifest, archive) {
+        (Some(content), Some(manifest), archive) => {
+            let mut deploy = Deploy::of(content, manifest).activate(activate);
+            deploy.artifact = archive;
+            apps.deploy(by, team, &name, &deploy, &may).await?
+        }
+        (content, None, Some(archive)) => {
+            let content = content.as_ref();
+            apps.deploy_archive(by, team, &name, &archive, content, activate, &may).await?
+        }
+        _ => {
+            let detail = "body must have content and manifest, or archive";
+            return Err(ApiError::unprocessable(detail));
+        }
+    };
     let (status, result, version, missing) = match deployed {
         Deployment::Created(version) => {
             (StatusCode::CREATED, DeployResult::Created, Some(version), Vec::new())

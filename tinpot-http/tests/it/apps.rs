@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use tinpot_bundle::{Apps, Limits};
+use tinpot_bundle::{Apps, Hasher, Limits};
 use tinpot_core::testing::{Grant, TestPolicy};
 use tinpot_core::{Caller, Coordinator, MemoryNetwork, Result, Right};
 use tinpot_http::{Anonymous, Authenticator, HttpConfig, Identity, Presented};
@@ -142,6 +142,76 @@ async fn an_app_is_created_deployed_rolled_back_and_disabled() {
     assert_eq!((file.text(), file.header("content-disposition")), ("echo two\n", "attachment"));
     let path = "/api/apps/{app}/versions/{version}/files/{path}";
     assert_described(&document, "get", path, &file);
+}
+
+#[tokio::test]
+async fn an_archive_alone_is_a_version_and_is_uploaded_only_if_it_is_new() {
+    let setting = Setting::new(memory_apps()).await;
+    setting.create("hello").await;
+    let bundle = Bundle::of("hello", "one");
+    let (archive, content) = (bundle.manifest.artifact.digest, bundle.manifest.content);
+    let path = "/api/apps/hello/versions";
+    let deploy = async |body: Value| setting.ask("POST", path, body.to_string()).await;
+    let missing = deploy(json!({ "archive": archive, "content": content })).await.json();
+    assert_eq!((&missing["result"], &missing["missing"]), (&json!("missing"), &json!([archive])));
+    let put = format!("/api/blobs/{archive}");
+    assert_eq!(setting.ask("PUT", &put, bundle.archive.clone()).await.status, 201);
+    let created = deploy(json!({ "archive": archive })).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let version = created.json()["version"].clone();
+    // The manifest is that of a client that makes one itself.
+    assert_eq!(version["bundle"], json!(bundle.manifest.digest().unwrap()));
+    assert_eq!(version["content"], json!(content));
+    let other = "0".repeat(64);
+    let again = deploy(json!({ "archive": other, "content": content })).await.json();
+    assert_eq!(again["result"], "unchanged");
+    let inactive = Bundle::of("hello", "two");
+    let digest = inactive.manifest.artifact.digest;
+    setting.ask("PUT", &format!("/api/blobs/{digest}"), inactive.archive.clone()).await;
+    let body = json!({ "archive": digest, "activate": false });
+    assert_eq!(deploy(body).await.json()["version"]["active"], false);
+
+    let wrong = deploy(json!({ "archive": digest, "content": other })).await.detail(422);
+    assert!(wrong.contains("content must be that of the files in the archive"), "{wrong}");
+    let neither = deploy(json!({ "content": content })).await.detail(422);
+    assert_eq!(neither, "body must have content and manifest, or archive");
+    let text = "no archive";
+    let digest = Hasher::of(text.as_bytes());
+    setting.ask("PUT", &format!("/api/blobs/{digest}"), text).await;
+    let broken = deploy(json!({ "archive": digest })).await.detail(422);
+    assert!(broken.starts_with("bundle: "), "{broken}");
+}
+
+#[tokio::test]
+async fn the_server_selects_the_files_of_a_folder_as_packing_does() {
+    let setting = Setting::new(memory_apps()).await;
+    let document = document(&Cluster::start().await).await;
+    let towerfile = "[app]\nname = \"hello\"\nsource = [\"bin/*\", \"*.py\"]\ncolour = 1\n\
+        [tinpot]\nexec = [\"./bin/tool\"]\n";
+    let ask = async |towerfile: &str, paths: Value| {
+        let body = json!({ "towerfile": towerfile, "ignore": "*.log\n", "paths": paths });
+        setting.ask("POST", "/api/bundles/files", body.to_string()).await
+    };
+    let paths = json!(["main.py", "bin/tool", "bin/a.log", ".git/config", "Towerfile", "x/y.py"]);
+    let answer = ask(towerfile, paths).await;
+    assert_described(&document, "post", "/api/bundles/files", &answer);
+    let selected = answer.json();
+    let expected = json!([
+        { "path": "Towerfile", "executable": false },
+        { "path": "bin/tool", "executable": true },
+        { "path": "main.py", "executable": false },
+    ]);
+    assert_eq!((&selected["app"], &selected["files"]), (&json!("hello"), &expected));
+    assert!(selected["warnings"][0].as_str().unwrap().contains("app.colour"), "{selected}");
+    for (towerfile, paths, expected) in [
+        ("x", json!([]), "Towerfile: is not TOML"),
+        (towerfile, json!(["bin/tool"]), "Towerfile must be a file in the folder"),
+        (towerfile, json!(["Towerfile", "bin/\u{7}"]), "must not have control characters"),
+        (towerfile, json!(["Towerfile", "main.py", "main.py"]), "must be there once"),
+    ] {
+        let detail = ask(towerfile, paths).await.detail(422);
+        assert!(detail.contains(expected), "{detail}");
+    }
 }
 
 #[tokio::test]

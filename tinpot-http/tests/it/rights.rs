@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tinpot_access::{Directory, Login};
 use tinpot_core::access::MemoryRecords;
 use tinpot_core::store::Transition;
@@ -357,6 +357,11 @@ async fn each_route_needs_each_of_its_rights_and_no_others() {
                 "/api/apps/{app}/versions" => {
                     let zeros = "0".repeat(64);
                     format!(r#"{{"content":"{zeros}","manifest":"{zeros}"}}"#)
+                }
+                "/api/bundles/files" => {
+                    let towerfile = "[app]\nname = \"gate\"\nscript = \"main.sh\"\n";
+                    let paths = ["Towerfile", "main.sh"];
+                    json!({ "towerfile": towerfile, "paths": paths }).to_string()
                 }
                 _ if is_bulk => format!("{{\"ids\": [\"{id}\"]}}"),
                 _ => String::new(),
