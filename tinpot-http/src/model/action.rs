@@ -38,6 +38,10 @@ pub(crate) struct ActionView<'a> {
     /// The number of attempts that a worker runs at once outside of its slots; null if they take
     /// slots.
     concurrency: Option<u32>,
+    /// The active version of the app; absent unless the action was deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<u32>,
 }
 
 /// Parameters, as an object by name in the order of the signature.
@@ -88,6 +92,7 @@ impl<'a> ActionView<'a> {
             timeout: action.timeout.map(|timeout| timeout.as_secs_f64()),
             retries: action.retry.retries,
             concurrency: action.concurrency,
+            version: action.deployed.as_ref().map(|deployed| deployed.version),
         }
     }
 }

@@ -125,6 +125,10 @@ pub(crate) struct ExecutionSummary<'a> {
     /// A short id for people, which grows with each execution.
     number: u64,
     action_name: &'a str,
+    /// The version of the app that it runs; absent unless its action was deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<u32>,
     queue: &'a str,
     priority: i32,
     #[schema(value_type = scalars::Status)]
@@ -156,6 +160,10 @@ pub(crate) struct ExecutionView<'a> {
     /// A short id for people, which grows with each execution.
     number: u64,
     action_name: &'a str,
+    /// The version of the app that it runs; absent unless its action was deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<u32>,
     queue: &'a str,
     priority: i32,
     /// The maximum run time of an attempt, in seconds.
@@ -278,6 +286,7 @@ impl<'a> ExecutionSummary<'a> {
             execution_id: execution.id,
             number: execution.number,
             action_name: &execution.action,
+            version: version_of(execution),
             queue: &execution.queue,
             priority: execution.priority,
             status: execution.status,
@@ -307,6 +316,7 @@ impl<'a> ExecutionView<'a> {
             execution_id: execution.id,
             number: execution.number,
             action_name: &execution.action,
+            version: version_of(execution),
             queue: &execution.queue,
             priority: execution.priority,
             timeout: execution.timeout.map(|timeout| timeout.as_secs_f64()),
@@ -386,6 +396,10 @@ impl<'a> OutcomeView<'a> {
         let Info { result, error, kind, traceback, exit_code } = Info::of(outcome);
         Self { status: outcome.status(), result, error, kind, traceback, exit_code }
     }
+}
+
+fn version_of(execution: &Execution) -> Option<u32> {
+    execution.bundle.as_ref().map(|bundle| bundle.version)
 }
 
 fn shortened(mut error: String) -> String {

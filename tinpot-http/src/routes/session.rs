@@ -70,6 +70,8 @@ pub(crate) struct Me {
     server_admin: bool,
     /// The rights that the caller has on anything of the team, or over the server.
     rights: Vec<&'static str>,
+    /// If true, the server keeps apps, which people deploy.
+    apps: bool,
     /// If true, the caller is a user with a password.
     has_password: bool,
     /// The time at which the caller has to sign in again, or the token ends.
@@ -96,6 +98,7 @@ impl Me {
             via,
             server_admin: rights.contains(&tinpot_core::Right::ManageServer),
             rights: rights.into_iter().map(tinpot_core::Right::as_str).collect(),
+            apps: keeps_apps(app),
             has_password: has_password(app, caller),
             valid_until: entered.valid_until.map(Time),
         }
@@ -144,6 +147,16 @@ async fn of_accounts(app: &App) -> AuthOptions {
     let set_up = by_ticket && !accounts.directory().has_users();
     let device = !accounts.is_local();
     AuthOptions { methods, ticket: by_ticket, set_up, device, ..AuthOptions::default() }
+}
+
+#[cfg(feature = "apps")]
+fn keeps_apps(app: &App) -> bool {
+    app.config.apps.is_some()
+}
+
+#[cfg(not(feature = "apps"))]
+fn keeps_apps(_app: &App) -> bool {
+    false
 }
 
 #[cfg(feature = "access")]

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tinpot_bundle::{Apps, Hasher, Limits};
 use tinpot_core::testing::{Grant, TestPolicy};
-use tinpot_core::{Caller, Coordinator, MemoryNetwork, Result, Right};
+use tinpot_core::{Action, Caller, Coordinator, Deployed, MemoryNetwork, Result, Right};
 use tinpot_http::{Anonymous, Authenticator, HttpConfig, Identity, Presented};
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ use crate::openapi::{assert_described, document};
 /// A coordinator without workers, and the router in front of it.
 struct Setting {
     router: Router,
-    _coordinator: Coordinator,
+    coordinator: Coordinator,
 }
 
 impl Setting {
@@ -35,7 +35,7 @@ impl Setting {
             Some(_) => config,
             None => config.authenticator(Anonymous::default()),
         };
-        Self { router: tinpot_http::router(coordinator.clone(), config), _coordinator: coordinator }
+        Self { router: tinpot_http::router(coordinator.clone(), config), coordinator }
     }
 
     async fn ask(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
@@ -212,6 +212,21 @@ async fn the_server_selects_the_files_of_a_folder_as_packing_does() {
         let detail = ask(towerfile, paths).await.detail(422);
         assert!(detail.contains(expected), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn executions_of_a_deployed_action_name_its_version() {
+    let setting = Setting::new(memory_apps()).await;
+    let deployed = Deployed::new("script", 3, Hasher::of(b"bundle"));
+    let action = Action::new("hello").unwrap().deployed(deployed);
+    setting.coordinator.deploy(vec![action]).await.unwrap();
+    let accepted = setting.ask("POST", "/api/actions/hello/execute", "{}").await;
+    let id = accepted.json()["execution_id"].as_str().unwrap().to_owned();
+    for path in ["/api/actions/hello".to_owned(), format!("/api/executions/{id}")] {
+        assert_eq!(setting.ask("GET", &path, "").await.json()["version"], 3, "{path}");
+    }
+    let page = setting.ask("GET", "/api/executions", "").await.json();
+    assert_eq!(page["executions"][0]["version"], 3);
 }
 
 #[tokio::test]
