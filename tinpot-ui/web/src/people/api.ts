@@ -133,7 +133,9 @@ export const people = {
     uses: number;
     valid_for_s: number;
     queues: string[] | null;
+    groups: string[] | null;
     actions: string[] | null;
+    slots: number | null;
     temporary: boolean;
   }) => post<NewJoinToken>("/api/join-tokens", token),
   revokeJoinToken: (id: string) => send<null>("DELETE", at("join-tokens", id)),

@@ -17,6 +17,9 @@ const WHERE_TEXT: Record<keyof Where, string> = {
   queues: "Only these queues",
 };
 
+/** The longest value. */
+const VALUE_BYTES_MAX = 65_536;
+
 /** Returns the names or patterns in a text; null for all. */
 export function namesOf(text: string): string[] | null {
   const names = text.split(/[\s,]+/).filter(Boolean);
@@ -134,6 +137,13 @@ interface SetProps {
 function SetSecret({ secret, onDone, onClose }: SetProps) {
   const [name, setName] = useState(secret?.name ?? "");
   const [value, setValue] = useState("");
+  const [file, setFile] = useState<File | null>(null);
+  const tooLong = file !== null && file.size > VALUE_BYTES_MAX;
+  const choose = async (chosen: File | undefined): Promise<void> => {
+    setFile(chosen ?? null);
+    // A password field has one line.
+    setValue(chosen !== undefined && chosen.size <= VALUE_BYTES_MAX ? await chosen.text() : "");
+  };
   const [where, setWhere] = useState<Record<keyof Where, string>>({
     actions: secret?.actions?.join(", ") ?? "",
     groups: secret?.groups?.join(", ") ?? "",
@@ -164,15 +174,32 @@ function SetSecret({ secret, onDone, onClose }: SetProps) {
           first
         />
       )}
-      <Entry
-        label="Value"
-        type="password"
-        autocomplete="new-password"
-        hint="It is never shown again"
-        value={value}
-        onInput={setValue}
-        first={secret !== null}
-      />
+      {file === null && (
+        <Entry
+          label="Value"
+          type="password"
+          autocomplete="new-password"
+          hint="It is never shown again"
+          value={value}
+          onInput={setValue}
+          first={secret !== null}
+        />
+      )}
+      <div class="option">
+        <label for="secret-file">{file === null ? "Or a file with the value" : "Value"}</label>
+        <input
+          id="secret-file"
+          type="file"
+          aria-describedby="secret-file-hint"
+          aria-invalid={tooLong || undefined}
+          onChange={(event) => void choose(event.currentTarget.files?.[0])}
+        />
+        <p id="secret-file-hint" class={tooLong ? "field-error" : "field-hint"}>
+          {tooLong
+            ? `The value must have at most ${VALUE_BYTES_MAX.toLocaleString("en")} bytes`
+            : "Text in UTF-8, such as a key with several lines. All of it is the value."}
+        </p>
+      </div>
       {WHERE.map((one) => (
         <Entry
           key={one}

@@ -4,7 +4,17 @@ import { useTitle } from "../app/use-title";
 import { Entry } from "../identity/entry";
 import { identity } from "../identity/identity";
 import { useResource } from "../stream";
-import { Button, count, Dialog, ErrorBox, Loading, Menu, type MenuItem, PageHead } from "../ui";
+import {
+  Button,
+  count,
+  Dialog,
+  ErrorBox,
+  Loading,
+  Menu,
+  type MenuItem,
+  PageHead,
+  Time,
+} from "../ui";
 import { people, type Role, type Team } from "./api";
 import { AskFirst, FormDialog, useRequest } from "./ask";
 import { NotAllowed, RoleSelect } from "./members";
@@ -48,6 +58,7 @@ export function TeamsPage() {
               <tr>
                 <th>Team</th>
                 <th>Members</th>
+                <th>Created</th>
                 <th>
                   <span class="unseen">Change</span>
                 </th>
@@ -68,6 +79,9 @@ export function TeamsPage() {
                     {one.description !== "" && <span class="faint"> {one.description}</span>}
                   </td>
                   <td data-label="Members">{one.members}</td>
+                  <td class="soft" data-label="Created">
+                    <Time at={one.created_at} />
+                  </td>
                   <td class="right">
                     <Menu
                       label={`Team ${one.name}`}

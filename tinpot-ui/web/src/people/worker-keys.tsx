@@ -145,7 +145,8 @@ function Keys({ keys, onRevoke }: { keys: WorkerKey[]; onRevoke: (key: WorkerKey
             <tr key={one.id}>
               <td class="main-cell">
                 <strong>{one.limits.names}</strong>{" "}
-                <span class="mono faint">{one.id.slice(0, 8)}</span>
+                <span class="mono faint">{one.id.slice(0, 8)}</span>{" "}
+                {one.version !== "" && <span class="faint">Tinpot {one.version}</span>}
                 {one.temporary && <span class="tag">temporary</span>}
                 {one.revoked_at !== null && (
                   <span class="status" data-status="failed">
@@ -248,14 +249,17 @@ function Create({ onMade, onClose }: CreateProps) {
   const [uses, setUses] = useState("1");
   const [lifetime, setLifetime] = useState("3600");
   const [queues, setQueues] = useState("");
+  const [groups, setGroups] = useState("");
   const [actions, setActions] = useState("");
+  const [slots, setSlots] = useState("");
   const [temporary, setTemporary] = useState(false);
   const wrongUses = !/^\d+$/.test(uses.trim()) || Number(uses) < 1 || Number(uses) > 10_000;
+  const wrongSlots = slots.trim() !== "" && !/^[1-9]\d{0,4}$/.test(slots.trim());
   return (
     <FormDialog
       title="Create join token"
       action="Create join token"
-      disabled={names.trim() === "" || wrongUses}
+      disabled={names.trim() === "" || wrongUses || wrongSlots}
       request={async () =>
         onMade(
           await people.createJoinToken({
@@ -263,7 +267,9 @@ function Create({ onMade, onClose }: CreateProps) {
             uses: Number(uses),
             valid_for_s: Number(lifetime),
             queues: namesOf(queues),
+            groups: namesOf(groups),
             actions: namesOf(actions),
+            slots: slots.trim() === "" ? null : Number(slots),
             temporary,
           }),
         )
@@ -306,10 +312,24 @@ function Create({ onMade, onClose }: CreateProps) {
         onInput={setQueues}
       />
       <Entry
+        label="Only these groups"
+        hint="Names of groups of actions, separated by commas. Empty: all."
+        value={groups}
+        onInput={setGroups}
+      />
+      <Entry
         label="Only these actions"
         hint="Names or patterns such as deploy-*, separated by commas. Empty: all."
         value={actions}
         onInput={setActions}
+      />
+      <Entry
+        label="Most slots"
+        hint="The slots that each worker may have, from 1 on. Empty: any number."
+        problem={wrongSlots}
+        inputMode="numeric"
+        value={slots}
+        onInput={setSlots}
       />
       <label class="switch">
         <input
