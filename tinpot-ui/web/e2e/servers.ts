@@ -11,7 +11,7 @@ import { Account } from "./people";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 /** The folder of `tinpot`; the example that embeds Tinpot is in `examples` below it. */
-const BINARIES = process.env.TINPOT_E2E_BIN ?? resolve(HERE, "../../../target/debug");
+export const BINARIES = process.env.TINPOT_E2E_BIN ?? resolve(HERE, "../../../target/debug");
 export const ACTIONS = join(HERE, "actions");
 
 const START_MS = 30_000;

@@ -15,6 +15,11 @@ const ExecutionPage = lazyPage(async () => (await import("../execution")).Execut
 const EmbedPage = lazyPage(async () => (await import("../embed")).EmbedPage);
 const ActionPage = lazyPage(async () => (await import("../pages/action")).ActionPage);
 const WatchPage = lazyPage(async () => (await import("../watch")).WatchPage);
+const apps = () => import("../apps");
+const AppsPage = lazyPage(async () => (await apps()).AppsPage);
+const AppPage = lazyPage(async () => (await apps()).AppPage);
+const AppVersionPage = lazyPage(async () => (await apps()).AppVersionPage);
+const ComparePage = lazyPage(async () => (await apps()).ComparePage);
 const people = () => import("../people");
 const YouPage = lazyPage(async () => (await people()).YouPage);
 const MembersPage = lazyPage(async () => (await people()).MembersPage);
@@ -31,6 +36,15 @@ const PAGES: readonly [string, Page][] = [
   ["/", () => <OverviewPage />],
   ["/actions", () => <ActionsPage />],
   ["/actions/:name", ({ name = "" }) => <ActionPage key={name} name={name} />],
+  ["/apps", () => <AppsPage />],
+  ["/apps/:name", ({ name = "" }) => <AppPage key={name} name={name} />],
+  [
+    "/apps/:name/versions/:version",
+    ({ name = "", version = "" }) => (
+      <AppVersionPage key={`${name} ${version}`} name={name} version={version} />
+    ),
+  ],
+  ["/apps/:name/compare", ({ name = "" }) => <ComparePage key={name} name={name} />],
   ["/executions", () => <HistoryPage />],
   ["/executions/:id", ({ id = "" }) => <ExecutionPage key={id} id={id} />],
   ["/watch", () => <WatchPage />],

@@ -8,12 +8,22 @@ interface Section {
   /** `g` and then this key opens the page. */
   key: string;
   right?: Right;
+  /** If true, only a server that keeps apps has it. */
+  ofApps?: true;
 }
 
 /** The pages of the navigation. */
 const PAGES: readonly Section[] = [
   { path: "/", title: "Overview", icon: "overview", key: "o" },
   { path: "/actions", title: "Actions", icon: "actions", key: "a", right: "see_action" },
+  {
+    path: "/apps",
+    title: "Apps",
+    icon: "apps",
+    key: "p",
+    right: "see_action",
+    ofApps: true,
+  },
   { path: "/executions", title: "History", icon: "history", key: "h", right: "read" },
   { path: "/workers", title: "Workers", icon: "workers", key: "w", right: "see_worker" },
   { path: "/queues", title: "Queues", icon: "queues", key: "q", right: "see_queue" },
@@ -30,7 +40,10 @@ const ADMINISTRATION = [
 
 /** Returns the pages that the person may see. */
 export function pages(): Section[] {
-  return PAGES.filter(({ right }) => right === undefined || identity.may(right));
+  return PAGES.filter(
+    ({ right, ofApps }) =>
+      (right === undefined || identity.may(right)) && (ofApps === undefined || identity.keepsApps),
+  );
 }
 
 /** Returns the pages of administration that the person may use. */

@@ -98,6 +98,24 @@ export function Facts({ view, links, brief = false }: HeaderProps & { brief?: bo
           <dd>{view.requested_by}</dd>
         </div>
       )}
+      {view.version !== undefined && (
+        <div>
+          <dt>App version</dt>
+          <dd>
+            {links ? (
+              <a
+                href={href(
+                  `/apps/${encodeURIComponent(view.action_name)}/versions/${view.version}`,
+                )}
+              >
+                {view.version}
+              </a>
+            ) : (
+              view.version
+            )}
+          </dd>
+        </div>
+      )}
       {last !== undefined && (
         <div>
           <dt>Worker</dt>

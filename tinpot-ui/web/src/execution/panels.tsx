@@ -3,7 +3,7 @@ import type { ArtifactLink, ExecutionView } from "../api/types";
 import { downloadHref } from "../app/base-path";
 import { lazy } from "../app/lazy";
 import { type Json, writeJson } from "../json/lossless-json";
-import { CopyButton, Duration, Empty, StatusBadge, Time } from "../ui";
+import { CopyButton, Duration, Empty, formatBytes, StatusBadge, Time } from "../ui";
 import { JsonTree } from "./json-tree";
 
 const CopyAs = lazy(async () => (await import("./call-snippets")).CopyAs);
@@ -28,14 +28,6 @@ export function Section({
       {children}
     </section>
   );
-}
-
-/** Returns a size in its largest unit: `1.2 MB`. */
-export function formatBytes(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  let [value, unit] = [bytes, 0];
-  while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
 interface ResultProps {

@@ -10,6 +10,7 @@ import { chooseTeam, chosenTeam, remember, storageKey } from "../app/storage";
 export type Right =
   | "see_action"
   | "run"
+  | "deploy"
   | "read"
   | "cancel"
   | "rerun"
@@ -82,6 +83,11 @@ class Identity {
   may(right: Right): boolean {
     const me = this.me.value;
     return me === null || me.rights.includes(right);
+  }
+
+  /** Is true if the server keeps apps. */
+  get keepsApps(): boolean {
+    return this.me.value?.apps === true;
   }
 
   /** Is true if a person has signed in here, and not to another application. */

@@ -19,6 +19,7 @@ const ADA: Me = {
   server_admin: false,
   rights: ["see_action", "run", "read"],
   has_password: true,
+  apps: false,
   valid_until: null,
 };
 const OPTIONS: AuthOptions = {

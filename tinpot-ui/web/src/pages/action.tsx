@@ -166,6 +166,13 @@ function Loaded({ text, source, linked, workers, queues }: LoadedProps) {
         <span>
           queue <b>{action.queue}</b>
         </span>
+        {action.version !== undefined && (
+          <span>
+            <a href={href(`/apps/${encodeURIComponent(action.name)}`)}>
+              app, version {action.version}
+            </a>
+          </span>
+        )}
         {action.timeout !== null && (
           <span>
             maximum run time <b>{formatDuration(action.timeout)}</b>

@@ -80,6 +80,7 @@ export function ExecutionTable({ executions, selected, onSelect, busy }: Executi
                     <Icon name="child" />
                   </span>
                 )}
+                {one.version !== undefined && <span class="tag">version {one.version}</span>}
                 {one.attempts > 1 && <span class="tag">{one.attempts} attempts</span>}
                 {hasReason(one) && <p class="row-error">{one.error}</p>}
               </td>

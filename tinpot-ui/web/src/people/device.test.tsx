@@ -36,6 +36,7 @@ beforeEach(() => {
     server_admin: false,
     rights: [],
     has_password: false,
+    apps: false,
     valid_until: null,
   };
 });

@@ -26,6 +26,7 @@ const SCOPES: readonly Scope[] = [
     actions: true,
   },
   { name: "run", text: "Run actions", right: "run", actions: true },
+  { name: "deploy", text: "Deploy apps", right: "deploy", actions: true },
   { name: "cancel", text: "Cancel executions", right: "cancel", actions: true },
   { name: "rerun", text: "Run executions again", right: "rerun", actions: true },
   { name: "queues", text: "Choose and pause queues", right: "use_queue" },

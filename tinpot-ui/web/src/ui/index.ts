@@ -1,4 +1,5 @@
 export { Button } from "./button";
+export { formatBytes } from "./bytes";
 export { CopyButton } from "./copy-button";
 export { count } from "./count";
 export { Confirm, Dialog } from "./dialog";
