@@ -426,6 +426,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/bundles/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Selects the files of a folder that its bundle has. */
+        post: operations["versions_files"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/executions": {
         parameters: {
             query?: never;
@@ -1350,6 +1367,11 @@ export interface components {
             timeout: number | null;
             /** @description The reason why no worker can run it; null if it is available. */
             unavailable: string | null;
+            /**
+             * Format: uint32
+             * @description The active version of the app; absent unless the action was deployed.
+             */
+            version?: number;
         };
         /** @description The statistics of all actions. */
         ActionsStats: {
@@ -1589,6 +1611,15 @@ export interface components {
             link?: string;
             path: string;
         };
+        /** @description The files of a folder with a Towerfile. */
+        BundleFolder: {
+            /** @description The text of `.tinpotignore`, if there is one. */
+            ignore?: string;
+            /** @description The paths of all files, from the folder. */
+            paths: string[];
+            /** @description The text of the Towerfile. */
+            towerfile: string;
+        };
         /** @description The way to cancel an execution. */
         Cancel: {
             /** @description If true, the attempt gets no grace period. */
@@ -1636,16 +1667,22 @@ export interface components {
             password: string;
             user: string;
         };
-        /** @description A bundle that is to become a version. */
+        /**
+         * @description A bundle that is to become a version: with its manifest, or as an archive that the server
+         *     describes.
+         */
         Deploy: {
             /** @description If false, the version does not become the active one. The default is true. */
             activate?: boolean | null;
             /** @description The digest of the archive. With it, the first answer names all blobs that are missing. */
             archive?: string | null;
-            /** @description The identity of the files, as the manifest states it. */
-            content: string;
-            /** @description The digest of the manifest. */
-            manifest: string;
+            /**
+             * @description The identity of the files, as the manifest states it. Without a manifest it may be left out;
+             *     with it, the server needs the archive only if no version has this content.
+             */
+            content?: string | null;
+            /** @description The digest of the manifest. Without it, the server makes one of the archive. */
+            manifest?: string | null;
         };
         /**
          * @description The outcome of a deploy.
@@ -1815,6 +1852,11 @@ export interface components {
             started_at: components["schemas"]["Time"] | null;
             state: components["schemas"]["State"];
             status: components["schemas"]["Status"];
+            /**
+             * Format: uint32
+             * @description The version of the app that it runs; absent unless its action was deployed.
+             */
+            version?: number;
         };
         /** @description The whole record of an execution. */
         ExecutionView: {
@@ -1861,6 +1903,11 @@ export interface components {
              * @description The time limit that it exceeded, in milliseconds.
              */
             timeout_ms?: number;
+            /**
+             * Format: uint32
+             * @description The version of the app that it runs; absent unless its action was deployed.
+             */
+            version?: number;
             /** @description The reason why it waits, if it is at the head of its queue. */
             waiting_for?: string;
         };
@@ -2051,6 +2098,8 @@ export interface components {
         };
         /** @description The caller of the request. */
         Me: {
+            /** @description If true, the server keeps apps, which people deploy. */
+            apps: boolean;
             /** @description If true, the caller is a user with a password. */
             has_password: boolean;
             id: string;
@@ -2192,6 +2241,31 @@ export interface components {
             result?: components["schemas"]["Json"];
             status: components["schemas"]["Status"];
             traceback?: string;
+        };
+        /** @description A file that is packed. */
+        PackedFile: {
+            /** @description If true, the app executes it, so that it must be executable. */
+            executable: boolean;
+            path: string;
+        };
+        /** @description The files that are packed. */
+        PackedFiles: {
+            /** @description The name of the app. */
+            app: string;
+            /** @description The files, in the order of the archive. */
+            files: components["schemas"]["PackedFile"][];
+            /**
+             * Format: uint64
+             * @description The most bytes that the archive may have.
+             */
+            max_archive_bytes: number;
+            /**
+             * Format: uint64
+             * @description The most bytes that the files may have together.
+             */
+            max_bytes: number;
+            /** @description What is odd about the Towerfile, though it is valid. */
+            warnings: string[];
         };
         /** @description One event of the feed. */
         PageEvent: {
@@ -5878,6 +5952,133 @@ export interface operations {
             };
             /** @description No byte of the body arrived for 30 s. */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The content type is not JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too many requests: retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The store is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    versions_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BundleFolder"];
+            };
+        };
+        responses: {
+            /** @description the files */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PackedFiles"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The server keeps no apps, there is no such object, or a right is missing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
