@@ -44,7 +44,7 @@ pub(crate) struct PackedFiles {
     app: String,
     /// The files, in the order of the archive.
     files: Vec<PackedFile>,
-    /// What is odd about the Towerfile, though it is valid.
+    /// Warnings about the Towerfile, which is valid.
     warnings: Vec<String>,
     /// The most bytes that the archive may have.
     max_archive_bytes: u64,

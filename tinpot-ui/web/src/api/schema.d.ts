@@ -2264,7 +2264,7 @@ export interface components {
              * @description The most bytes that the files may have together.
              */
             max_bytes: number;
-            /** @description What is odd about the Towerfile, though it is valid. */
+            /** @description Warnings about the Towerfile, which is valid. */
             warnings: string[];
         };
         /** @description One event of the feed. */

@@ -16,7 +16,7 @@ export interface Progress {
   total: number;
 }
 
-/** What a deploy uploads. */
+/** The source of a deploy: an archive, or files that are packed. */
 export type Source = { archive: File } | { files: PackFile[]; most: number };
 
 /** A folder whose files the server has selected. */
