@@ -26,6 +26,7 @@ mod tickets;
 mod trail;
 mod watch_registry;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -378,6 +379,15 @@ impl Coordinator {
     /// Returns the number of frames and messages that were refused for this reason.
     pub fn refused(&self, reason: Refusal) -> u64 {
         self.shared.refusals.count(reason)
+    }
+
+    /// Records in the audit that a credential was refused: at most once a minute for each network,
+    /// with the number of times, and for at most ten networks. `why` must not have a part of the
+    /// credential.
+    pub fn refused_credential(&self, address: Option<IpAddr>, why: &str) {
+        if let Some(audit) = &self.shared.audit {
+            audit.refused_credential(address, why);
+        }
     }
 
     /// Watches the link to the workers.

@@ -103,17 +103,50 @@ refusals! {
     NotEnrolled = "not_enrolled", "this worker is not enrolled: ask for a join token, then run \"tinpot worker join\"";
 }
 
+impl Refusal {
+    /// Returns false for what also happens after restarts, on bad links, and between versions.
+    fn may_be_an_attack(self) -> bool {
+        use Refusal::{
+            CleanSlate, Forged, Handshake, Hello, Join, LaterEpoch, NotHolder, Plain, Sender,
+            Workers,
+        };
+        matches!(
+            self,
+            CleanSlate
+                | Forged
+                | Handshake
+                | Hello
+                | Join
+                | LaterEpoch
+                | NotHolder
+                | Plain
+                | Sender
+                | Workers
+        )
+    }
+}
+
 /// Counts what is refused, and logs it at most once per reason and peer in 10 s.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     counts: [AtomicU64; Refusal::ALL.len()],
     log: Mutex<Log>,
     hook: Option<Hook>,
+    audit: Option<AuditHook>,
 }
 
 /// Something that is called with each refusal.
 #[derive(Clone)]
 pub(crate) struct Hook(pub(crate) Arc<dyn Fn(Refusal) + Send + Sync>);
+
+/// Something that is called with the peer of each refusal that may be an attack, and the reason.
+pub(crate) struct AuditHook(pub(crate) Box<dyn Fn(&str, &str) + Send + Sync>);
+
+impl fmt::Debug for AuditHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuditHook")
+    }
+}
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,10 +202,18 @@ impl Refusals {
         Self { hook, ..Self::default() }
     }
 
+    /// Passes refusals that may be attacks to the audit, too.
+    pub(crate) fn audited(self, audit: Option<AuditHook>) -> Self {
+        Self { audit, ..self }
+    }
+
     /// Counts a refusal, and logs it unless there was a line about it a moment ago. `peer` and
     /// `detail` may be texts from outside.
     pub(crate) fn note(&self, reason: Refusal, peer: &str, detail: &dyn fmt::Display) {
         self.count_quietly(reason);
+        if let Some(audit) = self.audit.as_ref().filter(|_| reason.may_be_an_attack()) {
+            (audit.0)(&shown(peer), reason.sentence());
+        }
         let more = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             log.may_say(reason, peer, Instant::now())

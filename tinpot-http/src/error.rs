@@ -89,7 +89,6 @@ impl ApiError {
     }
 
     /// Returns the message.
-    #[cfg(feature = "testing")]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

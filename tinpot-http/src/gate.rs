@@ -213,6 +213,10 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
             }
             Err(Denied { error, why }) => {
                 why.inspect(|why| gate.failed(*why));
+                if matches!(why, Some(AuthFailure::Refused | AuthFailure::Expired)) {
+                    let address = request.extensions().get().map(|ClientAddress(address)| *address);
+                    gate.coordinator.refused_credential(address, error.detail());
+                }
                 return error.into_response();
             }
         }

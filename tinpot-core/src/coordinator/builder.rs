@@ -26,7 +26,7 @@ use crate::model::time::Timestamp;
 use crate::observer::{Observer, hook};
 use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Desk, Suite};
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
-use crate::refusals::Refusals;
+use crate::refusals::{AuditHook, Refusals};
 use crate::store::{MemoryStore, Store};
 use crate::transport::{Received, Transport};
 use crate::wire::{CoordinatorEnd, Wire};
@@ -159,7 +159,8 @@ impl CoordinatorBuilder {
     /// executions call others. By default there is none.
     ///
     /// Runs, calls, reruns, cancels, pauses and drains are recorded within about 100 ms, and refusals
-    /// by the policy once a minute for each caller. While more than 65,536 events wait for the sink,
+    /// by the policy once a minute for each caller. Refused frames and
+    /// [credentials](Coordinator::refused_credential) are at most eleven entries a minute. While more than 65,536 events wait for the sink,
     /// submissions wait, too, for up to 10 s; cancels do not.
     #[must_use]
     pub fn audit(mut self, sink: impl AuditSink) -> Self {
@@ -281,12 +282,13 @@ impl CoordinatorBuilder {
         let wire = wire.observed(self.observer.clone());
         let (audit, audit_writer) =
             self.audit.map(|sink| Trail::new(sink, self.audit_digests)).unzip();
+        let audited = audit.as_ref().map(|audit| AuditHook(Box::new(audit.refused_frames())));
         let shared = Arc::new(Shared {
             wire,
             store,
             session,
             registry: Arc::new(Registry::default()),
-            refusals: Refusals::new(self.observer.clone().map(hook)),
+            refusals: Refusals::new(self.observer.clone().map(hook)).audited(audited),
             log_sinks,
             commits: Commits::default(),
             catalogue: catalogue_receiver,

@@ -5,18 +5,21 @@
 
 mod events;
 mod refused;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub(super) use self::events::{Object, Origin, Particulars};
 use self::refused::Refused;
+use self::strangers::Strangers;
 use crate::access::{AuditDecision, AuditEvent, AuditSink, Caller, SecretSealer};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
@@ -32,8 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(100);
 /// The most notes of one write.
 const TOGETHER: usize = 4_096;
-/// The interval at which refusals are written, one entry for each caller.
+/// The interval at which refusals are written at most, one entry for each caller, network or peer.
 const REFUSALS: Duration = Duration::from_secs(60);
+/// The time for which the first refusals are gathered.
+const FIRST_REFUSALS: Duration = Duration::from_secs(1);
 /// The time before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// The purpose of digests of parameters.
@@ -53,8 +58,17 @@ pub(super) struct Trail {
 struct Shared {
     /// One permit for each note that may wait.
     room: Semaphore,
-    refused: Mutex<Refused>,
+    refusals: Mutex<Refusals>,
+    /// The time of the first refusal that is not written.
+    refused_since: watch::Sender<Option<Instant>>,
     problem: Mutex<Option<String>>,
+}
+
+/// Refusals that are not written yet.
+#[derive(Debug, Default)]
+struct Refusals {
+    of_callers: Refused,
+    of_strangers: Strangers,
 }
 
 /// The writer's end. Its queue has no bound of its own: each note has a permit, except those about
@@ -95,7 +109,8 @@ impl Trail {
         let (queue, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             room: Semaphore::new(WAITING),
-            refused: Mutex::default(),
+            refusals: Mutex::default(),
+            refused_since: watch::Sender::new(None),
             problem: Mutex::default(),
         });
         (Self { queue, digests, shared: shared.clone() }, TrailWriter { sink, inbox, shared })
@@ -182,8 +197,18 @@ impl Trail {
 
     /// Counts an act that the policy has refused.
     pub(super) fn refused(&self, caller: &Arc<Caller>, act: String, is_hidden: bool) {
-        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.count(caller, act, is_hidden);
+        self.shared.refuse(|all| all.of_callers.count(caller, act, is_hidden));
+    }
+
+    /// Counts a credential of a client at this address that was refused.
+    pub(super) fn refused_credential(&self, address: Option<IpAddr>, why: &str) {
+        self.shared.refuse(|all| all.of_strangers.credential(address, why));
+    }
+
+    /// Returns a function that counts a frame of a peer that was refused.
+    pub(super) fn refused_frames(&self) -> impl Fn(&str, &str) + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move |peer, why| shared.refuse(|all| all.of_strangers.frame(peer, why))
     }
 
     /// Returns the reason for which the audit cannot be written now.
@@ -203,6 +228,21 @@ impl Trail {
     fn push(&self, note: Note) {
         // The writer ends with the coordinator.
         let _ = self.queue.send(Item::Note(Box::new(note)));
+    }
+}
+
+impl Shared {
+    fn refuse(&self, count: impl FnOnce(&mut Refusals)) {
+        count(&mut self.refusals());
+        self.refused_since.send_if_modified(|since| {
+            let is_first = since.is_none();
+            since.get_or_insert_with(Instant::now);
+            is_first
+        });
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -281,10 +321,17 @@ impl Drop for Entry<'_> {
 impl TrailWriter {
     /// Writes what is noted, until the coordinator ends.
     pub(super) async fn run(mut self) {
-        let mut minutes = interval(REFUSALS);
-        minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut refused_since = self.shared.refused_since.subscribe();
+        let mut last_refusals: Option<Instant> = None;
         let mut items = Vec::new();
         loop {
+            let refusals_are_due = async {
+                let since = refused_since.wait_for(Option::is_some).await;
+                // `shared` has the sender.
+                let since = since.ok().and_then(|since| *since).unwrap_or_else(Instant::now);
+                let earliest = last_refusals.map(|last| last + REFUSALS);
+                sleep_until((since + FIRST_REFUSALS).max(earliest.unwrap_or(since))).await;
+            };
             tokio::select! {
                 taken = self.inbox.recv_many(&mut items, TOGETHER) => {
                     if taken == 0 {
@@ -299,9 +346,10 @@ impl TrailWriter {
                     }
                     self.write(&mut items).await;
                 }
-                _ = minutes.tick() => {
+                () = refusals_are_due => {
                     let events = self.take_refusals();
                     self.record(&events).await;
+                    last_refusals = Some(Instant::now());
                 }
             }
         }
@@ -333,8 +381,13 @@ impl TrailWriter {
     }
 
     fn take_refusals(&self) -> Vec<AuditEvent> {
-        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *refused).into_events()
+        // First: what is counted from now on is due again.
+        self.shared.refused_since.send_replace(None);
+        let Refusals { of_callers, of_strangers } = std::mem::take(&mut *self.shared.refusals());
+        let mut events = of_callers.into_events();
+        events.extend(of_strangers.into_events());
+        events.sort_by_key(|event| event.time);
+        events
     }
 
     /// Records events, and tries it again until it succeeds.

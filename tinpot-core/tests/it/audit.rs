@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink};
+use tinpot_core::protocol::Frame;
 use tinpot_core::testing::{Grant, TestPolicy};
+use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{
     Caller, Context, Coordinator, Error, ErrorKind, FunctionExecutor, Json, MemoryNetwork, Result,
-    Right, SubmitOptions, Worker,
+    Right, SubmitOptions, Transport, Worker, WorkerId,
 };
 use tokio::sync::watch;
 
@@ -171,6 +173,29 @@ async fn refusals_are_one_entry_a_minute_for_each_caller() {
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(recorder.events().len(), 2);
     coordinator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_frames_are_counted_in_the_audit() {
+    let recorder = Recorder::new();
+    let network = MemoryNetwork::new();
+    let transport = network.transport_of(&Address::Coordinator);
+    let coordinator = Coordinator::builder(transport).audit(recorder.clone());
+    let coordinator = coordinator.start().await.expect("it starts");
+    let (liar, victim) = (WorkerId::generate("liar"), WorkerId::generate("victim"));
+    let transport = network.transport_of(&Address::Worker(liar.clone()));
+    for _ in 0..100 {
+        let frame = Frame { from: Some(victim.clone()), to: None, messages: Vec::new() };
+        let sent = transport.send(&Address::Coordinator, Lane::Control, frame.encode()).await;
+        sent.expect("sent");
+    }
+    let events = recorder.wait(1).await;
+    assert_eq!(told(&events[0]), ("frame", "", ""));
+    assert!(events[0].detail.contains(liar.as_str()), "{events:?}");
+    assert!(events[0].why.ends_with("(100 times)"), "{events:?}");
+    assert_eq!(events[0].decision, AuditDecision::Refused);
+    coordinator.shutdown().await;
+    assert_eq!(recorder.events().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,6 @@
 //! [`ProxyUsers`]: people whom a reverse proxy in front has signed in.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -183,14 +182,6 @@ impl ProxyAuthenticator {
     pub(crate) fn new(users: ProxyUsers, login: Login, others: DirectoryAuthenticator) -> Self {
         Self { users, login, others }
     }
-
-    /// Refuses a request, and records it.
-    async fn refuse(&self, request: &Presented<'_>, why: String) -> Result<Identity> {
-        let unknown = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let address = request.peer.map_or(unknown, |peer| peer.ip().to_canonical());
-        self.login.refused("", &format!("proxy: {why}"), address).await?;
-        Ok(Identity::Refused(why))
-    }
 }
 
 #[async_trait]
@@ -199,7 +190,7 @@ impl Authenticator for ProxyAuthenticator {
         let person = match self.users.person(request) {
             Ok(Some(person)) if !has_token(request.headers) => person,
             Ok(_) => return self.others.authenticate(request).await,
-            Err(why) => return self.refuse(request, why).await,
+            Err(why) => return Ok(Identity::Refused(why)),
         };
         let directory = self.login.directory();
         directory.keep_current().await?;
@@ -226,7 +217,7 @@ impl Authenticator for ProxyAuthenticator {
                 };
                 Ok(Identity::Known { caller: caller.into(), valid_until: None, by_cookie: true })
             }
-            Err(rejection) => self.refuse(request, rejection.to_string()).await,
+            Err(rejection) => Ok(Identity::Refused(rejection.to_string())),
         }
     }
 }

@@ -14,6 +14,8 @@ use tinpot_http::testing::authenticator::Subject;
 use tinpot_http::{Authenticator, DirectoryAuthenticator, HttpConfig};
 use tower::ServiceExt;
 
+use crate::people::People;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The clock of the system, less some microseconds.
@@ -185,4 +187,36 @@ async fn each_kind_of_refusal_says_its_reason_to_the_owner() {
         assert!(body.contains(reason) && !body.contains("canary"), "{reason}: {body}");
     }
     coordinator.shutdown().await;
+}
+
+/// Attack 11: a flood of tokens is found in the audit, and does not fill the disk.
+#[tokio::test]
+async fn refused_tokens_are_a_few_entries_of_the_audit_however_many_there_are() {
+    let people = People::some().await;
+    let root = people.browser_of("root").await;
+    let unknown = "tpt_0000000000000000000000000000000000000000000".to_owned() + CHECKSUM;
+    for n in 0..300_u16 {
+        let mut stranger = people.browser().with_token(&unknown);
+        let [high, low] = n.to_be_bytes();
+        stranger.peer = ([198, 18 + high, low, 7], 4711).into();
+        assert_eq!(stranger.status().await, 401);
+    }
+    let mut mistyped = people.browser().with_token(&unknown[..50]);
+    mistyped.peer = ([192, 0, 2, 99], 4711).into();
+    for _ in 0..100 {
+        assert_eq!(mistyped.status().await, 401);
+    }
+    // A request without a credential is none that was refused.
+    assert_eq!(people.browser().status().await, 401);
+    // Writes what is counted.
+    people.coordinator.shutdown().await;
+    let path = "/api/audit?what=authenticate";
+    let page = root.expect(200, "GET", path, serde_json::Value::Null).await;
+    let entries = page["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 11, "{page}");
+    let text = page.to_string();
+    assert!(text.contains("a typing error (100 times)") && text.contains("192.0.2.99"), "{text}");
+    assert!(text.contains("291 refusals of more networks"), "{text}");
+    assert!(!text.contains(&unknown[..20]), "{text}");
+    assert!(entries.iter().all(|entry| entry["decision"] == "refused"), "{text}");
 }
