@@ -100,6 +100,8 @@ struct Shared {
     plain_secrets: bool,
     /// True if workers with plain frames run the deployed actions of all teams.
     plain_serve_all_teams: bool,
+    /// If true, secret parameters are erased when executions end.
+    forget_secrets: bool,
     joins: Option<Arc<Joins>>,
     app_runs: app_runs::Counted,
     observer: Option<Arc<dyn Observer>>,

@@ -355,6 +355,7 @@ impl CoordinatorSettings {
             tracing::warn!("secrets are sent to workers unencrypted: --insecure-plain-secrets");
             builder = builder.plain_secrets(true);
         }
+        builder = builder.forget_secrets(self.store.forget_secrets);
         let mut secrets = self.store.secrets(STORE).await?;
         if let Some(access) = &access {
             secrets = secrets.map(|secrets| secrets.audit(Arc::new(access.audit())));

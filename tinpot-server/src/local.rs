@@ -86,6 +86,7 @@ pub struct LocalServerBuilder {
     store: Box<dyn Store>,
     store_file: Option<PathBuf>,
     secrets: Option<Arc<dyn SecretSource>>,
+    forget_secrets: bool,
     apps: Option<Apps>,
     http: HttpConfig,
     local_user: Option<Secret>,
@@ -145,6 +146,13 @@ impl LocalServerBuilder {
     #[must_use]
     pub fn store_file(mut self, file: Option<PathBuf>) -> Self {
         self.store_file = file;
+        self
+    }
+
+    /// If true, secret parameters are erased when executions end.
+    #[must_use]
+    pub fn forget_secrets(mut self, yes: bool) -> Self {
+        self.forget_secrets = yes;
         self
     }
 
@@ -235,7 +243,8 @@ impl LocalServerBuilder {
             .store(self.store)
             .max_parameters_bytes(http.max_body_bytes)
             // Nothing outside this process can read or write the frames of this network.
-            .plain_secrets(true);
+            .plain_secrets(true)
+            .forget_secrets(self.forget_secrets);
         if let Some(secrets) = self.secrets {
             builder = builder.secrets(secrets);
         }
@@ -322,6 +331,7 @@ impl LocalServer {
             store: Box::new(tinpot_core::MemoryStore::new()),
             store_file: None,
             secrets: None,
+            forget_secrets: false,
             apps: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),
             local_user: None,

@@ -108,6 +108,8 @@ struct RestOut<'a> {
     cancel_request: Option<&'a CancelRequest>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     secrets: &'a [String],
+    #[serde(skip_serializing_if = "is_false")]
+    forgets_secrets: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<&'a BundleRef>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -133,6 +135,8 @@ struct RestIn {
     #[serde(default)]
     secrets: Vec<String>,
     #[serde(default)]
+    forgets_secrets: bool,
+    #[serde(default)]
     bundle: Option<Arc<BundleRef>>,
     #[serde(default)]
     attempts: Vec<AttemptRecord>,
@@ -156,6 +160,11 @@ impl<T> Ended<T> {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// Returns the document with everything that has no column.
 pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
     let last = execution.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
@@ -172,6 +181,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         on_behalf_of: execution.on_behalf_of.as_deref(),
         cancel_request: execution.cancel_request.as_ref(),
         secrets: &execution.secrets,
+        forgets_secrets: execution.forgets_secrets,
         bundle: execution.bundle.as_deref(),
         attempts: &execution.attempts,
         ended,
@@ -231,6 +241,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.on_behalf_of = rest.on_behalf_of;
     execution.cancel_request = rest.cancel_request;
     execution.secrets = rest.secrets;
+    execution.forgets_secrets = rest.forgets_secrets;
     execution.bundle = rest.bundle;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;

@@ -85,6 +85,7 @@ async fn serve(arguments: DevArgs) -> Done {
         .pass_env(arguments.env.clone())
         .store(arguments.store.store("memory").await?)
         .apps(arguments.store.apps("memory").await?)
+        .forget_secrets(arguments.store.forget_secrets)
         .store_file(arguments.store.file("memory"))
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));

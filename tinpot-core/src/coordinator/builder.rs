@@ -69,6 +69,7 @@ pub struct CoordinatorBuilder {
     tickets: Option<Tickets>,
     plain_secrets: bool,
     plain_serve_all_teams: bool,
+    forget_secrets: bool,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
     enroller: Option<Arc<dyn Enroller>>,
     server: Option<String>,
@@ -92,6 +93,7 @@ impl CoordinatorBuilder {
             tickets: None,
             plain_secrets: false,
             plain_serve_all_teams: false,
+            forget_secrets: false,
             sealed: None,
             enroller: None,
             server: None,
@@ -211,6 +213,14 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// If true, the secrets among the parameters of the executions that are accepted from now on are
+    /// erased when these end. Such an execution cannot be rerun: it has to be submitted again.
+    #[must_use]
+    pub fn forget_secrets(mut self, yes: bool) -> Self {
+        self.forget_secrets = yes;
+        self
+    }
+
     /// Seals all frames: with the namespace's key in the suite, for the workers whose keys are
     /// enrolled. By default, frames are plain.
     #[must_use]
@@ -302,6 +312,7 @@ impl CoordinatorBuilder {
             tickets: self.tickets,
             plain_secrets: self.plain_secrets,
             plain_serve_all_teams: self.plain_serve_all_teams,
+            forget_secrets: self.forget_secrets,
             joins: joins.clone(),
             app_runs: Counted::default(),
             observer: self.observer,

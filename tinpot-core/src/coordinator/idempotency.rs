@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner};
 use crate::model::id::ExecutionId;
+use crate::model::json::{Json, mask};
 use crate::model::page::ListOptions;
 use crate::store::Store;
 
@@ -102,14 +103,18 @@ pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<
 }
 
 /// Returns the id of the execution that was submitted earlier with the same key, if the new
-/// submission asks for the same.
+/// submission asks for the same. Secrets that were erased are not compared.
 pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
-    let values = |execution: &Execution| {
-        serde_json::from_str::<serde_json::Value>(execution.parameters.as_str()).ok()
+    let parameters = |execution: &Execution| match earlier.has_forgotten_secrets() {
+        true => mask::at_places(&execution.parameters, &earlier.secrets),
+        false => execution.parameters.clone(),
     };
+    let values =
+        |json: &Json| serde_json::from_str::<serde_json::Value>(json.as_str()).unwrap_or_default();
+    let (mine, theirs) = (parameters(new), parameters(earlier));
     let what = if new.action != earlier.action {
         format!("action {:?}", earlier.action)
-    } else if new.parameters != earlier.parameters && values(new) != values(earlier) {
+    } else if mine != theirs && values(&mine) != values(&theirs) {
         "other parameters".to_owned()
     } else {
         return Ok(earlier.id);

@@ -135,6 +135,7 @@ async fn find(shared: &Shared, call: &PendingCall) -> Result<CallFound> {
     }
     let mut execution = prepare_call(&catalogue, most, call, id, now)?;
     continue_numbers(shared, &mut execution).await?;
+    execution.forgets_secrets = shared.forget_secrets && !execution.secrets.is_empty();
     let earlier = match (call.known, &execution.idempotency_key) {
         (Some(known), _) => shared.store.execution(known).await?,
         (None, Some(key)) => with_key(&*shared.store, key).await?,

@@ -39,6 +39,14 @@ impl Coordinator {
             );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        if recorded.has_forgotten_secrets() {
+            let message = format!(
+                "the secrets of execution {} were erased when it ended: submit it again with the \
+                 secrets",
+                recorded.id
+            );
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
         let given = options.clone();
         let mut merged = options;
         merged.queue.get_or_insert_with(|| recorded.queue.to_string());

@@ -40,6 +40,7 @@ impl Coordinator {
         mut execution: Execution,
     ) -> Result<ExecutionHandle> {
         continue_numbers(&self.shared, &mut execution).await?;
+        execution.forgets_secrets = self.shared.forget_secrets && !execution.secrets.is_empty();
         let execution = Arc::new(execution);
         // Watched from before it is accepted, so that nothing of it is missed.
         let live = self.shared.registry.submitted(execution.id);

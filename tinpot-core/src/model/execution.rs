@@ -80,6 +80,9 @@ pub struct Execution {
     /// their place, and the execution cannot run.
     #[serde(skip)]
     pub has_lost_secrets: bool,
+    /// If true, the secrets are erased when the execution ends: `"***"` takes their place.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub forgets_secrets: bool,
     /// The bundle that every attempt runs, if the action was deployed. It is pinned when the
     /// execution is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +157,7 @@ impl Execution {
             parameters,
             secrets: Vec::new(),
             has_lost_secrets: false,
+            forgets_secrets: false,
             bundle: None,
             priority: 0,
             timeout: None,
@@ -203,6 +207,11 @@ impl Execution {
             return self.parameters.clone();
         }
         crate::model::json::mask::at_places(&self.parameters, &self.secrets)
+    }
+
+    /// Returns true if its secrets were erased when it ended. It cannot be run again then.
+    pub fn has_forgotten_secrets(&self) -> bool {
+        self.forgets_secrets && self.status.is_terminal() && !self.secrets.is_empty()
     }
 
     /// Returns the name of the team that it belongs to.
@@ -283,6 +292,11 @@ impl Execution {
         let lost = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Lost);
         self.attempts.iter().filter(lost).count() as u32
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn is_empty(text: &Arc<str>) -> bool {

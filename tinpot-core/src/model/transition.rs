@@ -107,7 +107,8 @@ pub enum Transition {
         /// The earliest start of the next attempt.
         not_before: Option<Timestamp>,
     },
-    /// Ends the execution. With a fence, that attempt must be live; without one, the execution must
+    /// Ends the execution, and erases its secrets if it [forgets](Execution::forgets_secrets) them.
+    /// With a fence, that attempt must be live; without one, the execution must
     /// be `queued` without a live attempt.
     Finish {
         /// The execution.
@@ -250,6 +251,9 @@ impl Transition {
                 execution.status = outcome.status();
                 execution.outcome = Some(outcome.clone());
                 execution.finished_at = Some(at);
+                if execution.has_forgotten_secrets() {
+                    execution.parameters = execution.shown_parameters();
+                }
                 if fence.is_some() {
                     // The attempt that poisons an execution is a lost one.
                     let of_attempt = if outcome.is_poisoned() { &Outcome::Lost } else { outcome };

@@ -68,6 +68,9 @@ struct Seals {
 /// # Errors
 /// Those of the sealer.
 pub fn seal_secrets(sealer: &dyn SecretSealer, execution: &Execution) -> Result<Option<Json>> {
+    if execution.has_forgotten_secrets() {
+        return Ok(None);
+    }
     let id = execution.id.to_string();
     let mut failed = None;
     let sealed = replace(execution, |path, value| {
@@ -95,7 +98,7 @@ pub fn reseal_secrets(sealer: &dyn SecretSealer, execution: &Execution) -> Resul
         is_current &= sealed.is_some_and(|sealed| sealer.is_current(&sealed.text));
         None
     });
-    if is_current {
+    if is_current || execution.has_forgotten_secrets() {
         return Ok(None);
     }
     let (parameters, is_lost) = open_secrets(sealer, execution);

@@ -92,6 +92,7 @@ macro_rules! store_conformance {
                 a_cancel_needs_a_live_attempt
                 a_waiting_execution_is_finished_without_a_fence
                 large_payloads_are_kept
+                secrets_that_are_forgotten_are_erased_at_the_end
                 reads_of_unknown_executions_are_empty
                 a_key_belongs_to_one_execution
                 a_key_is_taken_once_within_a_batch

@@ -1,14 +1,15 @@
 //! Secrets that a store has sealed.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tinpot_core::access::SecretSealer;
 use tinpot_core::store::{SealingStore, Session, Store, Transition, reseal_secrets};
 use tinpot_core::testing::secret_sealer::{Subject, ToySealer};
 use tinpot_core::{
-    Action, Coordinator, ErrorKind, Execution, ExecutionId, FailureCode, FunctionExecutor, Json,
-    MemoryNetwork, MemoryStore, Outcome, SubmitOptions, Timestamp, Worker,
+    Action, Backoff, Coordinator, ErrorKind, Execution, ExecutionId, FailureCode, FunctionExecutor,
+    Json, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, SubmitOptions, Timestamp, Worker,
 };
 
 use crate::support::{available, outcome};
@@ -121,6 +122,54 @@ async fn secrets_are_sealed_in_the_store_and_open_at_workers() {
     let again = stored(&store, rerun.id()).await.parameters;
     assert!(!again.as_str().contains("hunter2") && again.as_str() != text);
     drop(worker);
+    coordinator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_forgotten_at_the_end_and_a_rerun_says_so() {
+    let (store, network) = (Arc::new(MemoryStore::new()), MemoryNetwork::new());
+    let sealing = SealingStore::new(store.clone(), ToySealer::new(1, &[]));
+    let builder = Coordinator::builder(network.transport()).store(sealing).forget_secrets(true);
+    let coordinator = builder.start().await.expect("it starts");
+    let got = Got::default();
+    let seen = got.clone();
+    let executor = FunctionExecutor::builder()
+        .action_with(
+            "login",
+            |action| {
+                action
+                    .schema(Json::parse(SCHEMA).expect("JSON"))
+                    .retry(RetryPolicy::new(1, Backoff::fixed(Duration::ZERO)))
+            },
+            move |_, parameters: Value| {
+                let mut seen = seen.0.lock().expect("no panic");
+                seen.push(parameters);
+                let is_first = seen.len() == 1;
+                async move { if is_first { Err("the first attempt") } else { Ok(()) } }
+            },
+        )
+        .build()
+        .expect("an executor");
+    let worker = Worker::builder(network.transport()).executor(executor);
+    let _worker = worker.start().await.expect("a worker");
+    available(&coordinator, "login").await;
+    let submit = async |text: &str| {
+        let parameters = Json::parse(text).expect("JSON");
+        coordinator.submit("login", parameters).idempotency_key("once").await
+    };
+    let handle = submit(PARAMETERS).await.expect("a run");
+    assert!(outcome(&handle).await.value().is_some());
+    // The second attempt had them, too.
+    let given: Value = serde_json::from_str(PARAMETERS).expect("JSON");
+    assert_eq!(*got.0.lock().expect("no panic"), [given.clone(), given]);
+    let shown = r#"{"user":"ada","password":"***","keys":[{"key":"***"},{"key":"***"}]}"#;
+    assert_eq!(stored(&store, handle.id()).await.parameters.as_str(), shown);
+    let error = coordinator.rerun(handle.id(), SubmitOptions::new()).await.expect_err("no secrets");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.message().contains("were erased when it ended: submit it again"), "{error}");
+    // The same submission is the same execution, as far as can be known; another one is not.
+    assert_eq!(submit(PARAMETERS).await.expect("the same").id(), handle.id());
+    submit(&PARAMETERS.replace("ada", "eve")).await.expect_err("another user");
     coordinator.shutdown().await;
 }
 

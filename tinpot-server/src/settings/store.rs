@@ -66,6 +66,10 @@ pub struct StoreSettings {
     /// lost, and executions that wait with them fail. For one start.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_ACCEPT_LOST_SECRETS"))]
     pub accept_lost_secrets: bool,
+    /// Erase the secret parameters of executions when these end. They cannot be rerun then. It holds for
+    /// executions that are accepted from now on.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_FORGET_SECRETS"))]
+    pub forget_secrets: bool,
     /// The directory that keeps the bundles of apps, created if missing; by default next to the
     /// store, with its name and .blobs. A store in memory keeps them in memory.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_BLOBS", value_name = "DIR"))]
@@ -93,6 +97,7 @@ impl Default for StoreSettings {
             audit_days: 365,
             store_key_file: None,
             accept_lost_secrets: false,
+            forget_secrets: false,
             blobs: None,
             keep_versions: None,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use tinpot_core::store::{CachedExecution, LogSpan, Transition, WriteCache};
-use tinpot_core::{Error, ErrorKind, ExecutionId, Json, Timestamp};
+use tinpot_core::{Error, ErrorKind, Execution, ExecutionId, Json, Timestamp};
 
 use super::logs::Tail;
 use super::queue_actions::QueueActions;
@@ -145,10 +145,14 @@ impl Records {
                 }
                 Some(stored) => update(connection, entry, stored, state, &rest)?,
             }
+            let is_stored = entry.row.stored.is_some();
             let before = entry.row.stored.replace((state, entry.execution.not_before));
             let was_ended = before.is_some_and(|(state, _)| state.status().is_terminal());
             if state.status().is_terminal() && !was_ended {
                 moves.push(((entry.row.route, state), 1));
+                if is_stored && entry.execution.has_forgotten_secrets() {
+                    forget_secrets(connection, entry)?;
+                }
             }
             Ok(rest.len())
         })
@@ -272,6 +276,29 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
         connection.prepare_cached(sql)?.execute(params![entry.row.row, parameters])?;
     }
     search_index::put(connection, entry.row.row, execution)
+}
+
+/// Erases the secrets among the parameters of an execution that has ended. The cache has no parameters.
+fn forget_secrets(connection: &Connection, entry: &Entry) -> Result<()> {
+    let row = entry.row.row;
+    let find = "SELECT coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)) \
+                FROM executions AS e WHERE e.row = ?1";
+    let found: Option<String> =
+        connection.prepare_cached(find)?.query_row([row], |row| row.get(0))?;
+    // Parameters that are damaged are left out of every read.
+    let Some(parameters) = found.and_then(|text| Json::parse(text).ok()) else { return Ok(()) };
+    let mut shown = Execution::new(entry.execution.id, "", parameters);
+    shown.secrets.clone_from(&entry.execution.secrets);
+    let shown = shown.shown_parameters();
+    // What is written over must not stay in free space.
+    connection.pragma_update(None, "secure_delete", true)?;
+    let large = "UPDATE large_parameters SET parameters = ?2 WHERE row = ?1";
+    if connection.prepare_cached(large)?.execute(params![row, shown.as_str()])? == 0 {
+        let small = "UPDATE executions SET parameters = ?2 WHERE row = ?1";
+        connection.prepare_cached(small)?.execute(params![row, shown.as_str()])?;
+    }
+    connection.pragma_update(None, "secure_delete", false)?;
+    Ok(())
 }
 
 fn update(

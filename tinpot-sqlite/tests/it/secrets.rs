@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tinpot_core::store::{ListOptions, SealingStore, Session, Transition, reseal_secrets};
 use tinpot_core::testing::secret_sealer::ToySealer;
-use tinpot_core::{Execution, Json, Store};
+use tinpot_core::{Execution, Json, Outcome, Store};
 use tinpot_sqlite::SqliteStore;
 
 use crate::support::{commit, execution, place, store, wait_for};
@@ -104,6 +104,32 @@ async fn secrets_of_an_old_store_are_sealed_and_leave_no_trace() {
         assert!(!read.has_lost_secrets);
     }
     session.close().await.expect("closed");
+}
+
+/// Also the sealed form leaves the database: with the key, it would open.
+#[tokio::test]
+async fn secrets_that_are_forgotten_leave_the_database() {
+    let (folder, path) = place();
+    let plain = store(&path);
+    let (_, session) = plain.open().await.expect("a session");
+    let mut all = executions();
+    all.iter_mut().for_each(|execution| execution.forgets_secrets = true);
+    let accepts: Vec<_> = all.iter().map(|one| Transition::Accept(Arc::new(one.clone()))).collect();
+    commit(&*session, &accepts).await;
+    let finishes: Vec<_> = all
+        .iter()
+        .map(|one| Transition::Finish {
+            execution: one.id,
+            fence: None,
+            outcome: Outcome::Succeeded(Json::null()),
+            ran: None,
+            log_end: None,
+        })
+        .collect();
+    commit(&*session, &finishes).await;
+    session.close().await.expect("closed");
+    assert_eq!(files_with(folder.path(), "not a secret"), ["tinpot.db"]);
+    assert_eq!(files_with(folder.path(), CANARY), [""; 0]);
 }
 
 /// Opens a store. A process that another test starts may hold its lock for a moment.

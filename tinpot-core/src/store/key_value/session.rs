@@ -13,7 +13,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
-use crate::model::json::Json;
+use crate::model::json::{Json, mask};
 use crate::model::log::LogBatch;
 use crate::model::page::QueuePage;
 use crate::model::time::Timestamp;
@@ -142,11 +142,35 @@ impl<K: KeyValueStore> Writer<K> {
         for id in self.cache.missing(batch) {
             self.load(id).await?;
         }
+        let forgotten = self.forgotten_secrets(batch).await?;
         self.cache.apply(batch, at, |_| Ok::<_, Error>(Row::default()))?;
         let changes = batch.iter().filter_map(setting).collect::<Result<Vec<_>>>();
-        self.write(changes).await?;
+        self.write(changes.map(|changes| [changes, forgotten].concat())).await?;
         self.remove_oldest(batch.len()).await;
         Ok(())
+    }
+
+    /// Returns the changes that erase secrets from parameters that are not in the records of their
+    /// executions.
+    async fn forgotten_secrets(&self, batch: &[Transition]) -> Result<Vec<KeyValueChange>> {
+        let ends = |transition: &Transition| match transition {
+            Transition::Finish { execution, .. } => self.cache.get(*execution),
+            _ => None,
+        };
+        let is_stored = |entry: &&CachedExecution<Row>| {
+            entry.execution.forgets_secrets && entry.row.large_parameters
+        };
+        let entries = batch.iter().filter_map(ends).filter(is_stored);
+        let found = entries.map(|entry| (entry.execution.id, entry.execution.secrets.clone()));
+        let mut changes = Vec::new();
+        for (id, secrets) in found.collect::<Vec<_>>() {
+            let key = keys::parameters(id).0;
+            let Some(bytes) = self.shared.database.get(&key).await? else { continue };
+            let parameters = Json::parse(String::from_utf8_lossy(&bytes))?;
+            let shown = mask::at_places(&parameters, &secrets);
+            changes.push((key, Some(shown.as_str().as_bytes().to_vec())));
+        }
+        Ok(changes)
     }
 
     async fn append(&mut self, batches: &[LogBatch]) -> Result<()> {

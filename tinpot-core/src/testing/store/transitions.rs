@@ -138,6 +138,47 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
     assert_eq!((request.by.as_deref(), request.force), (Some("Åsa \"<a>\""), true));
 }
 
+/// The secrets of an execution that forgets them are there until it ends, and erased then; those of
+/// others stay.
+pub async fn secrets_that_are_forgotten_are_erased_at_the_end(store: impl Store) {
+    let store = open(store).await;
+    let text = |filling: usize| {
+        let filling = "x".repeat(filling);
+        format!(r#"{{"open":"{filling}","token":["canary",1.50],"deep":{{"token":"canary"}}}}"#)
+    };
+    let with = |number: u128, filling, forgets| {
+        with(number, |new| {
+            new.parameters = Json::parse(text(filling)).expect("JSON");
+            new.secrets = vec!["/token".to_owned(), "/deep/token".to_owned()];
+            new.forgets_secrets = forgets;
+        })
+    };
+    // Short and long ones; one that ends in the batch in which it begins; and one that keeps them.
+    let short = with(1, 1, true);
+    let long = with(2, 100_000, true);
+    let keeping = with(4, 1, false);
+    accept(&store, &[&short, &long, &keeping]).await;
+    commit(&store, &[grant(&short, 1), grant(&long, 2), grant(&keeping, 3)]).await;
+    for execution in [&short, &long] {
+        assert_eq!(read(&store, execution.id).await.parameters, execution.parameters);
+    }
+    let at_once = with(3, 1, true);
+    commit(&store, &[Transition::Accept(at_once.clone()), finish(&at_once, None)]).await;
+    let ends = [(&short, 1), (&long, 2), (&keeping, 3)];
+    let ends = ends.map(|(execution, number)| finish(execution, Some(fence(number))));
+    commit(&store, &ends).await;
+    let store = store.reopened().await;
+    for execution in [&short, &long, &at_once] {
+        let read = read(&store, execution.id).await;
+        assert!(read.has_forgotten_secrets() && read.secrets == execution.secrets);
+        let expected = execution.parameters.as_str();
+        let expected = expected.replace(r#"["canary",1.50]"#, r#""***""#);
+        assert_eq!(read.parameters.as_str(), expected.replace("canary", "***"));
+    }
+    let kept = read(&store, keeping.id).await;
+    assert!(!kept.has_forgotten_secrets() && kept.parameters == keeping.parameters);
+}
+
 /// Payloads of megabytes are kept as they are.
 pub async fn large_payloads_are_kept(store: impl Store) {
     let store = open(store).await;
