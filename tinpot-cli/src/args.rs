@@ -566,6 +566,19 @@ pub(crate) enum Workers {
         #[command(flatten)]
         store: AnyStore,
     },
+    /// Make the next key of the namespace, or replace the key by it; works only on the file of a store
+    #[command(
+        after_help = "1. Make the next key. 2. Restart the coordinator: workers that connect learn of it. 3. Replace the key with --finish. 4. Restart the coordinator"
+    )]
+    RotateNamespaceKey {
+        /// Replace the key by the next one, which all workers know by now
+        #[arg(long)]
+        finish: bool,
+        #[command(flatten)]
+        store: StoreFile,
+        #[command(flatten)]
+        key: NamespaceKey,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 pub use self::builder::WorkerBuilder;
 use self::control::Command;
 use crate::model::id::WorkerId;
+use crate::protocol::seal::PublicKey;
 use crate::transport::Transport;
+use crate::watcher::Watcher;
 
 /// A running worker.
 ///
@@ -54,6 +56,7 @@ pub struct Worker {
     id: WorkerId,
     commands: mpsc::Sender<Command>,
     drain_requested: watch::Receiver<bool>,
+    coordinator_keys: watch::Receiver<Vec<PublicKey>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -66,6 +69,13 @@ impl Worker {
     /// Returns the id of this incarnation: every start has another one.
     pub fn id(&self) -> &WorkerId {
         &self.id
+    }
+
+    /// Watches the public keys of the coordinators that this worker believes; there are none if its
+    /// frames are plain. Before a namespace gets another key, its coordinator tells the workers: keep
+    /// the keys, to [pin](crate::seal::Pins) them at the next start.
+    pub fn coordinator_keys(&self) -> Watcher<Vec<PublicKey>> {
+        self.coordinator_keys.clone().into()
     }
 
     /// Waits until the coordinator asks this worker to drain

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinpot_access::{ChainAudit, RingSuite, WorkerKeys};
 use tinpot_core::access::{MemoryRecords, Records};
-use tinpot_core::seal::{CoordinatorOptions, PlainFrames, Suite};
+use tinpot_core::seal::{CoordinatorOptions, PlainFrames, PublicKey, Suite};
 use tinpot_core::{CoordinatorBuilder, Result};
 use tinpot_http::Accounts;
 use tinpot_mqtt::broker::WorkerLogins;
@@ -25,6 +25,8 @@ const MAINTAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Enrolment {
     suite: RingSuite,
+    /// The keys of the namespace that workers learn.
+    namespace_keys: Vec<PublicKey>,
     keys: WorkerKeys,
     plain: PlainFrames,
     upkeep: JoinHandle<()>,
@@ -48,6 +50,14 @@ impl Enrolment {
             return Ok(None);
         }
         let suite = RingSuite::new(&settings.namespace_key(store, default)?);
+        let mut namespace_keys = vec![suite.public()];
+        if let Some(next) = settings.next_key(store, default)? {
+            tracing::info!(
+                "workers learn the next key of the namespace: once all have connected, replace the \
+                 present one with \"tinpot workers rotate-namespace-key --finish\""
+            );
+            namespace_keys.push(RingSuite::new(&next).public());
+        }
         let (records, is_file): (Arc<dyn Records>, bool) = match store.records(default) {
             Some(records) => (Arc::new(records), true),
             None => (Arc::new(MemoryRecords::new()), false),
@@ -59,13 +69,14 @@ impl Enrolment {
         let keys = builder.open().await?;
         let plain = plain_frames(settings.frames, &keys);
         let upkeep = tokio::spawn(keep_up(keys.clone()));
-        Ok(Some(Self { suite, keys, plain, upkeep }))
+        Ok(Some(Self { suite, namespace_keys, keys, plain, upkeep }))
     }
 
     /// Seals the frames of a coordinator, and lets workers join.
     pub(crate) fn seal(&self, builder: CoordinatorBuilder, namespace: &str) -> CoordinatorBuilder {
         let options = CoordinatorOptions::new(namespace, Arc::new(self.keys.clone()));
-        let builder = builder.sealed(self.suite.clone(), options.plain(self.plain));
+        let options = options.plain(self.plain).keys(self.namespace_keys.clone());
+        let builder = builder.sealed(self.suite.clone(), options);
         builder.enroller(self.keys.clone())
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tinpot_access::{IdentityKey, JoinToken, RingSuite};
 use tinpot_core::seal::{BrokerLogin, JoinRequest, Joined, KeyId, Pins, PublicKey, Suite, join};
-use tinpot_core::{Error, ErrorKind, Result};
+use tinpot_core::{Error, ErrorKind, Result, Watcher};
 
 use crate::settings::{BrokerSettings, BundleSettings, IdentitySettings, read_password};
 
@@ -28,6 +28,8 @@ pub(crate) const JOINER: &str = "join";
 pub(crate) struct Identity {
     key: IdentityKey,
     pub(crate) facts: Facts,
+    /// `worker.toml`; `None` if the identity is in memory.
+    place: Option<PathBuf>,
 }
 
 /// The contents of `worker.toml`.
@@ -115,7 +117,7 @@ impl Identity {
             write_private(&path.with_extension("toml"), &facts.to_toml())?;
             fs::rename(pending(path), path).map_err(|e| failed("rename", &pending(path), &e))?;
         }
-        Ok(Self { key, facts })
+        Ok(Self { key, facts, place: path.map(|path| path.with_extension("toml")) })
     }
 
     fn load(path: &Path) -> Result<Self> {
@@ -126,7 +128,7 @@ impl Identity {
             let message = format!("{} is damaged: {}", place.display(), error.message());
             Error::new(ErrorKind::InvalidInput, message)
         })?;
-        let identity = Self { key, facts };
+        let identity = Self { key, facts, place: Some(place.clone()) };
         let own = identity.key_id().to_string();
         if own != identity.facts.key {
             let message = format!(
@@ -161,6 +163,31 @@ impl Identity {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(Pins::new(&*self.facts.namespace, keys))
+    }
+
+    /// Writes the keys of the namespace to `worker.toml` whenever the coordinator states others.
+    pub(crate) async fn keep_keys(mut self, mut keys: Watcher<Vec<PublicKey>>) {
+        while let Some(keys) = keys.next().await {
+            let keys: Vec<String> = keys.iter().map(PublicKey::to_string).collect();
+            let Some(place) = self.place.clone().filter(|_| keys != self.facts.coordinator_keys)
+            else {
+                continue;
+            };
+            self.facts.coordinator_keys = keys;
+            let text = self.facts.to_toml();
+            let written = tokio::task::spawn_blocking(move || {
+                write_private(&place, &text).map(|()| place.display().to_string())
+            });
+            match written.await {
+                Ok(Ok(file)) => tracing::info!(file, "the coordinator has stated other keys"),
+                Ok(Err(error)) => tracing::error!(
+                    "the keys of the coordinator cannot be kept, and this worker may not follow it \
+                     after its next start: {error}"
+                ),
+                // The runtime ends.
+                Err(_) => return,
+            }
+        }
     }
 
     /// Returns the login at the broker.

@@ -162,6 +162,10 @@ impl WorkerSettings {
             drop(serve_worker(address, metrics, shutdown.clone()).await?);
         }
         let worker = builder.start().await?;
+        if let Some(identity) = identity {
+            // It ends with the worker.
+            drop(tokio::spawn(identity.keep_keys(worker.coordinator_keys())));
+        }
         let broker = self.broker.url_without_password();
         println!("Worker {} reaches its coordinator by {broker}", worker.id());
         tokio::select! {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tinpot_access::{ChainAudit, JoinTokenInfo, NewJoinToken, RingSuite, WorkerKey, WorkerKeys};
 use tinpot_core::Timestamp;
-use tinpot_core::access::AuditWho;
+use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho};
 use tinpot_core::seal::{KeyId, Suite, WorkerLimits};
 use tinpot_server::settings::{EnrolmentSettings, StoreSettings};
 
@@ -78,6 +78,9 @@ pub(crate) fn worker_keys(command: &Workers, global: &Global) -> Done {
                 found.was_revoked(global)
             }
         },
+        Workers::RotateNamespaceKey { finish, store, key } => {
+            run(rotate(global, store, key, *finish))
+        }
         Workers::List | Workers::Drain { .. } => Ok(Code::Success),
     }
 }
@@ -89,6 +92,9 @@ async fn teams(global: &Global, file: &StoreFile) -> Result<Option<Vec<String>>,
     let id = |name: &str| store.team(name.trim()).map(|team| team.id.to_string());
     names.split(',').map(id).collect::<Result<_, _>>().map(Some)
 }
+
+/// The name of the store by default.
+const STORE: &str = "tinpot.db";
 
 /// The key of a worker, as it is listed.
 #[derive(Deserialize)]
@@ -185,12 +191,52 @@ impl Keys {
 
 /// Returns the key of the namespace.
 pub(super) fn namespace(file: &StoreFile, key: &NamespaceKey) -> Result<RingSuite, CliError> {
+    let (settings, store) = settings(file, key);
+    let namespace = settings.namespace_key(&store, STORE).map_err(refused)?;
+    Ok(RingSuite::new(&namespace))
+}
+
+fn settings(file: &StoreFile, key: &NamespaceKey) -> (EnrolmentSettings, StoreSettings) {
     let mut store = StoreSettings::default();
     store.store = Some(file.store.clone());
     let mut settings = EnrolmentSettings::default();
     settings.namespace_key_file.clone_from(&key.namespace_key_file);
-    let namespace = settings.namespace_key(&store, "tinpot.db").map_err(refused)?;
-    Ok(RingSuite::new(&namespace))
+    (settings, store)
+}
+
+/// Makes the next key of the namespace, or replaces the key by it.
+async fn rotate(global: &Global, file: &StoreFile, key: &NamespaceKey, finish: bool) -> Done {
+    let records = records(file, false)?;
+    let (settings, store) = settings(file, key);
+    let (path, what, then) = match finish {
+        false => (
+            settings.prepare_key(&store, STORE).map_err(refused)?,
+            "namespace.prepare_key",
+            "restart the coordinator: workers that connect from then on know both keys. Once all have \
+             connected, run the command again with --finish",
+        ),
+        true => (
+            settings.replace_key(&store, STORE).map_err(refused)?,
+            "namespace.rotate_key",
+            "restart the coordinator. Join tokens that were made before are for the former key: make \
+             others",
+        ),
+    };
+    let by = AuditWho::new("operator", "", user_name().unwrap_or_default());
+    let target = AuditTarget::new("namespace", path.display().to_string());
+    let event = AuditEvent::new(Timestamp::now(), by, what).target(target);
+    ChainAudit::start(records, "command").record(&[event]).await.map_err(refused)?;
+    let path = path.display().to_string();
+    if global.json {
+        output::println(&json!({ "key_file": path }).to_string())?;
+    } else {
+        output::println(&match finish {
+            false => format!("{path} has the next key of the namespace"),
+            true => format!("{path} has another key"),
+        })?;
+        output::say(then);
+    }
+    Ok(Code::Success)
 }
 
 async fn create(global: &Global, file: &StoreFile, key: &NamespaceKey, new: NewJoinToken) -> Done {

@@ -56,7 +56,11 @@ struct Queue {
 }
 
 pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
-    if let Workers::JoinToken { .. } | Workers::Keys { .. } | Workers::Revoke { .. } = command {
+    if let Workers::JoinToken { .. }
+    | Workers::Keys { .. }
+    | Workers::Revoke { .. }
+    | Workers::RotateNamespaceKey { .. } = command
+    {
         return access::worker_keys(command, global);
     }
     let client = profile::client(global)?;
@@ -75,7 +79,10 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
             }
         }
         // These work on the file of a store.
-        Workers::JoinToken { .. } | Workers::Keys { .. } | Workers::Revoke { .. } => {}
+        Workers::JoinToken { .. }
+        | Workers::Keys { .. }
+        | Workers::Revoke { .. }
+        | Workers::RotateNamespaceKey { .. } => {}
     }
     Ok(Code::Success)
 }

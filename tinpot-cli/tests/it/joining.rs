@@ -226,17 +226,43 @@ fn the_keys_of_a_worker_and_of_the_namespace_are_rotated() {
     stop(first);
     place.operate(&["workers", "revoke", &key(&place, "first")]).ok();
     says(&place, "second");
-    // The key of the namespace: every worker joins again, with a token for the new key.
+    // The key of the namespace: workers learn the next one before it is used.
     let former = place.token(&["--names", "web-1"]);
     let former = std::fs::read_to_string(former).expect("a token");
-    stop(second);
-    std::fs::remove_file(place.folder.path().join("namespace.key")).expect("a removal");
+    let pinned = |place: &Place| {
+        let path = place.folder.path().join("second").join("worker.toml");
+        let text = std::fs::read_to_string(path).expect("a file");
+        let line = text.lines().find(|line| line.starts_with("coordinator_keys")).expect("keys");
+        line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let wait_for_pins = |place: &Place, is_right: &dyn Fn(&[String]) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_right(&pinned(place)) {
+            assert!(Instant::now() < deadline, "the keys are {:?}", pinned(place));
+            std::thread::yield_now();
+        }
+    };
+    let old = pinned(&place);
+    let early = place.operate(&["workers", "rotate-namespace-key", "--finish"]);
+    assert!(early.failed(5).contains("namespace.key.next"), "{early:?}");
+    place.operate(&["workers", "rotate-namespace-key"]).ok();
     place.restart();
+    wait_for_pins(&place, &|keys| keys.len() == 2 && keys[0] == old[0]);
+    says(&place, "both");
+    let new = pinned(&place)[1].clone();
+    place.operate(&["workers", "rotate-namespace-key", "--finish"]).ok();
+    place.restart();
+    // The worker follows without a restart, and after one.
+    says(&place, "follows");
+    wait_for_pins(&place, &|keys| keys == [new.clone()]);
+    stop(second);
+    let mut second = Process::start(place.worker("second", &[]));
+    second.line("Worker web-1-");
+    says(&place, "starts");
     let former = file(place.folder.path(), "former", &former);
     let refused = place.join("late", &former, "web-1");
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let _third = join(&place, "third");
-    says(&place, "third");
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl CoordinatorBuilder {
             Some((suite, options)) => {
                 if let Some(enroller) = self.enroller {
                     let desk = Desk::new(suite.clone(), options.namespace.clone());
-                    let desk = desk.server(self.server);
+                    let desk = desk.server(self.server).keys(&options.keys);
                     joins = Some(Arc::new(Joins::new(desk, enroller, clock)));
                     requests = requests_to_join(&*transport).await;
                 }

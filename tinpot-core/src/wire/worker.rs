@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::{Incoming, no_session, open};
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
 use crate::protocol::Tick;
-use crate::protocol::seal::{Refused, Sealing, Suite, WorkerFrame, WorkerSessions};
+use crate::protocol::seal::{PublicKey, Refused, Sealing, Suite, WorkerFrame, WorkerSessions};
 use crate::refusals::Refusals;
 use crate::transport::Received;
 
@@ -19,11 +20,19 @@ use crate::transport::Received;
 pub(crate) struct WorkerEnd {
     suite: Arc<dyn Suite>,
     sessions: Mutex<WorkerSessions>,
+    /// The keys of the coordinators that the worker believes.
+    pinned: watch::Sender<Vec<PublicKey>>,
 }
 
 impl WorkerEnd {
     pub(crate) fn new(sessions: WorkerSessions) -> Self {
-        Self { suite: sessions.suite().clone(), sessions: Mutex::new(sessions) }
+        let pinned = watch::Sender::new(sessions.pinned().collect());
+        Self { suite: sessions.suite().clone(), sessions: Mutex::new(sessions), pinned }
+    }
+
+    /// Watches the keys of the coordinators that the worker believes.
+    pub(crate) fn pinned(&self) -> watch::Receiver<Vec<PublicKey>> {
+        self.pinned.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, WorkerSessions> {
@@ -89,7 +98,16 @@ impl WorkerEnd {
             }
             // Signatures are verified under the lock: at most 40 in a second.
             WorkerFrame::Accept => {
-                let epoch = self.lock().accepted(now, &bytes)?;
+                let mut sessions = self.lock();
+                let epoch = sessions.accepted(now, &bytes)?;
+                self.pinned.send_if_modified(|pinned| {
+                    let is_same = sessions.pinned().eq(pinned.iter().copied());
+                    if !is_same {
+                        *pinned = sessions.pinned().collect();
+                    }
+                    !is_same
+                });
+                drop(sessions);
                 tracing::debug!(%epoch, "a session is open");
                 Ok(Some(Incoming::Session))
             }

@@ -245,12 +245,14 @@ impl WorkerBuilder {
             lease: None,
         };
         let clock = Clock::start();
-        let wire = match self.sealed {
+        let (wire, coordinator_keys) = match self.sealed {
             Some((suite, pins)) => {
                 let sessions = WorkerSessions::new(suite, id.clone(), pins);
-                Wire::of_worker(self.transport, clock, WorkerEnd::new(sessions))
+                let end = WorkerEnd::new(sessions);
+                let keys = end.pinned();
+                (Wire::of_worker(self.transport, clock, end), keys)
             }
-            None => Wire::plain(self.transport, clock),
+            None => (Wire::plain(self.transport, clock), watch::channel(Vec::new()).1),
         };
         let wire = wire.observed(self.observer.clone());
         let resend_interval = self.config.resend_interval;
@@ -271,6 +273,6 @@ impl WorkerBuilder {
             tokio::spawn(control.run(Box::pin(frames), command_receiver)),
             tokio::spawn(pump.run(log_frames)),
         ];
-        Ok(Worker { id, commands, drain_requested, tasks })
+        Ok(Worker { id, commands, drain_requested, coordinator_keys, tasks })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinpot_core::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, EnrolledKeys, FrameKind,
-    HEADER_BYTES, KeyId, Notice, Pins, PlainFrames, Refused, Signed, Suite, WorkerFrame,
+    HEADER_BYTES, KeyId, Notice, Pins, PlainFrames, PublicKey, Refused, Signed, Suite, WorkerFrame,
     WorkerGrant, WorkerSessions,
 };
 use tinpot_core::protocol::{Beat, Frame, Hello, Message, Tick};
@@ -564,6 +564,44 @@ fn a_link_that_comes_up_is_used_at_once_unless_there_is_a_session() {
     connect(&mut coordinator, &mut worker, at(0.3), "web");
     worker.link_up(at(0.4));
     assert_eq!(worker.wake_at(), None);
+}
+
+#[test]
+fn a_worker_learns_the_next_key_of_the_namespace_and_forgets_the_former_one() {
+    let namespace = Namespace::new();
+    let next = Namespace { suite: namespace.suite.owned_by(1_001), ..Namespace::new() };
+    let next = Namespace { enrolled: namespace.enrolled.clone(), ..next };
+    let (old, new) = (namespace.suite.public(), next.suite.public());
+    let stating = |of: &Namespace, epoch, keys: &[PublicKey]| {
+        let options = CoordinatorOptions::new("tinpot", of.enrolled.clone()).keys(keys.to_vec());
+        CoordinatorSessions::new(Arc::new(of.suite.clone()), epoch, options)
+    };
+    let pinned = |worker: &WorkerSessions| worker.pinned().collect::<Vec<_>>();
+    let mut worker = namespace.worker("web", 1);
+    // Keys without that of the coordinator itself count for nothing, nor do too many.
+    for (n, keys) in [vec![new], vec![old, new, namespace.suite.owned_by(9).public()], vec![]]
+        .into_iter()
+        .enumerate()
+    {
+        let epoch = Epoch { instance: FIRST.instance, number: FIRST.number + n as u32 };
+        let mut coordinator = stating(&namespace, epoch, &keys);
+        let now = at(n as f64 * 20.0);
+        worker.noticed(now, &coordinator.notice()).expect("a notice");
+        connect(&mut coordinator, &mut worker, at(n as f64 * 20.0 + 5.0), "web");
+        assert_eq!(pinned(&worker), [old]);
+    }
+    let epoch = |more: u32| Epoch { instance: FIRST.instance, number: FIRST.number + more };
+    let mut coordinator = stating(&namespace, epoch(5), &[old, new]);
+    worker.noticed(at(100.0), &coordinator.notice()).expect("a notice");
+    connect(&mut coordinator, &mut worker, at(105.0), "web");
+    assert_eq!(pinned(&worker), [old, new]);
+    // The next coordinator has the new key: the worker asks it at once, and believes no other.
+    let mut coordinator = stating(&next, epoch(6), &[new]);
+    worker.noticed(at(120.0), &coordinator.notice()).expect("a notice");
+    connect(&mut coordinator, &mut worker, at(123.0), "web");
+    assert_eq!(pinned(&worker), [new]);
+    let thief = stating(&namespace, epoch(7), &[old]);
+    assert_eq!(worker.noticed(at(140.0), &thief.notice()), Err(Refused::Forged));
 }
 
 #[test]

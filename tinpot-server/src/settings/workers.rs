@@ -1,6 +1,6 @@
 //! The workers that a coordinator hears.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tinpot_access::IdentityKey;
 use tinpot_core::{Error, ErrorKind, Result};
@@ -9,6 +9,8 @@ use super::{Frames, StoreSettings};
 
 /// The name of the namespace's key next to the store.
 const KEY: &str = "namespace.key";
+/// What the name of the next key has behind that.
+const NEXT: &str = ".next";
 
 /// The workers that a coordinator hears, and the key by which they know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,15 +41,9 @@ impl EnrolmentSettings {
     /// # Errors
     /// Those of [`IdentityKey::load`] and [`IdentityKey::create`].
     pub fn namespace_key(&self, store: &StoreSettings, default: &str) -> Result<IdentityKey> {
-        let named = self.namespace_key_file.clone().filter(|path| !path.as_os_str().is_empty());
-        let store = store.path(default);
-        let path = match named {
-            Some(path) => path,
-            None if store.as_os_str() == "memory" => return IdentityKey::generate(),
-            None => store.with_file_name(KEY),
+        let Some(path) = self.key_path(&store.path(default)) else {
+            return IdentityKey::generate();
         };
-        let failed =
-            |error: Error| error.with_context("the key of the namespace (--namespace-key-file)");
         match IdentityKey::load(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             loaded => return loaded.map_err(failed),
@@ -62,4 +58,73 @@ impl EnrolmentSettings {
             Err(error) => Err(failed(error)),
         }
     }
+
+    /// Returns the key that the namespace gets next; `None` if none was prepared.
+    ///
+    /// # Errors
+    /// Those of [`IdentityKey::load`].
+    pub fn next_key(&self, store: &StoreSettings, default: &str) -> Result<Option<IdentityKey>> {
+        let Some(path) = self.key_path(&store.path(default)) else { return Ok(None) };
+        match IdentityKey::load(&next(&path)) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Makes the key that the namespace gets next. Returns its file. From its next start on, the
+    /// coordinator tells workers of it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a store in memory; `Conflict` if there is one; those of
+    /// [`IdentityKey::create`].
+    pub fn prepare_key(&self, store: &StoreSettings, default: &str) -> Result<PathBuf> {
+        let path = self.present_key(store, default)?;
+        let next = next(&path);
+        IdentityKey::generate()?.create(&next).map_err(failed)?;
+        Ok(next)
+    }
+
+    /// Replaces the key of the namespace by the next one. Returns its file.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a store in memory; `NotFound` if there is no next key; those of
+    /// [`IdentityKey::load`].
+    pub fn replace_key(&self, store: &StoreSettings, default: &str) -> Result<PathBuf> {
+        let path = self.present_key(store, default)?;
+        let next = next(&path);
+        IdentityKey::load(&next).map_err(failed)?;
+        std::fs::rename(&next, &path).map_err(|error| {
+            let message = format!("cannot rename {}: {error}", next.display());
+            Error::new(ErrorKind::Unavailable, message)
+        })?;
+        Ok(path)
+    }
+
+    /// Returns the file of the key that there is.
+    fn present_key(&self, store: &StoreSettings, default: &str) -> Result<PathBuf> {
+        let path = self.key_path(&store.path(default)).ok_or_else(|| {
+            let message = "a store in memory keeps no key of a namespace: name a file with --store";
+            Error::new(ErrorKind::InvalidInput, message)
+        })?;
+        IdentityKey::load(&path).map_err(failed)?;
+        Ok(path)
+    }
+
+    /// Returns the file of the key; `None` if it is only in memory.
+    fn key_path(&self, store: &Path) -> Option<PathBuf> {
+        let named = self.namespace_key_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let beside = || (store.as_os_str() != "memory").then(|| store.with_file_name(KEY));
+        named.or_else(beside)
+    }
+}
+
+fn next(path: &Path) -> PathBuf {
+    let mut next = path.as_os_str().to_owned();
+    next.push(NEXT);
+    next.into()
+}
+
+fn failed(error: Error) -> Error {
+    error.with_context("the key of the namespace (--namespace-key-file)")
 }

@@ -123,8 +123,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a worker heeds notices without a signature of its coordinator",
         edits: &[Edit {
             file: "protocol/seal/worker.rs",
-            old: "if !self.pins.iter().any(|(_, key)| signed.is_by(&*self.suite, key)) {",
-            new: "if !self.pins.iter().any(|(_, key)| signed.is_by(&*self.suite, key)) && !MUTANT {",
+            old: "let signer = signer.ok_or(Refused::Forged)?;",
+            new: "let signer = signer.or(MUTANT.then_some(0)).ok_or(Refused::Forged)?;",
         }],
     },
     Mutant {

@@ -15,7 +15,7 @@ use super::handshake::{Hex, Init, KeyId, Notice, SUITE, Signed, VERSION};
 use super::header::{FrameKind, Header, is_plain};
 use super::refused::Refused;
 use super::session::{Opening, Sealing};
-use super::suite::Suite;
+use super::suite::{PublicKey, Suite};
 use crate::model::address::{Channel, Lane};
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
@@ -53,18 +53,31 @@ pub struct CoordinatorOptions {
     pub enrolled: Arc<dyn Enrolled>,
     /// The treatment of plain frames.
     pub plain: PlainFrames,
+    /// The keys of the namespace that workers learn: the present one and, before it is replaced, the
+    /// next one. If it is empty, they keep those that they know.
+    pub keys: Vec<PublicKey>,
 }
 
 impl CoordinatorOptions {
     /// Hears the workers of these keys in a namespace, and refuses plain frames.
     pub fn new(namespace: impl Into<Arc<str>>, enrolled: Arc<dyn Enrolled>) -> Self {
-        Self { namespace: namespace.into(), enrolled, plain: PlainFrames::Refuse }
+        let plain = PlainFrames::Refuse;
+        Self { namespace: namespace.into(), enrolled, plain, keys: Vec::new() }
     }
 
     /// Sets the treatment of plain frames.
     #[must_use]
     pub fn plain(mut self, plain: PlainFrames) -> Self {
         self.plain = plain;
+        self
+    }
+
+    /// Sets the keys of the namespace that workers learn with each session and when they join, in
+    /// place of those that they know: the present one and, before it is replaced, the next one. Those
+    /// that have learned both follow a coordinator with either.
+    #[must_use]
+    pub fn keys(mut self, keys: Vec<PublicKey>) -> Self {
+        self.keys = keys;
         self
     }
 }
@@ -174,7 +187,8 @@ impl CoordinatorSessions {
             return Err(Refused::Budget);
         }
         let (key, epoch, frame) = (self.key, self.epoch, frame.to_vec());
-        Ok(Admission::New(Box::new(Handshake { init, frame, digest, grant, key, epoch })))
+        let keys = self.options.keys.clone();
+        Ok(Admission::New(Box::new(Handshake { init, frame, digest, grant, key, epoch, keys })))
     }
 
     /// Keeps a session until its worker uses it, or for 10 s. Returns the accept to send to the

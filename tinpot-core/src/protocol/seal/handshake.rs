@@ -138,6 +138,10 @@ pub struct Accept {
     pub suite: String,
     /// The SHA-256 of the init's payload.
     pub init: Hex<32>,
+    /// The public keys of the namespace that count from now on: the one that signs and, before the
+    /// namespace gets another one, that. If it is empty, the worker keeps those that it knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Hex<32>>,
 }
 
 /// The announcement of a coordinator. It only makes workers without a session for its epoch ask for

@@ -14,6 +14,8 @@ use super::handshake::{Hex, KeyId, PAYLOAD_BYTES, SIGNATURE_BYTES, text};
 use super::header::{FrameKind, HEADER_BYTES, Header};
 use super::suite::{Digest, PublicKey, Signature, Suite};
 
+/// The most keys of a namespace that a worker pins: two while it changes.
+pub(super) const COORDINATOR_KEYS: usize = 2;
 /// The version of both messages.
 const VERSION: u32 = 1;
 /// The text before the digest of a join in the salt of the keys that seal its answer.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::handshake::{Accept, Hex, Init, KeyId, Notice, SUITE, Signed, VERSION, salt};
 use super::header::{FrameKind, Header, is_plain};
+use super::join::COORDINATOR_KEYS;
 use super::refused::Refused;
 use super::session::{Opening, Sealing, Session, SessionId, Side};
 use super::suite::{Digest, Ephemeral, PublicKey, Suite};
@@ -149,6 +150,11 @@ impl WorkerSessions {
         self.tries
     }
 
+    /// Returns the public keys of the coordinators that the worker believes.
+    pub fn pinned(&self) -> impl Iterator<Item = PublicKey> {
+        self.pins.iter().map(|(_, key)| *key)
+    }
+
     /// Returns the id of the worker's key.
     pub fn key(&self) -> KeyId {
         self.key
@@ -267,9 +273,8 @@ impl WorkerSessions {
         if !self.notices.take(now) {
             return Err(Refused::Budget);
         }
-        if !self.pins.iter().any(|(_, key)| signed.is_by(&*self.suite, key)) {
-            return Err(Refused::Forged);
-        }
+        let signer = self.pins.iter().position(|(_, key)| signed.is_by(&*self.suite, key));
+        let signer = signer.ok_or(Refused::Forged)?;
         let notice: Notice = signed.read().ok_or(Refused::Malformed)?;
         if notice.v != VERSION || *notice.namespace != *self.namespace || notice.shard != SHARD {
             return Err(Refused::Foreign);
@@ -288,9 +293,12 @@ impl WorkerSessions {
         }
         // A worker without a session takes any: the notice may be of a coordinator that is gone.
         let wanted = Some(epoch).filter(|_| !self.held.is_empty());
-        if self.due.is_none() || self.wanted != wanted {
+        // The namespace may have got its other key.
+        let asks_other = self.handshake.as_ref().is_some_and(|asked| asked.to != signer);
+        if self.due.is_none() || self.wanted != wanted || asks_other {
             self.wanted = wanted;
-            self.handshake.take_if(|handshake| handshake.wanted != wanted);
+            self.turn = signer;
+            self.handshake.take_if(|asked| asked.wanted != wanted || asked.to != signer);
             let at = self.earliest(now) + self.jitter();
             self.due = Some(self.due.map_or(at, |due| due.min(at)));
         }
@@ -343,7 +351,17 @@ impl WorkerSessions {
         let id = u64::from_be_bytes(accept.session.0);
         let session = Session::new(now, id, Side::Worker, keys);
         self.open(now, epoch, session);
+        self.pin(&accept.keys, key);
         Ok(epoch)
+    }
+
+    /// Believes the keys that a coordinator states, if its own is among them.
+    fn pin(&mut self, stated: &[Hex<32>], own: PublicKey) {
+        let stated: Vec<PublicKey> = stated.iter().map(|Hex(key)| PublicKey(*key)).collect();
+        if stated.len() <= COORDINATOR_KEYS && stated.contains(&own) {
+            let known = stated.into_iter().map(|key| (KeyId::of(&*self.suite, &key), key));
+            (self.pins, self.turn) = (known.collect(), 0);
+        }
     }
 
     fn open(&mut self, now: Tick, epoch: Epoch, session: Session) {

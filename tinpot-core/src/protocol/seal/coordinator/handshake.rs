@@ -11,7 +11,7 @@ use crate::protocol::seal::handshake::{Accept, Hex, Init, KeyId, SUITE, Signed, 
 use crate::protocol::seal::header::FrameKind;
 use crate::protocol::seal::refused::Refused;
 use crate::protocol::seal::session::{Session, Side};
-use crate::protocol::seal::suite::{Digest, Suite};
+use crate::protocol::seal::suite::{Digest, PublicKey, Suite};
 use crate::protocol::tick::Tick;
 
 /// An init that is to be verified and answered.
@@ -24,6 +24,8 @@ pub struct Handshake {
     /// The key and the epoch of the coordinator.
     pub(super) key: KeyId,
     pub(super) epoch: Epoch,
+    /// The keys of the namespace that the accept states.
+    pub(super) keys: Vec<PublicKey>,
 }
 
 impl Handshake {
@@ -54,6 +56,7 @@ impl Handshake {
             e: Hex(e),
             suite: SUITE.to_owned(),
             init: Hex(self.digest),
+            keys: self.keys.iter().map(|key| Hex(key.0)).collect(),
         };
         let accept = Signed::frame(suite, FrameKind::Accept, &accept);
         let shared = ephemeral.agree(&self.init.e.0).ok_or(Refused::Forged)?;

@@ -32,6 +32,8 @@ pub struct Desk {
     suite: Arc<dyn Suite>,
     namespace: Arc<str>,
     server: Option<String>,
+    /// The keys of the namespace that those learn that join.
+    keys: Vec<PublicKey>,
     joins: Budget,
     unknown: Budget,
 }
@@ -105,13 +107,23 @@ impl Desk {
     /// Creates the desk of the coordinator whose key is that of the suite.
     pub fn new(suite: Arc<dyn Suite>, namespace: impl Into<Arc<str>>) -> Self {
         let (joins, unknown) = (Budget::new(JOINS), Budget::new(UNKNOWN));
-        Self { suite, namespace: namespace.into(), server: None, joins, unknown }
+        let keys = vec![suite.public()];
+        Self { suite, namespace: namespace.into(), server: None, keys, joins, unknown }
     }
 
     /// Sets the URL of the HTTP server, which those that join learn.
     #[must_use]
     pub fn server(mut self, url: Option<String>) -> Self {
         self.server = url;
+        self
+    }
+
+    /// Sets the keys of the namespace, if there are some.
+    #[must_use]
+    pub fn keys(mut self, keys: &[PublicKey]) -> Self {
+        if !keys.is_empty() {
+            self.keys = keys.to_vec();
+        }
         self
     }
 
@@ -179,7 +191,7 @@ impl Desk {
         let enrolled = EnrolledAnswer {
             name: admission.join.name.clone(),
             grant: limits,
-            coordinator_keys: vec![Hex(suite.public().0)],
+            coordinator_keys: self.keys.iter().map(|key| Hex(key.0)).collect(),
             e: Hex(e),
             broker,
             server: self.server.clone(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, BrokerLogin, COUNTER, EnrolledAnswer, Join, JoinParts, JoinRefusal, VERSION, from_hex,
-    salt,
+    Answer, BrokerLogin, COORDINATOR_KEYS, COUNTER, EnrolledAnswer, Join, JoinParts, JoinRefusal,
+    VERSION, from_hex, salt,
 };
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
@@ -13,9 +13,6 @@ use crate::protocol::seal::handshake::{Hex, KeyId, Signed};
 use crate::protocol::seal::header::{FrameKind, Header, TAG_BYTES};
 use crate::protocol::seal::refused::Refused;
 use crate::protocol::seal::suite::{Digest, Ephemeral, PublicKey, Suite};
-
-/// The most keys of a namespace that a worker pins.
-const COORDINATOR_KEYS: usize = 2;
 
 /// A request to enrol a key, and what is needed to read its answer.
 #[derive(Debug)]
