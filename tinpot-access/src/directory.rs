@@ -6,6 +6,7 @@ mod grants;
 mod login_requests;
 mod names;
 mod powers;
+mod principals;
 mod set_up;
 mod sign_ins;
 mod sign_up;

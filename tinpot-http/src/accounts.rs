@@ -3,7 +3,7 @@
 use tinpot_access::{ChainAudit, Directory, Login, SecretStore, WorkerKeys};
 use tinpot_core::seal::PublicKey;
 
-use crate::authenticator::ProxyUsers;
+use crate::authenticator::{CertificatePrincipal, ProxyUsers};
 
 /// The users of a directory: they sign in, and manage tokens, users and grants, through the API.
 ///
@@ -46,6 +46,7 @@ pub struct Accounts {
     is_local: bool,
     has_passwords: bool,
     proxy: Option<ProxyUsers>,
+    certificates: Vec<CertificatePrincipal>,
     #[cfg(feature = "oidc")]
     oidc: Option<tinpot_access::Oidc>,
 }
@@ -68,6 +69,7 @@ impl Accounts {
             is_local: false,
             has_passwords: true,
             proxy: None,
+            certificates: Vec::new(),
             #[cfg(feature = "oidc")]
             oidc: None,
         }
@@ -115,6 +117,14 @@ impl Accounts {
     #[must_use]
     pub fn proxy(mut self, users: ProxyUsers) -> Self {
         self.proxy = Some(users);
+        self
+    }
+
+    /// Sets the programs and users that are known by the [certificates](crate::ClientCertificate) of
+    /// their connections. A token of a request takes precedence.
+    #[must_use]
+    pub fn certificates(mut self, principals: Vec<CertificatePrincipal>) -> Self {
+        self.certificates = principals;
         self
     }
 
@@ -167,6 +177,10 @@ impl Accounts {
         return self.oidc.is_some();
         #[cfg(not(feature = "oidc"))]
         false
+    }
+
+    pub(crate) fn certificate_principals(&self) -> &[CertificatePrincipal] {
+        &self.certificates
     }
 
     pub(crate) fn proxy_users(&self) -> Option<&ProxyUsers> {

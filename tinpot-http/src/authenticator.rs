@@ -1,6 +1,8 @@
 //! Authenticators: the caller of a request.
 
 #[cfg(feature = "access")]
+mod certificate;
+#[cfg(feature = "access")]
 mod directory;
 #[cfg(feature = "access")]
 mod proxy;
@@ -13,6 +15,10 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderName, Method};
 use tinpot_core::{Caller, Result, Timestamp};
 
+#[cfg(feature = "access")]
+pub(crate) use self::certificate::CertificateAuthenticator;
+#[cfg(feature = "access")]
+pub use self::certificate::CertificatePrincipal;
 #[cfg(feature = "access")]
 pub use self::directory::DirectoryAuthenticator;
 #[cfg(feature = "access")]
@@ -35,6 +41,9 @@ pub struct Presented<'a> {
     /// The address of the other end of the connection, if the server has added it to the extensions
     /// of the request as a [`PeerAddress`].
     pub peer: Option<SocketAddr>,
+    /// The certificate of the other end of the connection, if the server has verified one and added
+    /// it to the extensions of the request.
+    pub certificate: Option<&'a ClientCertificate>,
     /// If true, the request was authenticated before and is checked again, as open streams are. It
     /// is then older than what other requests have presented since.
     pub is_repeat: bool,
@@ -43,13 +52,14 @@ pub struct Presented<'a> {
 /// Shows the names of the headers only: their values are credentials.
 impl fmt::Debug for Presented<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, path, headers, peer, is_repeat } = self;
+        let Self { method, path, headers, peer, certificate, is_repeat } = self;
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         f.debug_struct("Presented")
             .field("method", method)
             .field("path", path)
             .field("headers", &names)
             .field("peer", peer)
+            .field("certificate", certificate)
             .field("is_repeat", is_repeat)
             .finish()
     }
@@ -58,13 +68,20 @@ impl fmt::Debug for Presented<'_> {
 impl<'a> Presented<'a> {
     /// Creates the parts of a request from an unknown address.
     pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
-        Self { method, path, headers, peer: None, is_repeat: false }
+        Self { method, path, headers, peer: None, certificate: None, is_repeat: false }
     }
 
     /// Sets the address of the other end of the connection.
     #[must_use]
     pub fn peer(mut self, peer: Option<SocketAddr>) -> Self {
         self.peer = peer;
+        self
+    }
+
+    /// Sets the certificate of the other end of the connection.
+    #[must_use]
+    pub fn certificate(mut self, certificate: Option<&'a ClientCertificate>) -> Self {
+        self.certificate = certificate;
         self
     }
 
@@ -79,6 +96,47 @@ impl<'a> Presented<'a> {
 /// The address of the other end of a connection, as a server adds it to the extensions of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// The certificate of a client, as a server adds it to the extensions of requests after it has
+/// verified the certificate. Clones share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate(Arc<Certificate>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Certificate {
+    uris: Vec<String>,
+    sha256: [u8; 32],
+    ends: Timestamp,
+}
+
+impl ClientCertificate {
+    /// Describes a certificate by the URIs among its subject alternative names, the SHA-256 of its
+    /// DER, and its end.
+    pub fn new(uris: Vec<String>, sha256: [u8; 32], ends: Timestamp) -> Self {
+        Self(Arc::new(Certificate { uris, sha256, ends }))
+    }
+
+    /// Returns the URIs among its subject alternative names.
+    pub fn uris(&self) -> &[String] {
+        &self.0.uris
+    }
+
+    /// Returns the SHA-256 of its DER.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.0.sha256
+    }
+
+    /// Returns its end.
+    pub fn ends(&self) -> Timestamp {
+        self.0.ends
+    }
+
+    /// Returns the first digits of its fingerprint.
+    #[cfg(feature = "access")]
+    pub(crate) fn short(&self) -> String {
+        self.0.sha256[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
 
 /// The answer of an authenticator.
 ///

@@ -213,13 +213,21 @@ impl HttpConfig {
     pub fn accounts(mut self, accounts: Accounts) -> Self {
         let known = crate::DirectoryAuthenticator::new(accounts.directory().clone());
         let known = known.local(accounts.is_local());
-        self.authenticator = Some(match accounts.proxy_users().cloned() {
+        let known: Arc<dyn Authenticator> = match accounts.proxy_users().cloned() {
             Some(users) => {
                 self.proxies.extend(users.from());
                 let login = accounts.login().clone();
                 Arc::new(crate::authenticator::ProxyAuthenticator::new(users, login, known))
             }
             None => Arc::new(known),
+        };
+        self.authenticator = Some(match accounts.certificate_principals() {
+            [] => known,
+            principals => Arc::new(crate::authenticator::CertificateAuthenticator {
+                principals: principals.into(),
+                directory: accounts.directory().clone(),
+                others: known,
+            }),
         });
         self.accounts = Some(accounts);
         self

@@ -17,7 +17,7 @@ use tinpot_core::observer::{AuthFailure, Measure, Observer};
 use tinpot_core::store::StoreProblem;
 use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Timestamp, WorkerInfo};
 
-use crate::authenticator::{Authenticator, Identity, PeerAddress, Presented};
+use crate::authenticator::{Authenticator, ClientCertificate, Identity, PeerAddress, Presented};
 use crate::csrf;
 use crate::error::ApiError;
 use crate::front::RequestId;
@@ -195,8 +195,9 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
     let is_open = gate.metrics_open && request.uri().path() == METRICS;
     if need_of(request.method(), request.uri().path()) != Need::Nothing && !is_open {
         let peer = request.extensions().get().map(|PeerAddress(peer)| *peer);
-        let presented =
-            Presented::new(request.method(), request.uri().path(), request.headers()).peer(peer);
+        let presented = Presented::new(request.method(), request.uri().path(), request.headers())
+            .peer(peer)
+            .certificate(request.extensions().get());
         match gate.identify(&presented).await {
             Ok(mut entered) => {
                 let address = request.extensions().get().map(|ClientAddress(address)| *address);
@@ -248,6 +249,7 @@ pub(crate) struct Sender {
     method: Method,
     uri: Uri,
     peer: Option<PeerAddress>,
+    certificate: Option<ClientCertificate>,
 }
 
 impl Sender {
@@ -259,6 +261,7 @@ impl Sender {
             method: request.method().clone(),
             uri: request.uri().clone(),
             peer: request.extensions().get().copied(),
+            certificate: request.extensions().get().cloned(),
         }
     }
 
@@ -267,6 +270,7 @@ impl Sender {
         let Some(entered) = &self.entered else { return Ok(()) };
         let presented = Presented::new(&self.method, self.uri.path(), &self.headers)
             .peer(self.peer.map(|PeerAddress(peer)| peer))
+            .certificate(self.certificate.as_ref())
             .repeat();
         let now = gate.enter(&presented).await?;
         if now.scoped.caller() == entered.scoped.caller() {
@@ -294,6 +298,7 @@ pub(crate) struct Watch {
     path: String,
     headers: HeaderMap,
     peer: Option<PeerAddress>,
+    certificate: Option<ClientCertificate>,
 }
 
 impl FromRequestParts<Arc<App>> for Watch {
@@ -310,6 +315,7 @@ impl FromRequestParts<Arc<App>> for Watch {
             path: parts.uri.path().to_owned(),
             headers: parts.headers.clone(),
             peer: parts.extensions.get().copied(),
+            certificate: parts.extensions.get().cloned(),
         })
     }
 }
@@ -327,6 +333,7 @@ impl Watch {
     fn presented(&self) -> Presented<'_> {
         Presented::new(&self.method, &self.path, &self.headers)
             .peer(self.peer.map(|PeerAddress(peer)| peer))
+            .certificate(self.certificate.as_ref())
             .repeat()
     }
 

@@ -180,9 +180,11 @@ mod unread_body;
 #[cfg(feature = "access")]
 pub use self::accounts::Accounts;
 pub use self::address_range::AddressRange;
-pub use self::authenticator::{Anonymous, Authenticator, Identity, PeerAddress, Presented};
+pub use self::authenticator::{
+    Anonymous, Authenticator, ClientCertificate, Identity, PeerAddress, Presented,
+};
 #[cfg(feature = "access")]
-pub use self::authenticator::{DirectoryAuthenticator, ProxyUsers};
+pub use self::authenticator::{CertificatePrincipal, DirectoryAuthenticator, ProxyUsers};
 pub use self::config::HttpConfig;
 pub use self::hosts::AllowedHost;
 pub use self::principals::PrincipalLimits;

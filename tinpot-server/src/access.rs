@@ -162,6 +162,7 @@ impl Access {
         if let Some(users) = settings.proxy_users(auth)? {
             accounts = accounts.proxy(users);
         }
+        accounts = accounts.certificates(settings.certificate_principals()?);
         if let Some(oidc) = settings.oidc(auth, all.pages.public_url().as_ref())? {
             accounts = accounts.oidc(oidc);
         }

@@ -190,6 +190,14 @@ impl CoordinatorSettings {
         let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
         self.http.check()?;
         self.sign_in.check(self.http.auth, self.pages.public_url().as_ref())?;
+        if !self.sign_in.certificate_principals()?.is_empty()
+            && (self.http.auth.is_none() || self.http.client_ca()?.is_none())
+        {
+            return invalid(
+                "--client-principals (TINPOT_CLIENT_PRINCIPALS) names users by the certificates of \
+                 clients: add --client-ca (TINPOT_CLIENT_CA) and --auth (TINPOT_AUTH)",
+            );
+        }
         if !self.http.auth.is_none() {
             Access::check(&self.store, STORE)?;
         }

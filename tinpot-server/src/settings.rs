@@ -105,7 +105,8 @@ pub struct HttpSettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_TLS_KEY_FILE", value_name = "FILE"))]
     pub tls_key_file: Option<PathBuf>,
     /// The file with the certificates of authorities, in PEM: only clients that have a certificate of
-    /// one of them can connect. They sign in as well. Needs --tls-cert.
+    /// one of them can connect. They sign in as well, unless --client-principals knows the certificate.
+    /// Needs --tls-cert.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_CLIENT_CA", value_name = "FILE"))]
     pub client_ca: Option<PathBuf>,
 }

@@ -136,7 +136,7 @@ impl State {
     }
 
     /// Returns a team, by its name, ignoring case, or by its id.
-    fn find_team(&self, name: &str) -> Option<Team> {
+    pub(super) fn find_team(&self, name: &str) -> Option<Team> {
         let key = name.to_lowercase();
         let by_name = self.team_names.get(key.as_str()).and_then(|id| self.team(&id.value));
         by_name.or_else(|| self.team(name)).or_else(|| {

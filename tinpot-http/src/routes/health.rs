@@ -135,8 +135,10 @@ impl FromRequestParts<Arc<App>> for Monitor {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let peer = parts.extensions.get().map(|PeerAddress(peer)| *peer);
         // A monitor that asks each second does not prolong a sign-in.
-        let presented =
-            Presented::new(&parts.method, parts.uri.path(), &parts.headers).peer(peer).repeat();
+        let presented = Presented::new(&parts.method, parts.uri.path(), &parts.headers)
+            .peer(peer)
+            .certificate(parts.extensions.get())
+            .repeat();
         let sees_all = app.gate.recognize(&presented).await.is_some_and(|entered| {
             let scoped = &entered.scoped;
             scoped.has(Right::ManageServer)

@@ -40,6 +40,8 @@ pub(crate) enum Via {
     Proxy,
     /// An API token.
     Token,
+    /// The certificate of its connection.
+    Certificate,
     /// None: every request is let in.
     Anonymous,
     /// A sign-in of the only user of a server for this machine.
@@ -86,6 +88,7 @@ impl Me {
             Some("sign-in") if is_local(app) => Via::Local,
             Some("sign-in") => Via::SignIn,
             Some("token") => Via::Token,
+            Some("certificate") => Via::Certificate,
             _ if is_of_proxy(app, caller) => Via::Proxy,
             _ if app.gate.admits_everyone() => Via::Anonymous,
             _ => Via::Host,

@@ -8,6 +8,8 @@ mod authenticator;
 mod base_path;
 mod bulk;
 mod bundles;
+#[cfg(feature = "access")]
+mod certificates;
 mod client;
 mod cluster;
 mod cors;

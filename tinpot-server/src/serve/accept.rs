@@ -133,11 +133,14 @@ async fn serve(
     mut ending: watch::Receiver<bool>,
 ) {
     let is_secure = matches!(stream, Stream::Tls(_));
-    let activity = Activity::new();
+    let certificate = stream.client_certificate();
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let in_progress = activity.request();
         let mut request = request.map(|body| Body::new(Arriving::new(body, limits.body)));
         request.extensions_mut().insert(PeerAddress(peer));
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         if is_secure {
             mark_secure(&mut request);
         }

@@ -12,14 +12,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tinpot_bundle::Hasher;
 use tinpot_core::{Error, ErrorKind, Result, Timestamp, Watcher};
+use tinpot_http::ClientCertificate;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::error::error_chain;
 
@@ -30,6 +32,9 @@ const LOOK: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 /// The time between two log lines about it.
 const AGAIN: Duration = Duration::from_secs(86_400);
+
+/// The most URIs of a client's certificate that count.
+const URIS: usize = 16;
 
 /// A certificate with its key, and the files that they come from.
 #[derive(Debug)]
@@ -250,10 +255,33 @@ fn end_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     Some(Timestamp(seconds.saturating_mul(1_000_000)))
 }
 
+/// Returns the facts of a certificate that name a program; `None` if it cannot be read. Its common
+/// name is not among them: authorities do not check what they write there.
+fn facts_of(certificate: &CertificateDer<'_>) -> Option<ClientCertificate> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let names = parsed.subject_alternative_name().ok()?;
+    let names = names.map(|names| &names.value.general_names[..]).unwrap_or_default();
+    let uri = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    };
+    let uris = names.iter().filter_map(uri).take(URIS).collect();
+    Some(ClientCertificate::new(uris, *Hasher::of(certificate).as_bytes(), end_of(certificate)?))
+}
+
 /// A connection, with TLS or without: one type, so that HTTP is compiled once.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Returns the certificate of the client, which was verified.
+    pub(super) fn client_certificate(&self) -> Option<ClientCertificate> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, connection) = stream.get_ref();
+        connection.peer_certificates()?.first().and_then(facts_of)
+    }
 }
 
 impl AsyncRead for Stream {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tinpot_access::{Oidc, OidcConfig, Secret};
 use tinpot_core::{Error, ErrorKind, Result};
-use tinpot_http::{AddressRange, ProxyUsers, PublicUrl};
+use tinpot_http::{AddressRange, CertificatePrincipal, ProxyUsers, PublicUrl};
 
 use super::{Auth, read_password};
 
@@ -72,6 +72,20 @@ pub struct SignInSettings {
         arg(long, env = "TINPOT_OIDC_REQUIRE_GROUP", value_name = "GROUP")
     )]
     pub oidc_require_group: Option<String>,
+    /// The users that are known by the certificates of their connections, separated by commas: URI=USER,
+    /// with a URI that is a subject alternative name of the certificate, or sha256:FINGERPRINT=USER.
+    /// With --teams, the user is TEAM/USER. Needs --client-ca and --auth.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_CLIENT_PRINCIPALS",
+            value_name = "CERTIFICATE=USER",
+            value_delimiter = ',',
+            value_parser = super::value::certificate_principal
+        )
+    )]
+    pub client_principals: Vec<String>,
     /// The group of the proxy or the identity provider whose members are admins of the server.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_ADMIN_GROUP", value_name = "GROUP"))]
     pub admin_group: Option<String>,
@@ -156,6 +170,18 @@ impl SignInSettings {
 
     pub(crate) fn admin_group(&self) -> Option<&str> {
         given(&self.admin_group)
+    }
+
+    /// Returns the users that are known by certificates.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a text that is none.
+    pub fn certificate_principals(&self) -> Result<Vec<CertificatePrincipal>> {
+        let all = super::trimmed(&self.client_principals);
+        let parsed = all.iter().map(|one| one.parse());
+        parsed
+            .collect::<Result<_>>()
+            .map_err(|e| e.with_context("--client-principals (TINPOT_CLIENT_PRINCIPALS)"))
     }
 
     /// Returns the addresses of the proxies.

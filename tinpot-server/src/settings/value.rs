@@ -100,6 +100,19 @@ pub(super) fn address_range(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a certificate and its user. Lists in variables may have empty entries.
+pub(super) fn certificate_principal(text: &str) -> Result<String, String> {
+    let one = text.trim();
+    match one.is_empty() || one.parse::<tinpot_http::CertificatePrincipal>().is_ok() {
+        true => Ok(one.to_owned()),
+        false => {
+            Err("must be like spiffe://example.org/ci=deployer, or sha256: and the fingerprint \
+                      of the certificate, = and a user"
+                .to_owned())
+        }
+    }
+}
+
 /// Parses the public URL. An environment variable that is set to nothing counts as not set.
 pub(super) fn public_url(text: &str) -> Result<String, String> {
     let url = text.trim();

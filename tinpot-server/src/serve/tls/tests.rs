@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::http::HeaderMap;
 use axum::routing::get;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -56,7 +55,11 @@ struct Server {
 
 /// Serves the header that says how a request came.
 async fn serve(tls: Tls, limits: ConnectionLimits) -> Server {
-    let came = async |headers: HeaderMap| format!("came by {:?}", headers["x-forwarded-proto"]);
+    let came = async |request: axum::extract::Request| {
+        let certificate: Option<&tinpot_http::ClientCertificate> = request.extensions().get();
+        let named = certificate.map(|one| one.uris().join(" ")).unwrap_or_default();
+        format!("came by {:?}, as <{named}>", request.headers()["x-forwarded-proto"])
+    };
     let app = Router::new().route("/", get(came));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -107,7 +110,7 @@ async fn requests_by_https_are_answered_and_marked() {
     let answer = server.ask(&certificate).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("strict-transport-security: max-age=63072000\r\n"), "{answer}");
-    assert!(answer.ends_with("came by \"https\""), "{answer}");
+    assert!(answer.ends_with("came by \"https\", as <>"), "{answer}");
 }
 
 #[tokio::test]
@@ -161,7 +164,9 @@ async fn with_a_client_ca_only_clients_with_its_certificates_connect() {
     fs::write(&path, own.pem()).unwrap();
     let client = |issuer: &rcgen::Issuer<'_, rcgen::KeyPair>| {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(["deployer".to_owned()]).unwrap();
+        let mut params = rcgen::CertificateParams::new(["deployer".to_owned()]).unwrap();
+        let uri = "spiffe://example.org/ci".try_into().unwrap();
+        params.subject_alt_names.push(rcgen::SanType::URI(uri));
         let certificate = params.signed_by(&key, issuer).unwrap().der().clone();
         Some((certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap()))
     };
@@ -170,6 +175,7 @@ async fn with_a_client_ca_only_clients_with_its_certificates_connect() {
     let server = serve(tls, ConnectionLimits::default()).await;
     let answer = server.ask_as(&trusted, client(&issuer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with("as <spiffe://example.org/ci>"), "{answer}");
     for other in [None, client(&stranger)] {
         let answer = server.ask_as(&trusted, other).await;
         assert!(!answer.is_ok_and(|answer| answer.starts_with("HTTP")), "no request is answered");
