@@ -66,13 +66,18 @@ pub(super) async fn run(
                 continue;
             }
         };
-        match places.take(peer.ip()) {
+        let activity = Activity::new();
+        match places.take(peer.ip(), &activity) {
             Ok(place) => {
                 let acceptor = tls.as_ref().map(|tls| tls.acceptor());
                 let (app, limits, ending) = (app.clone(), limits.clone(), ending.subscribe());
                 tokio::spawn(async move {
-                    if let Some(stream) = shake_hands(stream, acceptor, &limits).await {
-                        serve((stream, peer), app, limits, ending).await;
+                    let stream = tokio::select! {
+                        stream = shake_hands(stream, acceptor, &limits) => stream,
+                        () = activity.given_up() => None,
+                    };
+                    if let Some(stream) = stream {
+                        serve((stream, peer), activity, app, limits, ending).await;
                     }
                     drop(place);
                 });
@@ -128,6 +133,7 @@ fn mark_secure(request: &mut hyper::Request<Body>) {
 /// Answers the requests of one connection, until either side closes it or a time is over.
 async fn serve(
     (stream, peer): (Stream, SocketAddr),
+    activity: Arc<Activity>,
     app: Router,
     limits: Arc<ConnectionLimits>,
     mut ending: watch::Receiver<bool>,
@@ -168,11 +174,22 @@ async fn serve(
         // The server may be gone, too.
         let _ = ending.wait_for(|ending| *ending).await;
     });
+    let mut given_up = pin!(activity.given_up());
+    let mut is_given_up = false;
     let mut is_ending = false;
     let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
     poll_fn(|cx| {
         if !is_ending && ended.as_mut().poll(cx).is_ready() {
             is_ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if !is_given_up && given_up.as_mut().poll(cx).is_ready() {
+            is_given_up = true;
+            if activity.is_waiting() {
+                tracing::debug!("closed a connection: others need its place");
+                return Poll::Ready(());
+            }
+            // A request has just arrived.
             connection.as_mut().graceful_shutdown();
         }
         if connection.as_mut().poll(cx).is_ready() {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::ConnectionLimits;
@@ -28,6 +29,8 @@ pub(super) struct Activity {
     in_head: AtomicU32,
     /// The milliseconds at which a write had to wait, plus one; zero if none waits.
     blocked_since: AtomicU64,
+    /// Told once if the connection has to make room for others.
+    given_up: Notify,
 }
 
 impl Activity {
@@ -38,11 +41,31 @@ impl Activity {
             waiting_since: AtomicU64::new(0),
             in_head: AtomicU32::new(1),
             blocked_since: AtomicU64::new(0),
+            given_up: Notify::new(),
         })
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ends the connection if it has no request. Returns false if it has one.
+    pub(super) fn give_up(&self) -> bool {
+        let is_waiting = self.is_waiting();
+        if is_waiting {
+            self.given_up.notify_one();
+        }
+        is_waiting
+    }
+
+    /// Waits until the connection has to end. Only one part of it may wait.
+    pub(super) async fn given_up(&self) {
+        self.given_up.notified().await;
+    }
+
+    /// Returns true if the connection has no request.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.requests.load(Relaxed) == 0
     }
 
     /// A request has arrived. It ends with the returned value.

@@ -1,12 +1,14 @@
 //! The limits of connections: times, and numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tinpot_http::AddressRange;
+
+use super::activity::Activity;
 
 /// The limits of the connections of a server.
 ///
@@ -31,8 +33,9 @@ pub struct ConnectionLimits {
     pub write: Duration,
     /// The largest head of a request, in bytes. Default: 32 KiB.
     pub head_bytes: usize,
-    /// The number of connections; further ones are closed at once. Fewer, if the process may have few
-    /// open files. Default: 10,000.
+    /// The number of connections. Beyond it, a new one takes the place of an old one that has no
+    /// request; if all have one, the new one is closed at once. Fewer, if the process may have few open
+    /// files. Default: 10,000.
     pub connections: usize,
     /// The number of connections from one address; those from this machine are not limited. Default:
     /// 256.
@@ -128,9 +131,17 @@ pub(super) struct Places {
     taken: Mutex<Taken>,
 }
 
+/// The connections that may be ending, to make room for others: beyond the number of all, and within
+/// half of the reserved files.
+const ENDING: usize = 64;
+/// The old connections that are looked at to make room for one.
+const LOOKS: usize = 64;
+
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
+    /// The connections, mostly the oldest first, and some that have ended.
+    oldest: VecDeque<Weak<Activity>>,
     /// Never more than `all`: addresses without connections are removed.
     by_address: HashMap<IpAddr, usize>,
 }
@@ -150,24 +161,56 @@ impl Places {
     }
 
     /// Counts a connection from `address`, or returns the reason why it is one too many.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        activity: &Arc<Activity>,
+    ) -> Result<Place, &'static str> {
         // Proxies and the programs of this machine come from there.
         let is_proxy = |address: &IpAddr| self.proxies.iter().any(|range| range.contains(*address));
         let address = Some(address.to_canonical());
         let address = address.filter(|address| !address.is_loopback() && !is_proxy(address));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= self.all {
+        if let Some(address) = address {
+            let of_address = taken.by_address.get(&address).copied().unwrap_or_default();
+            if of_address >= self.per_address {
+                return Err("too many connections from one address");
+            }
+        }
+        if taken.all >= self.all && !taken.make_room(self.all + ENDING) {
             return Err("too many connections");
         }
         if let Some(address) = address {
-            let of_address = taken.by_address.entry(address).or_default();
-            if *of_address >= self.per_address {
-                return Err("too many connections from one address");
-            }
-            *of_address += 1;
+            *taken.by_address.entry(address).or_default() += 1;
         }
         taken.all += 1;
+        taken.add(activity);
         Ok(Place { places: self.clone(), address })
+    }
+}
+
+impl Taken {
+    fn add(&mut self, activity: &Arc<Activity>) {
+        if self.oldest.len() > 2 * self.all + LOOKS {
+            self.oldest.retain(|one| one.strong_count() > 0);
+        }
+        self.oldest.push_back(Arc::downgrade(activity));
+    }
+
+    /// Ends an old connection without a request, unless more than enough are ending.
+    fn make_room(&mut self, most: usize) -> bool {
+        if self.all >= most {
+            return false;
+        }
+        for _ in 0..LOOKS {
+            let Some(oldest) = self.oldest.pop_front() else { return false };
+            let Some(activity) = oldest.upgrade() else { continue };
+            if activity.give_up() {
+                return true;
+            }
+            self.oldest.push_back(oldest);
+        }
+        false
     }
 }
 
@@ -195,7 +238,9 @@ mod tests {
         let proxies = vec!["10.9.0.0/16".parse().expect("a range")];
         let limits = ConnectionLimits::default().connections(8).per_address(2).proxies(proxies);
         let places = Places::new(&limits);
-        let take = |address: &str| places.take(address.parse().expect(address));
+        let busy = Activity::new();
+        let _request = busy.request();
+        let take = |address: &str| places.take(address.parse().expect(address), &busy);
         let mut first = vec![take("10.0.0.1"), take("::ffff:10.0.0.1")];
         assert!(first.iter().all(Result::is_ok));
         assert_eq!(

@@ -165,8 +165,8 @@ async fn a_connection_too_many_is_closed_at_once_and_frees_no_place() {
     let server = serve(wide().connections(3)).await;
     let mut first = Vec::new();
     for _ in 0..3 {
-        let mut client = server.says(HEAD).await;
-        read_until(&mut client, "fine").await;
+        let mut client = server.says(b"GET /silent HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        read_until(&mut client, "begun").await;
         first.push(client);
     }
     for _ in 0..5 {
@@ -177,6 +177,25 @@ async fn a_connection_too_many_is_closed_at_once_and_frees_no_place() {
     while !server.is_fine().await {
         assert!(begun.elapsed() < PATIENCE, "the place is free");
     }
+}
+
+/// Attack 16: half-open connections, and idle ones, take no place of those that ask for something.
+#[tokio::test]
+async fn a_new_connection_takes_the_place_of_the_oldest_one_without_a_request() {
+    let server = serve(wide().connections(4)).await;
+    let mut stream = server.says(b"GET /silent HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    read_until(&mut stream, "begun").await;
+    let mut idle = server.says(HEAD).await;
+    read_until(&mut idle, "fine").await;
+    let mut half_open = Vec::new();
+    for _ in 0..50 {
+        half_open.push(server.says(b"GET / HTTP/1.1\r\nx: ").await);
+        assert!(server.is_fine().await);
+    }
+    assert_eq!(read_to_end(&mut idle).await, "");
+    // The open request is still answered.
+    let closed = tokio::time::timeout(SHORT / 4, stream.read_u8()).await;
+    assert!(closed.is_err(), "{closed:?}");
 }
 
 #[tokio::test]
