@@ -4,6 +4,7 @@
 //! plain TCP. A fleet on several machines is better served by a broker that has TLS and access
 //! lists.
 
+mod backlog;
 mod joiners;
 mod rights;
 
@@ -18,6 +19,7 @@ use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
 use tinpot_core::Result;
 use tokio::task::JoinHandle;
 
+use self::backlog::{Backlog, Events};
 use self::rights::Guard;
 pub use self::rights::{BrokerRights, WorkerLogins};
 use crate::error::MqttError;
@@ -26,7 +28,7 @@ use crate::error::MqttError;
 const MAX_PACKET_BYTES: usize = 65 * 1024 * 1024;
 
 /// Frames that wait for one client that does not read; more are dropped. As many as wait in a
-/// transport.
+/// transport. Their bytes are bounded, too: see `backlog.rs`.
 const CLIENT_FRAMES: usize = 4096;
 
 /// Sets up a [`Broker`]; made by [`Broker::builder`].
@@ -107,9 +109,8 @@ impl BrokerBuilder {
         config.storage_config = StorageConfig { enable_persistence: false, ..StorageConfig::new() };
         let guard =
             self.rights.map(|rights| Arc::new(Guard::new(rights, self.users.clone(), address)));
-        if let Some(guard) = &guard {
-            config = config.with_event_handler(guard.clone());
-        }
+        let events = Events { guard: guard.clone(), backlog: Backlog::default() };
+        config = config.with_event_handler(Arc::new(events));
         let mut broker = MqttBroker::with_config(config)
             .await
             .map_err(|error| MqttError::Bind { address, why: error.to_string() })?;

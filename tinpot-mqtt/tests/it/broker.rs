@@ -8,6 +8,7 @@ use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{ErrorKind, Link, Transport, WorkerId};
 use tinpot_mqtt::MqttTransport;
 use tinpot_mqtt::broker::{Broker, BrokerRights, WorkerLogins};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{LARGE, assert_frames_move, down_because, link_is, within};
 
@@ -164,5 +165,50 @@ async fn strangers_that_join_take_few_connections_and_send_little() {
     strangers.drain(..).for_each(drop);
     let next = joiner(99).await.unwrap();
     link_is(&next, Link::is_up).await;
+    broker.shutdown().await;
+}
+
+/// Attack 33: a client that subscribes and reads nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_for_a_client_that_does_not_read_are_bounded_in_bytes() {
+    const FRAMES: usize = 64;
+    const BYTES: usize = 1 << 20;
+    let broker = Broker::builder().start().await.unwrap();
+    let connect = MqttTransport::builder(broker.url());
+    let id = |text: &str| WorkerId::new(text).unwrap();
+    let mut slow = tokio::net::TcpStream::connect(broker.address()).await.unwrap();
+    let connected = [&[0x10, 17, 0, 4][..], b"MQTT", &[5, 2, 0, 60, 0, 0, 4], b"slow"].concat();
+    let topic = b"tinpot/worker/slow/slow-1/down/control";
+    let length = topic.len() as u8;
+    let subscribed = [&[0x82, length + 6, 0, 1, 0, 0, length][..], topic, &[0]].concat();
+    slow.write_all(&[connected, subscribed].concat()).await.unwrap();
+    // Both answers.
+    let mut answers = Vec::new();
+    while !answers.windows(4).any(|part| part[0] == 0x90 && part[2..] == [0, 1]) {
+        answers.push(within("an answer", slow.read_u8()).await.unwrap());
+    }
+    let coordinator = connect.clone().connect().await.unwrap();
+    let healthy = connect.clone().worker(&id("quick-1")).connect().await.unwrap();
+    let lane = Lane::Control;
+    let mut quick = healthy.listen(&Address::Worker(id("quick-1")), lane).await.unwrap();
+    let to_slow = Address::Worker(id("slow-1"));
+    for _ in 0..FRAMES {
+        coordinator.send(&to_slow, lane, vec![b'x'; BYTES].into()).await.unwrap();
+    }
+    coordinator.send(&to_slow, lane, "the last frame".into()).await.unwrap();
+    // Others get theirs, and the broker has seen everything before it.
+    let large = Address::Worker(id("quick-1"));
+    coordinator.send(&large, lane, vec![b'y'; BYTES].into()).await.unwrap();
+    assert_eq!(within("a frame", quick.next()).await.unwrap().bytes.len(), BYTES);
+    let (mut read, mut end, mut buffer) = (0, Vec::new(), vec![0; 1 << 16]);
+    while !end.ends_with(b"the last frame") {
+        let size = within("bytes", slow.read(&mut buffer)).await.unwrap();
+        assert_ne!(size, 0, "the connection has ended after {read} bytes");
+        read += size;
+        end.extend_from_slice(&buffer[..size]);
+        end.drain(..end.len().saturating_sub(64));
+    }
+    // Those of the system's own buffers are no longer the broker's.
+    assert!((BYTES..40 * BYTES).contains(&read), "{read} bytes");
     broker.shutdown().await;
 }
