@@ -54,6 +54,17 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Adds a header.
+    #[must_use]
+    pub fn header(self, name: &str, value: &str) -> Self {
+        let Self(mut bytes) = self;
+        let at = bytes.windows(2).position(|two| two == b"\r\n").map_or(bytes.len(), |at| at + 2);
+        bytes.splice(at..at, format!("{name}: {value}\r\n").into_bytes());
+        Self(bytes)
+    }
+}
+
 impl Client {
     /// Opens a connection.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {

@@ -14,3 +14,4 @@ pub mod sse;
 pub mod stats;
 pub mod system;
 pub mod table;
+pub mod trust;
