@@ -2738,7 +2738,7 @@ export interface components {
          * @description The means by which a caller is known.
          * @enum {string}
          */
-        Via: "sign_in" | "proxy" | "token" | "anonymous" | "local" | "host";
+        Via: "sign_in" | "proxy" | "token" | "certificate" | "anonymous" | "local" | "host";
         /** @description One invalid value. */
         Violation: {
             message: string;
