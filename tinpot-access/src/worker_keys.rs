@@ -51,6 +51,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     audit: Option<Arc<dyn AuditSink>>,
     logins: Option<RingSuite>,
+    former: Option<RingSuite>,
     state: RwLock<State>,
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -65,6 +66,7 @@ pub struct WorkerKeysBuilder {
     clock: Arc<dyn Clock>,
     audit: Option<Arc<dyn AuditSink>>,
     logins: Option<RingSuite>,
+    former: Option<RingSuite>,
 }
 
 impl WorkerKeysBuilder {
@@ -87,14 +89,21 @@ impl WorkerKeysBuilder {
         self
     }
 
+    /// Sets the key that the namespace had before. The logins of workers that joined under it stay
+    /// valid at the broker: they give availability, and prove nothing to the coordinator.
+    pub fn former_broker_logins(mut self, namespace: RingSuite) -> Self {
+        self.former = Some(namespace);
+        self
+    }
+
     /// Reads the records.
     ///
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
     pub async fn open(self) -> Result<WorkerKeys> {
-        let Self { records, clock, audit, logins } = self;
+        let Self { records, clock, audit, logins, former } = self;
         let (state, refreshing) = Default::default();
-        let inner = Inner { records, clock, audit, logins, state, refreshing };
+        let inner = Inner { records, clock, audit, logins, former, state, refreshing };
         let keys = WorkerKeys { inner: Arc::new(inner) };
         keys.refresh().await?;
         Ok(keys)
@@ -104,7 +113,8 @@ impl WorkerKeysBuilder {
 impl WorkerKeys {
     /// Describes the keys in these records.
     pub fn builder(records: Arc<dyn Records>) -> WorkerKeysBuilder {
-        WorkerKeysBuilder { records, clock: Arc::new(SystemClock), audit: None, logins: None }
+        let clock = Arc::new(SystemClock);
+        WorkerKeysBuilder { records, clock, audit: None, logins: None, former: None }
     }
 
     /// Returns all keys, by id.
@@ -208,9 +218,12 @@ impl WorkerKeys {
         let namespace = self.inner.logins.as_ref()?;
         let key = user.parse().ok()?;
         let name = self.name_of(&key)?;
-        let right = Self::broker_password(namespace, &key);
         let digest = |text: &str| Digest::of(text.as_bytes());
-        (digest(password) == digest(right.expose())).then_some(name)
+        let is_of = |namespace: &RingSuite| {
+            digest(password) == digest(Self::broker_password(namespace, &key).expose())
+        };
+        let is_right = is_of(namespace) || self.inner.former.as_ref().is_some_and(is_of);
+        is_right.then_some(name)
     }
 
     /// Returns the name of the worker with this key, unless it was revoked.

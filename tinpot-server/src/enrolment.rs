@@ -63,6 +63,9 @@ impl Enrolment {
             None => (Arc::new(MemoryRecords::new()), false),
         };
         let mut builder = WorkerKeys::builder(records.clone()).broker_logins(suite.clone());
+        if let Some(former) = settings.former_key(store, default)? {
+            builder = builder.former_broker_logins(RingSuite::new(&former));
+        }
         if is_file {
             builder = builder.audit(Arc::new(ChainAudit::start(records, "coordinator")));
         }

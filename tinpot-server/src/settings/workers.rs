@@ -11,6 +11,8 @@ use super::{Frames, StoreSettings};
 const KEY: &str = "namespace.key";
 /// What the name of the next key has behind that.
 const NEXT: &str = ".next";
+/// The same for the former one.
+const FORMER: &str = ".former";
 
 /// The workers that a coordinator hears, and the key by which they know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,8 +66,26 @@ impl EnrolmentSettings {
     /// # Errors
     /// Those of [`IdentityKey::load`].
     pub fn next_key(&self, store: &StoreSettings, default: &str) -> Result<Option<IdentityKey>> {
+        self.other_key(store, default, NEXT)
+    }
+
+    /// Returns the key that the namespace had before; `None` if it was never replaced. The logins of
+    /// workers at the broker that joined under it come from it.
+    ///
+    /// # Errors
+    /// Those of [`IdentityKey::load`].
+    pub fn former_key(&self, store: &StoreSettings, default: &str) -> Result<Option<IdentityKey>> {
+        self.other_key(store, default, FORMER)
+    }
+
+    fn other_key(
+        &self,
+        store: &StoreSettings,
+        default: &str,
+        which: &str,
+    ) -> Result<Option<IdentityKey>> {
         let Some(path) = self.key_path(&store.path(default)) else { return Ok(None) };
-        match IdentityKey::load(&next(&path)) {
+        match IdentityKey::load(&with(&path, which)) {
             Ok(key) => Ok(Some(key)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
@@ -80,7 +100,7 @@ impl EnrolmentSettings {
     /// [`IdentityKey::create`].
     pub fn prepare_key(&self, store: &StoreSettings, default: &str) -> Result<PathBuf> {
         let path = self.present_key(store, default)?;
-        let next = next(&path);
+        let next = with(&path, NEXT);
         IdentityKey::generate()?.create(&next).map_err(failed)?;
         Ok(next)
     }
@@ -92,9 +112,19 @@ impl EnrolmentSettings {
     /// [`IdentityKey::load`].
     pub fn replace_key(&self, store: &StoreSettings, default: &str) -> Result<PathBuf> {
         let path = self.present_key(store, default)?;
-        let next = next(&path);
+        let next = with(&path, NEXT);
         IdentityKey::load(&next).map_err(failed)?;
-        std::fs::rename(&next, &path).map_err(|error| {
+        let replaced = || {
+            let former = with(&path, FORMER);
+            match std::fs::remove_file(&former) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // Not renamed: there is a key at every moment.
+            std::fs::hard_link(&path, &former)?;
+            std::fs::rename(&next, &path)
+        };
+        replaced().map_err(|error| {
             let message = format!("cannot rename {}: {error}", next.display());
             Error::new(ErrorKind::Unavailable, message)
         })?;
@@ -119,10 +149,11 @@ impl EnrolmentSettings {
     }
 }
 
-fn next(path: &Path) -> PathBuf {
-    let mut next = path.as_os_str().to_owned();
-    next.push(NEXT);
-    next.into()
+/// Returns the file of another key.
+fn with(path: &Path, which: &str) -> PathBuf {
+    let mut other = path.as_os_str().to_owned();
+    other.push(which);
+    other.into()
 }
 
 fn failed(error: Error) -> Error {
