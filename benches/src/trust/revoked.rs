@@ -1,4 +1,4 @@
-//! How long a token, a grant, a sign-in or the key of a worker is of use after it was revoked by
+//! The time for which a token, a grant, a sign-in or the key of a worker is of use after it was revoked by
 //! another process.
 
 use std::io::Read;

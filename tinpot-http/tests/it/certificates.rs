@@ -52,7 +52,7 @@ async fn a_certificate_names_a_principal_with_its_rights_and_no_other() {
     let program = people.directory.add_program(&by(), "default", "deployer").await.unwrap();
     let grant = Grant::new(Grantee::Principal(program.id.clone()), Role::Viewer);
     people.directory.add_grant(&by(), grant).await.unwrap();
-    let listed = programs(&["spiffe://example.org/ci=deployer", "urn:gone=nobody"]);
+    let listed = programs(&["spiffe://example.org/ci=deployer", "urn:gone=gone"]);
     let people = people.configured(|one| one.certificates(listed), |one| one);
     let (client, good) = (people.browser(), certificate(URI, later()));
     assert_eq!(name(&client, &good).await.as_deref(), Ok("deployer"));
@@ -74,7 +74,7 @@ async fn a_certificate_names_a_principal_with_its_rights_and_no_other() {
     assert_eq!(name(&root, &good).await.as_deref(), Ok("root"));
     let bad = people.browser().with_token("tpt_bad");
     assert_eq!(name(&bad, &good).await, Err(401));
-    // A page of another site uses nobody's certificate.
+    // A page of another site uses no certificate.
     let body = serde_json::json!({"name": "x"});
     let mut forged = client.request("POST", "/api/tokens", &body);
     forged.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());

@@ -9,7 +9,7 @@ use super::{Frames, StoreSettings};
 
 /// The name of the namespace's key next to the store.
 const KEY: &str = "namespace.key";
-/// What the name of the next key has behind that.
+/// The end of the name of the next key, behind that one.
 const NEXT: &str = ".next";
 /// The same for the former one.
 const FORMER: &str = ".former";
@@ -144,8 +144,8 @@ impl EnrolmentSettings {
     /// Returns the file of the key; `None` if it is only in memory.
     fn key_path(&self, store: &Path) -> Option<PathBuf> {
         let named = self.namespace_key_file.clone().filter(|path| !path.as_os_str().is_empty());
-        let beside = || (store.as_os_str() != "memory").then(|| store.with_file_name(KEY));
-        named.or_else(beside)
+        let default = || (store.as_os_str() != "memory").then(|| store.with_file_name(KEY));
+        named.or_else(default)
     }
 }
 

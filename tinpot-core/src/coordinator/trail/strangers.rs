@@ -1,4 +1,4 @@
-//! Refusals of peers that nobody knows: credentials, and frames. Strangers can send as many as they
+//! Refusals of peers that are not known: credentials, and frames. Strangers can send as many as they
 //! like, and the audit stays small.
 
 use std::collections::HashMap;
