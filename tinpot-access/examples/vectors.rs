@@ -1,6 +1,6 @@
-//! Prints the test vectors of sealed frames, `docs/vectors/frames-1.json`.
+//! Prints the test vectors of sealed frames, `docs/protocol/vectors/frames-1.json`.
 //!
-//! `cargo run -p tinpot-access --example vectors > docs/vectors/frames-1.json`
+//! `cargo run -p tinpot-access --example vectors > docs/protocol/vectors/frames-1.json`
 
 use serde_json::{Value, json};
 use tinpot_access::{IdentityKey, RingSuite};

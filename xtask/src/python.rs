@@ -12,7 +12,7 @@ const PACKAGE: &str = "tinpot-python/python";
 /// The Python code outside of the package that is formatted and linted, too.
 const OTHERS: &[&str] = &[
     "deploy/compose/actions",
-    "docs/vectors",
+    "docs/protocol/vectors",
     "examples/actions",
     "examples/multi_worker",
     "tests/actions",

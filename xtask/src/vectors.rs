@@ -9,8 +9,8 @@ use std::process::Command;
 use crate::run::{execute, output, target_folder};
 use crate::venv;
 
-const FOLDER: &str = "docs/vectors";
-const VECTORS: &str = "docs/vectors/frames-1.json";
+const FOLDER: &str = "docs/protocol/vectors";
+const VECTORS: &str = "docs/protocol/vectors/frames-1.json";
 /// The pinned version of Python's cryptography.
 const REQUIREMENTS: &str = "xtask/requirements-vectors.txt";
 

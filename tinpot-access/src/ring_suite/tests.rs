@@ -20,7 +20,7 @@ fn ring_suite(identity: u8) -> Arc<dyn Suite> {
 tinpot_core::seal_suite_conformance!(ring_suite);
 
 /// The vectors, which `examples/vectors.rs` makes.
-const VECTORS: &str = include_str!("../../../docs/vectors/frames-1.json");
+const VECTORS: &str = include_str!("../../../docs/protocol/vectors/frames-1.json");
 
 fn hex(value: &Value) -> Vec<u8> {
     let text = value.as_str().expect("a text");
