@@ -1,0 +1,515 @@
+"""The decisions of a worker: which attempts to run, when to end them, what to report until when.
+
+The machine has no clock and does no I/O. Its caller passes the time in seconds, and performs what
+the machine asks of its `Host`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .messages import Dispatch, Epoch, Fence, Malformed, Message, fences, number
+
+RESEND = 1.0
+"""The time until an unanswered message is sent again."""
+ACCEPT_DELAY = 0.005
+"""The longest delay of an `accept`: a `result` that is ready by then replaces it."""
+WAITING = 0.5
+"""The time that an attempt may wait for a slot before it is given back."""
+WAITING_PER_SLOT = 256
+LOOK = 0.1
+"""The time between two looks at the attempts that are held."""
+SILENT_BEATS = 3
+"""The beats that another store must have heard after the last one that the present one echoed."""
+EPOCHAL = ("cancel", "probe", "drain", "result_ack")
+"""The messages that count only if they are of the epoch that the worker follows."""
+FORMER = 8
+"""The number of stores that were left and are remembered."""
+SHORT_GRACE = 2.0
+"""The longest grace period of attempts that are dropped, or outlived the patience of a drain."""
+
+
+class Stop(enum.Enum):
+    """The reason why an attempt is asked to end."""
+
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    FENCED = "fenced"
+    SHUTTING_DOWN = "shutting_down"
+
+
+class Host(Protocol):
+    """The caller of a machine, which has clock, transport and attempts."""
+
+    def send(self, message: Message) -> None:
+        """Sends a message to the coordinator."""
+
+    def start(self, dispatch: Dispatch) -> None:
+        """Starts an attempt, and calls `finished` once nothing of it is alive."""
+
+    def stop(self, fence: Fence, reason: Stop, grace: float) -> None:
+        """Asks an attempt to end, and kills it after the grace period."""
+
+    def forget(self, fence: Fence) -> None:
+        """Drops the log of an attempt."""
+
+    def drain_requested(self) -> None:
+        """Notes that the coordinator asks the worker to drain."""
+
+
+class Phase(enum.Enum):
+    """The state of a held attempt."""
+
+    WAITING = 0
+    RUNNING = 1
+    STOPPING = 2
+    ENDED = 3
+
+
+@dataclass
+class Held:
+    """An attempt that the worker holds, until its end is acknowledged."""
+
+    dispatch: Dispatch
+    since: float
+    """The begin of the wait or of the run."""
+    phase: Phase = Phase.WAITING
+    said: bool | None = None
+    """The value of `running` in the last `accept`."""
+    reason: Stop | None = None
+    dropped: bool = False
+    report: Message | None = None
+    sent_at: float = 0.0
+
+
+@dataclass
+class Former:
+    """A store whose coordinator the worker does not follow any more."""
+
+    epoch: Epoch
+    seen: dict[int, str | None]
+    settled: int
+
+
+@dataclass
+class Profile:
+    """The description of a worker."""
+
+    id: str
+    name: str
+    slots: int
+    offer: Message
+    """The field `offer` of its `hello`."""
+    queues: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    version: str = ""
+    started_at: int | None = None
+
+
+class Machine:
+    """The worker's side of the protocol."""
+
+    def __init__(self, profile: Profile, host: Host) -> None:
+        self.profile = profile
+        self.host = host
+        self.actions = {action["name"] for action in profile.offer["actions"]}
+        self.epoch: Epoch | None = None
+        self.held: dict[Fence, Held] = {}
+        self.draining = False
+        self._end_at: float | None = None
+        self._waiting: deque[Fence] = deque()
+        self._running = 0
+        self._last_beat = 0
+        self._beats: deque[tuple[int, float]] = deque()
+        self._next_beat: float | None = None
+        self._lease = 60.0
+        self._lease_until = 0.0
+        self._terms_of: Epoch | None = None
+        self._beat_interval = 5.0
+        self._last_echo = 0
+        self._settled = 0
+        # The fences of this epoch above `_settled` that were handled, each with the reason of its
+        # rejection. A cancel that arrives before its dispatch leaves its fence here, too.
+        self._seen: dict[int, str | None] = {}
+        self._former: list[Former] = []
+        self._accepts: deque[tuple[float, Fence]] = deque()
+        self._looked_at = 0.0
+
+    # The link and the clock.
+
+    def link_up(self, now: float) -> None:
+        """Introduces the worker on a new connection, and repeats every report."""
+        self._hello(now)
+        for fence, held in list(self.held.items()):
+            if held.report is not None:
+                self._send_report(now, fence)
+
+    def wake_at(self) -> float | None:
+        """Returns when `tick` must be called."""
+        times = [self._next_beat, self._end_at]
+        if self._accepts:
+            times.append(self._accepts[0][0])
+        if self.held:
+            times.append(self._looked_at + LOOK)
+        return min((time for time in times if time is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Performs everything that is due."""
+        self._looked_at = now
+        for fence, held in list(self.held.items()):
+            self._look(now, fence, held)
+        while self._accepts and self._accepts[0][0] <= now:
+            self._send_accept(self._accepts.popleft()[1], again=False)
+        if self._next_beat is not None and self._next_beat <= now:
+            self._beat(now)
+        if self._end_at is not None and self._end_at <= now:
+            self._end_at = None
+            for fence, held in list(self.held.items()):
+                self._stop(fence, held, Stop.SHUTTING_DOWN, min(held.dispatch.grace, SHORT_GRACE))
+
+    def _look(self, now: float, fence: Fence, held: Held) -> None:
+        dispatch = held.dispatch
+        if held.phase is Phase.ENDED:
+            if held.sent_at + RESEND <= now:
+                self._send_report(now, fence)
+        elif dispatch.retryable and self._lease_until - self._margin(dispatch) <= now:
+            # Another worker may run it once the lease is over, so it must be dead by then.
+            if held.phase is Phase.WAITING:
+                self._give_back(now, fence)
+            else:
+                self._stop(fence, held, Stop.FENCED, min(dispatch.grace, self._lease / 3))
+        elif held.phase is Phase.WAITING:
+            if held.since + WAITING <= now:
+                self._give_back(now, fence)
+        elif dispatch.timeout is not None and held.since + dispatch.timeout <= now:
+            self._stop(fence, held, Stop.TIMED_OUT, dispatch.grace)
+
+    def _margin(self, dispatch: Dispatch) -> float:
+        return min(dispatch.grace, self._lease / 3) + self._lease / 20
+
+    # Messages to the coordinator.
+
+    def _hello(self, now: float) -> None:
+        profile = self.profile
+        hello: Message = {
+            "name": profile.name,
+            "queues": profile.queues,
+            "groups": profile.groups,
+            "slots": 0 if self.draining else profile.slots,
+            "offer": profile.offer,
+            "version": profile.version,
+        }
+        if profile.started_at is not None:
+            hello["started_at"] = profile.started_at
+        if self.epoch is not None:
+            hello["epoch"] = str(self.epoch)
+        self.host.send({"hello": hello})
+        self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        self._last_beat += 1
+        self._beats.append((self._last_beat, now))
+        # The echo of an older beat could not extend the lease.
+        while self._beats[0][1] < now - self._lease:
+            self._beats.popleft()
+        self._next_beat = now + self._beat_interval
+        beat: Message = {
+            "seq": self._last_beat,
+            "free": max(self.profile.slots - self._running, 0),
+            "held": [str(fence) for fence in self.held],
+        }
+        if self.epoch is not None:
+            beat["epoch"] = str(self.epoch)
+        self.host.send({"beat": beat})
+
+    def _send_report(self, now: float, fence: Fence) -> None:
+        held = self.held[fence]
+        held.sent_at = now
+        if held.report is not None:
+            self.host.send(held.report)
+
+    def _send_accept(self, fence: Fence, again: bool) -> None:
+        held = self.held.get(fence)
+        if held is None or held.phase is Phase.ENDED:
+            return
+        running = held.phase is not Phase.WAITING
+        if again or held.said != running:
+            held.said = running
+            self.host.send({"accept": {"fence": str(fence), "running": running}})
+
+    # Messages from the coordinator.
+
+    def receive(self, now: float, message: Message) -> None:
+        """Handles a message of the control lane. Raises `Malformed` if it cannot be read."""
+        # Overdue attempts end before any message can extend the lease, also after a long sleep.
+        if self._looked_at + LOOK <= now:
+            self.tick(now)
+        kind, body = next(iter(message.items()))
+        if not isinstance(body, dict):
+            raise Malformed(f"{kind} must be an object")
+        epoch, last_beat = self.epoch, self._last_beat
+        if kind == "dispatch":
+            self._dispatched(now, Dispatch.read(body))
+        elif kind == "beat_ack":
+            self._acknowledged_beat(now, body)
+        elif kind == "who_is_there":
+            # Also answers coordinators of later epochs and other stores: the echo of the next beat
+            # shows that they are at work.
+            if self.epoch is None or not self.epoch.is_after(Epoch.parse(body.get("epoch"))):
+                self._hello(now)
+        elif kind in EPOCHAL and Epoch.parse(body.get("epoch")) == self.epoch:
+            self._asked(now, kind, body)
+        if self.epoch != epoch and self._last_beat == last_beat:
+            # The coordinator dispatches nothing before it knows that the worker follows it.
+            self._beat(now)
+
+    def _asked(self, now: float, kind: str, body: Message) -> None:
+        if kind == "drain":
+            self._asked_to_drain(now)
+            return
+        fence = Fence.parse(body.get("fence"))
+        held = self.held.get(fence)
+        if kind == "cancel":
+            self._cancelled(now, fence, body.get("force", False) is True)
+        elif kind == "result_ack":
+            if held is not None and held.phase is Phase.ENDED:
+                del self.held[fence]
+        elif held is None:
+            self._not_here(fence)
+        elif held.phase is Phase.ENDED:
+            self._send_report(now, fence)
+        else:
+            self._send_accept(fence, again=True)
+
+    def _acknowledged_beat(self, now: float, body: Message) -> None:
+        epoch, echo = Epoch.parse(body.get("epoch")), number(body, "seq_echo")
+        settled = number(body, "settled", 0)
+        dropped, cancelled = fences(body, "drop"), fences(body, "cancel")
+        # Without these two, the coordinator is of an earlier version.
+        lease = number(body, "lease_ms", 60_000) / 1000
+        beat = number(body, "beat_ms", 5_000) / 1000
+        if not self._adopt(epoch, echo):
+            return
+        self._terms_of, self._lease = epoch, lease
+        # A lease shorter than three beats would end between two of them.
+        self._beat_interval = min(beat, lease / 3)
+        self._renew(echo)
+        self._settle(settled)
+        for fence in dropped:
+            self._dropped(fence)
+        for fence in cancelled:
+            self._cancelled(now, fence, force=False)
+
+    def _renew(self, echo: int) -> bool:
+        """Extends the lease from the moment at which the echoed beat was sent."""
+        sent = next((at for seq, at in self._beats if seq == echo), None)
+        if sent is None:
+            return False
+        if self._terms_of == self.epoch:
+            self._lease_until = max(self._lease_until, sent + self._lease)
+        return True
+
+    def _settle(self, up_to: int) -> None:
+        if up_to > self._settled:
+            self._settled = up_to
+            self._seen = {seen: why for seen, why in self._seen.items() if seen > up_to}
+
+    def _adopt(self, epoch: Epoch, echo: int) -> bool:
+        """Follows an epoch that echoes a beat, if it has taken over. Returns true if it is followed."""
+        is_ours = any(seq == echo for seq, _ in self._beats)
+        known = self.epoch
+        if known == epoch:
+            self._last_echo = max(self._last_echo, echo if is_ours else 0)
+            return True
+        if is_ours and (known is None or epoch.is_after(known)):
+            self.epoch, self._seen, self._settled = epoch, {}, 0
+            self._last_echo = max(self._last_echo, echo)
+            return True
+        if known is None or known.instance == epoch.instance or not is_ours:
+            return False
+        # Another store: it has taken over only if the present one has been silent.
+        if echo < self._last_echo + SILENT_BEATS:
+            return False
+        former = next((old for old in self._former if old.epoch.instance == epoch.instance), None)
+        if former is None and len(self._former) >= FORMER:
+            return False
+        if former is not None:
+            if former.epoch > epoch:
+                return False
+            self._former.remove(former)
+        self._former.append(Former(known, self._seen, self._settled))
+        is_same = former is not None and former.epoch == epoch
+        self._seen = former.seen if former is not None and is_same else {}
+        self._settled = former.settled if former is not None and is_same else 0
+        self.epoch, self._last_echo = epoch, echo
+        return True
+
+    def _dispatched(self, now: float, dispatch: Dispatch) -> None:
+        fence = dispatch.fence
+        if not self._adopt(fence.epoch, dispatch.seq_echo):
+            return
+        held = self.held.get(fence)
+        if held is not None:
+            if held.phase is Phase.ENDED:
+                self._send_report(now, fence)
+            else:
+                self._send_accept(fence, again=True)
+            return
+        if fence.number <= self._settled:
+            return
+        if fence.number in self._seen:
+            why = self._seen[fence.number]
+            if why is not None:
+                self.host.send({"reject": {"fence": str(fence), "why": why}})
+            return
+        why = self._refusal(now, dispatch)
+        self._seen[fence.number] = why
+        self._settle(min(dispatch.settled, fence.number - 1))
+        if why is not None:
+            self.host.send({"reject": {"fence": str(fence), "why": why}})
+            return
+        self.held[fence] = Held(dispatch, since=now)
+        self._waiting.append(fence)
+        self._accepts.append((now + ACCEPT_DELAY, fence))
+        self._start_waiting(now)
+
+    def _refusal(self, now: float, dispatch: Dispatch) -> str | None:
+        if not self._renew(dispatch.seq_echo):
+            return "stale"
+        if self._lease_until - self._margin(dispatch) <= now:
+            return "stale"
+        if self.draining:
+            return "draining"
+        if dispatch.is_deployed or dispatch.action not in self.actions:
+            return "unknown_action"
+        if len(self._waiting) >= self.profile.slots * WAITING_PER_SLOT:
+            return "busy"
+        return None
+
+    # Attempts.
+
+    def _start_waiting(self, now: float) -> None:
+        while self._waiting and self._running < self.profile.slots:
+            fence = self._waiting.popleft()
+            held = self.held[fence]
+            held.phase, held.since = Phase.RUNNING, now
+            self._running += 1
+            if held.said is False:
+                self._accepts.append((now + ACCEPT_DELAY, fence))
+            self.host.start(held.dispatch)
+
+    def finished(
+        self, now: float, fence: Fence, outcome: Any, last_log_seq: int, killed: bool = False
+    ) -> None:
+        """Ends an attempt of which nothing is alive any more."""
+        held = self.held.get(fence)
+        if held is None or held.phase not in (Phase.RUNNING, Phase.STOPPING):
+            return
+        self._running -= 1
+        if outcome == "cancelled" and held.reason is Stop.TIMED_OUT:
+            outcome = "timed_out"
+        elif outcome == "cancelled" and held.reason is Stop.SHUTTING_DOWN:
+            message = "the worker shut down before the action had finished"
+            failure = {"code": "worker_shutdown", "kind": "WorkerShutdown", "message": message}
+            outcome = {"failed": failure}
+        if held.dropped:
+            del self.held[fence]
+            self.host.forget(fence)
+        elif outcome == "cancelled" and held.reason is Stop.FENCED:
+            self._release(now, fence, "killed")
+        else:
+            result: Message = {
+                "fence": str(fence),
+                "outcome": outcome,
+                "last_log_seq": last_log_seq,
+                "ran_us": int((now - held.since) * 1e6),
+            }
+            if killed and outcome in ("cancelled", "timed_out"):
+                result["killed"] = True
+            self._end(now, fence, {"result": result})
+        self._start_waiting(now)
+
+    def _end(self, now: float, fence: Fence, report: Message) -> None:
+        held = self.held[fence]
+        held.phase, held.report = Phase.ENDED, report
+        self._send_report(now, fence)
+
+    def _release(self, now: float, fence: Fence, how: str) -> None:
+        self._end(now, fence, {"released": {"fence": str(fence), "how": how}})
+
+    def _give_back(self, now: float, fence: Fence) -> None:
+        self._waiting.remove(fence)
+        self._release(now, fence, "never_ran")
+
+    def _stop(self, fence: Fence, held: Held, reason: Stop, grace: float) -> None:
+        """Asks an attempt to end. The first reason counts; without grace, it is asked again."""
+        if held.phase is Phase.RUNNING:
+            held.phase, held.reason = Phase.STOPPING, reason
+            self.host.stop(fence, reason, grace)
+        elif held.phase is Phase.STOPPING and grace == 0 and held.reason is not None:
+            self.host.stop(fence, held.reason, grace)
+
+    def _cancelled(self, now: float, fence: Fence, force: bool) -> None:
+        held = self.held.get(fence)
+        if held is None:
+            if fence.epoch == self.epoch and fence.number > self._settled:
+                self._seen.setdefault(fence.number, None)
+            self._not_here(fence)
+        elif held.phase is Phase.WAITING:
+            self._give_back(now, fence)
+        elif held.phase is Phase.ENDED:
+            self._send_report(now, fence)
+        else:
+            self._stop(fence, held, Stop.CANCELLED, 0 if force else held.dispatch.grace)
+
+    def _dropped(self, fence: Fence) -> None:
+        """Ends an attempt that does not belong to this worker any more. It is not reported."""
+        held = self.held.get(fence)
+        if held is None:
+            return
+        if held.phase in (Phase.RUNNING, Phase.STOPPING):
+            held.phase, held.reason, held.dropped = Phase.STOPPING, Stop.FENCED, True
+            self.host.stop(fence, Stop.FENCED, min(held.dispatch.grace, SHORT_GRACE))
+            return
+        if held.phase is Phase.WAITING:
+            self._waiting.remove(fence)
+            self.host.forget(fence)
+        del self.held[fence]
+
+    def _not_here(self, fence: Fence) -> None:
+        # The worker holds each attempt until its end is acknowledged, and ignores dispatches of
+        # earlier epochs. So one that it does not hold never ran, unless it is of another store.
+        same = self.epoch is None or self.epoch.instance == fence.epoch.instance
+        how = "never_ran" if same else "unknown"
+        self.host.send({"released": {"fence": str(fence), "how": how}})
+
+    # The drain.
+
+    def drain(self, now: float, patience: float) -> None:
+        """Takes nothing new. What still runs after the patience is asked to end."""
+        self._take_nothing_new(now)
+        if self._end_at is None:
+            self._end_at = now + patience
+
+    def _asked_to_drain(self, now: float) -> None:
+        if self.draining:
+            # The coordinator repeats its request until the hello arrives.
+            self._hello(now)
+        else:
+            self._take_nothing_new(now)
+            self.host.drain_requested()
+
+    def _take_nothing_new(self, now: float) -> None:
+        if self.draining:
+            return
+        self.draining = True
+        while self._waiting:
+            self._give_back(now, self._waiting[0])
+        self._hello(now)
+
+    def goodbye(self) -> Message:
+        """Returns the last message of a worker of which nothing is alive any more."""
+        return {"goodbye": {"held": [str(fence) for fence in self.held]}}

@@ -1,0 +1,389 @@
+"""Sealed frames: keys, signed messages, and the sessions of a worker.
+
+See "Sealed frames" in the specification of the protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from .messages import Epoch, Malformed, encode
+
+CONTROL, LOGS = 0, 1
+SEALED, INIT, ACCEPT, NOTICE, JOIN, JOINED = range(6)
+NAMES = ("sealed", "init", "accept", "notice", "join", "joined")
+HEADER = struct.Struct(">4sBBHQQ")
+SIGNATURE_BYTES = 64
+PAYLOAD_BYTES = 4096
+WINDOW = 4096
+RETRY = 1.0
+HANDSHAKE = 10.0
+FORMER = 10.0
+SILENCE = 60.0
+SESSION_AGE = 24 * 3600.0
+FRAMES = 1 << 40
+SIGNATURES = 20
+"""The signatures of accepts, and of notices, that are verified in a second."""
+
+
+def sha256(data: bytes) -> bytes:
+    """Returns the SHA-256 of some bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def key_id(public: bytes) -> str:
+    """Returns the id of a public key."""
+    return sha256(public)[:16].hex()
+
+
+def signed_text(kind: int, payload: bytes) -> bytes:
+    """Returns the text that is signed."""
+    return b"tinpot/1 " + NAMES[kind].encode() + b"\0" + payload
+
+
+def signed_frame(kind: int, payload: bytes, *keys: Ed25519PrivateKey) -> bytes:
+    """Returns a frame that is signed by each of the keys."""
+    text = signed_text(kind, payload)
+    signatures = b"".join(key.sign(text) for key in keys)
+    return HEADER.pack(b"TPF1", kind, CONTROL, 0, 0, 0) + signatures + payload
+
+
+def is_by(public: bytes, kind: int, frame: bytes) -> bool:
+    """Returns true if a key has signed a frame."""
+    signature = frame[HEADER.size : HEADER.size + SIGNATURE_BYTES]
+    try:
+        key = Ed25519PublicKey.from_public_bytes(public)
+        key.verify(signature, signed_text(kind, payload_of(frame)))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def payload_of(frame: bytes) -> bytes:
+    """Returns the payload of a frame with one signature."""
+    return frame[HEADER.size + SIGNATURE_BYTES :]
+
+
+def read_signed(kind: int, frame: bytes, public: bytes) -> dict[str, Any]:
+    """Returns the payload of a signed frame. Raises `Malformed` if the key has not signed it."""
+    if frame[: HEADER.size] != HEADER.pack(b"TPF1", kind, CONTROL, 0, 0, 0):
+        raise Malformed(f"the frame is not of kind {NAMES[kind]}")
+    if len(payload_of(frame)) > PAYLOAD_BYTES:
+        raise Malformed("the payload is too long")
+    if not is_by(public, kind, frame):
+        raise Malformed("the signature is wrong")
+    try:
+        payload = json.loads(payload_of(frame))
+    except (ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict):
+        raise Malformed("the payload is not a JSON object")
+    return payload
+
+
+def from_hex(text: object, length: int) -> bytes:
+    """Reads lower-case hexadecimal digits."""
+    if isinstance(text, str) and len(text) == 2 * length and text == text.lower():
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass
+    raise Malformed(f"{2 * length} hexadecimal digits are expected")
+
+
+def agree(own: X25519PrivateKey, theirs: bytes) -> bytes:
+    """Returns the secret of both sides."""
+    try:
+        # Fails if the secret is all zero.
+        return own.exchange(X25519PublicKey.from_public_bytes(theirs))
+    except ValueError:
+        raise Malformed("the other side's key agrees on nothing") from None
+
+
+def derive(shared: bytes, salt: bytes) -> list[bytes]:
+    """Returns four keys: up control, up logs, down control, down logs."""
+    keys = HKDF(SHA256(), 128, salt, b"tinpot/1 TP1 keys").derive(shared)
+    return [keys[at : at + 32] for at in range(0, 128, 32)]
+
+
+class Window:
+    """The counters that were seen: the highest one, and a bit for each of those below it."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._seen = 0
+
+    def is_fresh(self, counter: int) -> bool:
+        """Returns true if a frame with this counter is new, as far as the window reaches."""
+        back = self.highest - counter
+        return counter > 0 and (back < 0 or (back <= WINDOW and not self._seen >> back & 1))
+
+    def note(self, counter: int) -> None:
+        """Notes the counter of a frame that was opened."""
+        ahead = counter - self.highest
+        if ahead > 0:
+            self._seen = (self._seen << min(ahead, WINDOW + 1) | 1) & ((2 << WINDOW) - 1)
+            self.highest = counter
+        else:
+            self._seen |= 1 << -ahead
+
+
+class Session:
+    """The worker's end of a session."""
+
+    def __init__(self, now: float, session: int, keys: Sequence[bytes]) -> None:
+        self.id = session
+        self.began = now
+        self._up = [ChaCha20Poly1305(key) for key in keys[:2]]
+        self._down = [ChaCha20Poly1305(key) for key in keys[2:]]
+        self._sent = [0, 0]
+        self._received = [Window(), Window()]
+
+    def is_worn(self, now: float) -> bool:
+        """Returns true if the session needs new keys."""
+        counters = self._sent + [window.highest for window in self._received]
+        return now - self.began >= SESSION_AGE or max(counters) >= FRAMES
+
+    def seal(self, lane: int, document: bytes) -> bytes:
+        """Returns the frame of a document."""
+        self._sent[lane] += 1
+        header = HEADER.pack(b"TPF1", SEALED, lane, 0, self.id, self._sent[lane])
+        return header + self._up[lane].encrypt(bytes(4) + header[16:], document, header)
+
+    def open(self, lane: int, frame: bytes) -> bytes:
+        """Returns the document of a frame that arrived on a lane."""
+        header = frame[: HEADER.size]
+        counter = int.from_bytes(header[16:], "big")
+        if not self._received[lane].is_fresh(counter):
+            raise Malformed("a frame arrived twice, or too late")
+        try:
+            sealed = frame[HEADER.size :]
+            document = self._down[lane].decrypt(bytes(4) + header[16:], sealed, header)
+        except InvalidTag:
+            raise Malformed("a frame is forged") from None
+        self._received[lane].note(counter)
+        return document
+
+
+@dataclass
+class Open:
+    """A session with a coordinator, and the one before it while that is still read."""
+
+    epoch: Epoch
+    session: Session
+    heard: float
+    former: Session | None = None
+    former_until: float = 0.0
+
+
+@dataclass
+class Handshake:
+    """An init that waits for its answer."""
+
+    ephemeral: X25519PrivateKey
+    frame: bytes
+    to: bytes
+    began: float
+    wanted: Epoch | None
+
+
+class Sessions:
+    """The sessions of a worker with the coordinators of its namespace. Times are in seconds."""
+
+    def __init__(
+        self, worker: str, key: Ed25519PrivateKey, namespace: str, pins: Sequence[bytes]
+    ) -> None:
+        self._worker = worker
+        self._key = key
+        self._own = key_id(key.public_key().public_bytes_raw())
+        self._namespace = namespace
+        self._pins = list(pins)
+        self._open: list[Open] = []
+        self._handshake: Handshake | None = None
+        self._turn = 0
+        self._due: float | None = 0.0
+        self._asked_at: float | None = None
+        self.unanswered = 0
+        """The number of inits since the last answer."""
+        self._wanted: Epoch | None = None
+        self._budgets = {ACCEPT: (0.0, 0), NOTICE: (0.0, 0)}
+
+    def is_open(self) -> bool:
+        """Returns true if there is a session."""
+        return bool(self._open)
+
+    def link_up(self, now: float) -> None:
+        """Asks for a session at once if there is none."""
+        if not self._open:
+            self._due = now
+
+    def wake_at(self) -> float | None:
+        """Returns when to call `tick` at the latest."""
+        return self._due
+
+    def tick(self, now: float) -> bytes | None:
+        """Ends what is over. Returns an init to send on the control lane, if one is due."""
+        for held in self._open:
+            if held.former is not None and held.former_until <= now:
+                held.former = None
+        if len(self._open) > 1:
+            self._open = [held for held in self._open if now - held.heard < SILENCE]
+        worn = next((held.epoch for held in self._open if held.session.is_worn(now)), None)
+        if self._handshake is not None and now - self._handshake.began >= HANDSHAKE:
+            # Another key of the namespace is asked next. A notice may have been of a coordinator
+            # that is gone.
+            self._handshake, self._wanted = None, None
+            self._turn += 1
+            if self._open and worn is None:
+                self._due = None
+        if worn is not None and self._due is None:
+            self._wanted, self._due = worn, self._earliest(now)
+        if self._due is None or self._due > now:
+            return None
+        self.unanswered += 1
+        self._due = now + RETRY * min(self.unanswered, 4) + random.random() * RETRY
+        self._asked_at = now
+        if self._handshake is None:
+            self._handshake = self._begin(now)
+        return self._handshake.frame
+
+    def _begin(self, now: float) -> Handshake:
+        to = self._pins[self._turn % len(self._pins)]
+        ephemeral = X25519PrivateKey.generate()
+        init = {
+            "v": 1,
+            "namespace": self._namespace,
+            "to": key_id(to),
+            "worker": self._worker,
+            "key": self._own,
+            "shard": 0,
+            "e": ephemeral.public_key().public_bytes_raw().hex(),
+            "suites": ["TP1"],
+        }
+        frame = signed_frame(INIT, encode(init), self._key)
+        return Handshake(ephemeral, frame, to, now, self._wanted)
+
+    def _earliest(self, now: float) -> float:
+        return now if self._asked_at is None else max(now, self._asked_at + RETRY)
+
+    def _may_verify(self, now: float, kind: int) -> bool:
+        began, count = self._budgets[kind]
+        if now - began >= 1:
+            began, count = now, 0
+        self._budgets[kind] = (began, count + 1)
+        return count < SIGNATURES
+
+    def seal(self, lane: int, document: bytes) -> list[bytes]:
+        """Returns the frames of a document: one for each coordinator with a session."""
+        return [held.session.seal(lane, document) for held in self._open]
+
+    def read(self, now: float, lane: int, frame: bytes) -> bytes | Epoch | None:
+        """Returns the document of a sealed frame, or the epoch of a session that it has opened.
+
+        Raises `Malformed` with the reason for which it counts for nothing.
+        """
+        if frame[:1] == b"{":
+            raise Malformed("the frame is plain")
+        if len(frame) < HEADER.size:
+            raise Malformed("the frame is too short")
+        magic, kind, on, reserved, session, _ = HEADER.unpack_from(frame)
+        if magic != b"TPF1" or reserved != 0:
+            raise Malformed("the frame has no header")
+        if kind == SEALED and on == lane:
+            for held, candidate in self._candidates():
+                if candidate.id == session:
+                    document = candidate.open(lane, frame)
+                    held.heard = now
+                    return document
+            raise Malformed("the session of the frame is unknown")
+        if kind not in (ACCEPT, NOTICE) or on != CONTROL or lane != CONTROL:
+            raise Malformed("the frame is of another lane, or of a kind for coordinators")
+        if not self._may_verify(now, kind):
+            raise Malformed("too many signed frames")
+        if kind == ACCEPT:
+            return self._accepted(now, frame)
+        self._noticed(now, frame)
+        return None
+
+    def _candidates(self) -> Iterator[tuple[Open, Session]]:
+        for held in self._open:
+            yield held, held.session
+            if held.former is not None:
+                yield held, held.former
+
+    def _noticed(self, now: float, frame: bytes) -> None:
+        signer = next((pin for pin in self._pins if is_by(pin, NOTICE, frame)), b"")
+        notice = read_signed(NOTICE, frame, signer)
+        expected = {"v": 1, "namespace": self._namespace, "shard": 0}
+        if any(notice.get(name) != value for name, value in expected.items()):
+            raise Malformed("the notice is of another namespace")
+        epoch = Epoch.parse(notice.get("epoch"))
+        known = next((held for held in self._open if held.epoch.instance == epoch.instance), None)
+        if known is not None and known.epoch == epoch:
+            if notice.get("session") != f"{known.session.id:016x}":
+                return
+        elif known is not None and not epoch.is_after(known.epoch):
+            return
+        # A worker without a session takes any: the notice may be of a coordinator that is gone.
+        wanted = epoch if self._open else None
+        if self._due is None or self._wanted != wanted:
+            self._wanted = wanted
+            if self._handshake is not None and self._handshake.wanted != wanted:
+                self._handshake = None
+            at = self._earliest(now) + random.random() * RETRY
+            self._due = at if self._due is None else min(self._due, at)
+
+    def _accepted(self, now: float, frame: bytes) -> Epoch:
+        handshake = self._handshake
+        if handshake is None:
+            raise Malformed("the accept answers nothing")
+        accept = read_signed(ACCEPT, frame, handshake.to)
+        digest = sha256(payload_of(handshake.frame))
+        expected = {
+            "v": 1,
+            "namespace": self._namespace,
+            "worker": self._worker,
+            "worker_key": self._own,
+            "key": key_id(handshake.to),
+            "chain": [],
+            "shard": 0,
+            "suite": "TP1",
+            "init": digest.hex(),
+        }
+        if any(accept.get(name) != value for name, value in expected.items()):
+            raise Malformed("the accept is for another init")
+        epoch, wanted = Epoch.parse(accept.get("epoch")), handshake.wanted
+        theirs, session = from_hex(accept.get("e"), 32), from_hex(accept.get("session"), 8)
+        is_wanted = wanted is None or (
+            wanted.instance == epoch.instance and not wanted.is_after(epoch)
+        )
+        if not is_wanted or any(held.epoch.is_after(epoch) for held in self._open):
+            raise Malformed("the accept is of an earlier epoch")
+        salt = sha256(digest + sha256(payload_of(frame)))
+        keys = derive(agree(handshake.ephemeral, theirs), salt)
+        self._handshake, self._due, self._wanted, self.unanswered = None, None, None, 0
+        self._add(now, epoch, Session(now, int.from_bytes(session, "big"), keys))
+        return epoch
+
+    def _add(self, now: float, epoch: Epoch, session: Session) -> None:
+        added = Open(epoch, session, now)
+        for held in self._open:
+            if held.epoch == epoch:
+                added.former, added.former_until = held.session, now + FORMER
+        self._open = [held for held in self._open if held.epoch.instance != epoch.instance]
+        # One that takes over, and the one before it.
+        self._open = sorted(self._open, key=lambda held: held.heard)[-1:]
+        self._open.append(added)
