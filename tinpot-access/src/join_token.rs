@@ -154,4 +154,21 @@ mod tests {
             JoinToken::parse(wrong).expect_err(wrong);
         }
     }
+
+    #[test]
+    fn the_vectors_are_read() {
+        let vectors = include_str!("../../docs/protocol/vectors/tokens-1.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).expect("JSON");
+        let list = |name: &str| vectors[name].as_array().expect("a list").iter();
+        for entry in list("valid") {
+            let token = JoinToken::parse(entry["text"].as_str().expect("a text")).expect("a token");
+            let digits =
+                |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+            assert_eq!(digits(&*token.seed), entry["seed"]);
+            assert_eq!(digits(&token.coordinator.0), entry["coordinator"]);
+        }
+        for text in list("invalid") {
+            JoinToken::parse(text.as_str().expect("a text")).expect_err("no token");
+        }
+    }
 }
