@@ -8,7 +8,7 @@
 use crate::run::{Step, run};
 use crate::{
     api, dependencies, deploy, language, layers, licences, messages, msrv, mutants, publish,
-    python, spelling, tools, ui, vectors,
+    python, spelling, tools, ui, vectors, workers,
 };
 
 const TEST_HELP: &str = "\
@@ -142,6 +142,9 @@ fn steps() -> Vec<Step> {
             .command("cargo test --workspace --tests --benches --no-fail-fast"),
         Step::new("vectors", "the test vectors of sealed frames, in Rust, Python and Node")
             .check(vectors::check),
+        Step::new("workers", "the worker libraries in Python, Go and TypeScript, on a real server")
+            .command("cargo build --workspace --bins")
+            .check(workers::check),
         Step::new("api", "the API's description, tried on a real server with generated requests")
             .check(api::check),
         Step::new("browser", "the web UI in a browser, against real programs")

@@ -21,6 +21,7 @@ mod tools;
 mod ui;
 mod vectors;
 mod venv;
+mod workers;
 
 use std::process::ExitCode;
 
