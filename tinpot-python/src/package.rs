@@ -67,6 +67,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_process_state.py", include_str!("../python/tinpot/_process_state.py")),
     ("tinpot/_resets.py", include_str!("../python/tinpot/_resets.py")),
     ("tinpot/_standard_streams.py", include_str!("../python/tinpot/_standard_streams.py")),
+    ("tinpot/_version.py", include_str!("../python/tinpot/_version.py")),
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 
@@ -273,6 +274,13 @@ mod tests {
         pipe(&package("itself"));
         starts(temporary.path().to_owned());
         assert!(elsewhere.path().join(LOCK).exists(), "a link is not followed");
+    }
+
+    #[test]
+    fn version_of_the_package_is_that_of_the_crate() {
+        let text = include_str!("../python/tinpot/_version.py");
+        let line = format!("__version__ = {:?}\n", env!("CARGO_PKG_VERSION"));
+        assert!(text.ends_with(&line), "_version.py must have {line}");
     }
 
     #[test]

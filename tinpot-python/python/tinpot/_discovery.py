@@ -11,6 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinpot import _action, _instances, _modules, _text, schema
+
+# The modules of names that actions use. They must be there before the first attempt: one that
+# imports them itself takes longer, and leaves the interpreter with more modules than it found.
+from tinpot import _command as _command
+from tinpot import _param as _param
+from tinpot import _secret as _secret
 from tinpot._modules import has_actions, is_same
 
 if TYPE_CHECKING:
