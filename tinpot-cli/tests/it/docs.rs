@@ -123,6 +123,8 @@ impl Page {
         command.env("PATH", std::env::join_paths(path).expect("a path"));
         command.env("PORT", self.port.to_string());
         command.env("TINPOT_SERVER", format!("http://127.0.0.1:{}", self.port));
+        // The package that a wheel would install.
+        command.env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../tinpot-python/python"));
         command.env("HOME", self.folder.path()).env_remove("XDG_CONFIG_HOME");
         // A process group of its own, so that all of it can be killed.
         command.process_group(0);

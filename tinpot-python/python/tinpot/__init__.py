@@ -15,6 +15,11 @@ most once.
 Annotations describe the parameters: dates, enums, dataclasses, a `Secret`,
 `Annotated[int, Param(min=1)]` and more. docs/types.md has the table.
 
+Programs run actions by `Client` or `AsyncClient`:
+
+    with tinpot.Client() as client:
+        size = client.run(backup, "db1", days=1)
+
 The package needs the standard library only.
 """
 
@@ -23,6 +28,9 @@ The package needs the standard library only.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tinpot._action import action
+    from tinpot._client_async import AsyncClient
+    from tinpot._client_errors import ClientError
+    from tinpot._client_sync import Client
     from tinpot._command import (
         Completed,
         action_print,
@@ -46,8 +54,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionError",
+    "AsyncClient",
     "Cancelled",
     "Child",
+    "Client",
+    "ClientError",
     "CommandError",
     "CommandTimeout",
     "Completed",
@@ -68,8 +79,11 @@ __all__ = [
 _MODULES = {
     "Action": "_wrapper",
     "ActionError": "_errors",
+    "AsyncClient": "_client_async",
     "Cancelled": "_errors",
     "Child": "_context",
+    "Client": "_client_sync",
+    "ClientError": "_client_errors",
     "CommandError": "_errors",
     "CommandTimeout": "_errors",
     "Completed": "_command",
