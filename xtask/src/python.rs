@@ -20,9 +20,11 @@ const OTHERS: &[&str] = &[
     "tinpot-python/tests/conformance_shared",
     "xtask/deploy",
 ];
-/// The code that is type-checked. Each part is a run of its own with these search paths.
+/// The folder with the version and the settings of pyright.
+const PYRIGHT: &str = "xtask/pyright";
+/// The code that mypy checks. Each part is a run of its own with these search paths.
 const TYPED: &[(&[&str], &[&str])] = &[
-    (&[PACKAGE], &["tinpot", "tinpot_child.py", "tests/typing_cases.py"]),
+    (&[PACKAGE], &["tinpot", "tinpot_child.py", "tests/typing_cases.py", "tests/typing_client.py"]),
     (&[PACKAGE, "examples/actions"], &["examples/actions"]),
     (&[PACKAGE], &["deploy/compose/actions"]),
 ];
@@ -50,5 +52,12 @@ pub(crate) fn check() -> Result<String, String> {
         }
         execute(&mut mypy)?;
     }
+    // A second type checker reads overloads and generics in its own way, and is that of most editors.
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--prefix", PYRIGHT, "--no-audit", "--no-fund", "--loglevel=error"]);
+    execute(&mut npm)?;
+    let mut pyright = Command::new(Path::new(PYRIGHT).join("node_modules/.bin/pyright"));
+    pyright.arg("--project").arg(PYRIGHT).arg("--pythonpath").arg(programs.join("python"));
+    execute(&mut pyright)?;
     Ok("formatted, without lints, and typed".to_owned())
 }

@@ -158,7 +158,8 @@ def action(
     max_result: _Size = None,
     isolation: str | None = None,
 ) -> _Decorator: ...
-def action(
+# The names that can be given by position are collected, and sorted out below.
+def action(  # pyright: ignore[reportInconsistentOverload]
     function: Any = None,
     /,
     *positional: Any,

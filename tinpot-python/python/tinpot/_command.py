@@ -165,7 +165,7 @@ def run_command(
     in_time = True
     try:
         with shield():
-            process = subprocess.Popen(
+            started: subprocess.Popen[Any] = subprocess.Popen(
                 arguments,
                 shell=is_shell,
                 cwd=cwd,
@@ -176,6 +176,8 @@ def run_command(
                 bufsize=0,
                 **options,
             )
+            # Of bytes: none of the options asks for text.
+            process = started
         pipes = (process.stdout, process.stderr)
         streams = [None if pipe is None else _Output(pipe, codec) for pipe in pipes]
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -186,6 +188,7 @@ def run_command(
             exchange.close()
         if process is not None:
             _end(process, [one for one in streams if one], has_group)
+    assert process is not None
     is_text = text is not False or universal_newlines or encoding or errors
     translate = bool(text or universal_newlines or encoding or errors)
     got = [

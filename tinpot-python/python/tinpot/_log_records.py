@@ -106,8 +106,10 @@ def _field(value: Any) -> str:
     cls = type(value)
     if cls is str:
         return _escape(_bounded(value))
-    if cls is int or cls is bool or value is None:
-        return _to_text(value) if cls is not int or value.bit_length() < 4096 else '"(too large)"'
+    if cls is int:
+        return _to_text(value) if value.bit_length() < 4096 else '"(too large)"'
+    if cls is bool or value is None:
+        return _to_text(value)
     from tinpot import _encode
 
     try:
