@@ -8,7 +8,7 @@
 use crate::run::{Step, run};
 use crate::{
     api, dependencies, deploy, language, layers, licences, messages, msrv, mutants, publish,
-    python, spelling, tools, ui, vectors, workers,
+    python, spelling, tools, ui, vectors, wheel, workers,
 };
 
 const TEST_HELP: &str = "\
@@ -150,6 +150,8 @@ fn steps() -> Vec<Step> {
         Step::new("browser", "the web UI in a browser, against real programs")
             .command("cargo build --workspace --bins --examples")
             .check(ui::browser),
+        Step::new("wheel", "the wheel: its contents, and its tests where it is installed")
+            .check(wheel::check),
         Step::new("soak", "a minute of real programs that are killed at random, then an audit")
             .command(&format!("cargo {SOAK} -- --minutes 1")),
         Step::new(

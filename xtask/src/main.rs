@@ -21,6 +21,7 @@ mod tools;
 mod ui;
 mod vectors;
 mod venv;
+mod wheel;
 mod workers;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ Commands:
   ci         Format, lints, docs, dependency rules, tests, doctests, examples
   bench      Benchmarks, and the same work on other systems
   ui         Build the web UI: what is committed and embedded
+  wheel      Build the wheel for `pip install`
   simulate   Whole clusters in simulated time, with every fault at once
   mutants    The protocol broken on purpose: the simulator has to see it
   vectors    Write the test vectors of sealed frames
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         "ui" => ui::ui(rest),
         "mutants" => mutants::mutants(rest),
         "vectors" => vectors::write(),
+        "wheel" => wheel::wheel(rest),
         "simulate" => hand_over(ci::SIMULATE, rest),
         "soak" => soak(rest),
         "help" | "--help" | "-h" => {
@@ -68,7 +71,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         other => Err(format!(
-            "unknown command `{other}`; the commands are: test, ci, bench, ui, simulate, mutants, vectors, soak, help"
+            "unknown command `{other}`; the commands are: test, ci, bench, ui, wheel, simulate, mutants, vectors, soak, help"
         )),
     };
     match result {

@@ -19,6 +19,7 @@ const OTHERS: &[&str] = &[
     "tinpot-python/tests/conformance",
     "tinpot-python/tests/conformance_shared",
     "xtask/deploy",
+    "xtask/wheel",
 ];
 /// The folder with the version and the settings of pyright.
 const PYRIGHT: &str = "xtask/pyright";

@@ -50,7 +50,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "virtual environments of python3 (3.11 or newer)",
-        why: "the `api`, `deploy`, `python-lint`, `vectors` and `workers` steps install their programs into one, with pip",
+        why: "the `api`, `deploy`, `python-lint`, `vectors`, `wheel` and `workers` steps install their programs into one, with pip",
         found: crate::api::venv,
         packages: &["python3-venv"],
         elsewhere: "part of python3 elsewhere",
@@ -72,7 +72,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "node (20 or newer) and npm",
-        why: "the `ui` and `browser` steps build and test the web UI, and the `workers` step a worker library; the tests start an identity provider",
+        why: "the `ui` and `browser` steps build and test the web UI, and the `workers` step a worker library; `python-lint` runs pyright; the tests start an identity provider",
         found: crate::ui::node_version,
         packages: &[],
         elsewhere: "from nodejs.org or the package manager; Debian 12 has 18, which is too old",

@@ -38,7 +38,7 @@ def test_actions_run_in_the_interpreter_that_was_called(tmp_path):
     printed, errors, code = output(
         sys.executable, "-m", "tinpot", "exec", f"{file}::where", env=kept
     )
-    assert (code, printed.strip()) == (0, f'"{sys.prefix}"'), errors
+    assert (code, printed.strip()) == (0, sys.prefix), errors
 
 
 def test_the_program_is_found_in_every_layout(tmp_path):

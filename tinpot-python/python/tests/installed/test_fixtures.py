@@ -1,8 +1,11 @@
 """The plugin of pytest: runs in this process, and its server."""
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import time
 
 import pytest
 import work
@@ -130,3 +133,23 @@ def test_the_plugin_imports_nothing_before_it_is_used(pytester):
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_the_server_ends_with_tests_that_are_killed(tinpot_actions):
+    script = f"""if True:
+        import os, signal
+        from tinpot.testing import Server
+        server = Server({str(tinpot_actions)!r})
+        guard = server._guard.pid
+        with open(f"/proc/{{guard}}/task/{{guard}}/children") as children:
+            print(guard, children.read(), server._own, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    guard, server, folder = killed.stdout.split()
+    give_up = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in (guard, server)):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    shutil.rmtree(folder)
