@@ -195,6 +195,13 @@ pub(crate) enum Command {
         after_help = "bash and zsh: source <(tinpot completions bash)   fish: tinpot completions fish | source"
     )]
     Completions(CompletionsArgs),
+    /// Write the manual pages of all commands into a directory
+    #[command(hide = true)]
+    Manual {
+        /// Directory to write to
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
     /// Print the versions of this program and of the server
     Version,
 }

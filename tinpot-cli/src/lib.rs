@@ -18,6 +18,7 @@ mod follow;
 mod ids;
 mod input;
 mod json;
+mod manual;
 mod numbers;
 mod output;
 mod own_variables;
@@ -158,6 +159,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Doctor(arguments) => doctor::doctor(&arguments, global),
         Command::Openapi => commands::openapi(global),
         Command::Completions(arguments) => complete::script(arguments.shell),
+        Command::Manual { dir } => manual::write(&dir),
         Command::Version => commands::version(global),
     }
 }

@@ -93,7 +93,7 @@ fn built() -> Command {
 }
 
 fn leaves<'a>(command: &'a Command, path: &str, visit: &mut impl FnMut(&str, &'a Command)) {
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|sub| is_shown(sub)) {
         let path = format!("{path} {}", sub.get_name());
         // A server may have commands, too.
         if !sub.has_subcommands() || PROGRAMS.contains(&sub.get_name()) {
@@ -103,8 +103,13 @@ fn leaves<'a>(command: &'a Command, path: &str, visit: &mut impl FnMut(&str, &'a
     }
 }
 
+/// Returns true for a command that people are to find.
+fn is_shown(command: &Command) -> bool {
+    command.get_name() != "help" && !command.is_hide_set()
+}
+
 fn document(out: &mut String, command: &mut Command, path: &str) {
-    if command.get_name() == "help" {
+    if !is_shown(command) {
         return;
     }
     let is_program = PROGRAMS.contains(&command.get_name());

@@ -26,3 +26,15 @@ fn the_reference_of_the_commands_is_current() {
 fn the_reference_of_the_settings_is_current() {
     held_to("configuration.md", &tinpot_cli::configuration_reference());
 }
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tinpot"));
+    let done = command.arg("manual").arg(folder.path()).output().expect("the command");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    assert!(page("tinpot.1").contains("tinpot\\-run"), "the first page lists the others");
+    assert!(page("tinpot-executions-rerun.1").contains("Run the same action again"));
+    assert_eq!(page("tinpot-manual.1"), "", "it is for packages alone");
+}
