@@ -7,8 +7,8 @@
 
 use crate::run::{Step, run};
 use crate::{
-    api, dependencies, deploy, language, layers, licences, messages, msrv, mutants, publish,
-    python, spelling, tools, ui, vectors, wheel, workers,
+    api, debian, dependencies, deploy, language, layers, licences, messages, msrv, mutants,
+    publish, python, spelling, tools, ui, vectors, wheel, workers,
 };
 
 const TEST_HELP: &str = "\
@@ -152,6 +152,8 @@ fn steps() -> Vec<Step> {
             .check(ui::browser),
         Step::new("wheel", "the wheel: its contents, and its tests where it is installed")
             .check(wheel::check),
+        Step::new("debian", "the Debian package, installed and removed in a copy of this system")
+            .check(debian::check),
         Step::new("soak", "a minute of real programs that are killed at random, then an audit")
             .command(&format!("cargo {SOAK} -- --minutes 1")),
         Step::new(

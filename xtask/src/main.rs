@@ -5,8 +5,10 @@
 mod api;
 mod bench;
 mod ci;
+mod debian;
 mod dependencies;
 mod deploy;
+mod dist;
 mod language;
 mod layers;
 mod licences;
@@ -37,6 +39,7 @@ Commands:
   bench      Benchmarks, and the same work on other systems
   ui         Build the web UI: what is committed and embedded
   wheel      Build the wheel for `pip install`
+  dist       Build all files of a release
   simulate   Whole clusters in simulated time, with every fault at once
   mutants    The protocol broken on purpose: the simulator has to see it
   vectors    Write the test vectors of sealed frames
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         "mutants" => mutants::mutants(rest),
         "vectors" => vectors::write(),
         "wheel" => wheel::wheel(rest),
+        "dist" => dist::dist(rest),
         "simulate" => hand_over(ci::SIMULATE, rest),
         "soak" => soak(rest),
         "help" | "--help" | "-h" => {
@@ -71,7 +75,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         other => Err(format!(
-            "unknown command `{other}`; the commands are: test, ci, bench, ui, wheel, simulate, mutants, vectors, soak, help"
+            "unknown command `{other}`; the commands are: test, ci, bench, ui, wheel, dist, simulate, mutants, vectors, soak, help"
         )),
     };
     match result {

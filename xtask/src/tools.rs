@@ -63,6 +63,18 @@ const TOOLS: &[Tool] = &[
         elsewhere: "part of systemd",
     },
     Tool {
+        name: "dpkg-deb, objdump and strip",
+        why: "the `debian` step makes a package with them",
+        found: || {
+            let all = ["dpkg-deb", "objdump", "strip"].map(program);
+            all.iter()
+                .all(Option::is_some)
+                .then(|| all[0].as_ref().map(|path| path.display().to_string()))?
+        },
+        packages: &["dpkg", "binutils"],
+        elsewhere: "dnf install dpkg binutils | pacman -S dpkg binutils | brew install dpkg binutils",
+    },
+    Tool {
         name: "a python3 to link with (headers and a shared library)",
         why: "the `embed` steps link CPython into the worker",
         found: || python_to_link().map(|python| python.display().to_string()),
