@@ -169,7 +169,7 @@ class ClientTest(unittest.TestCase):
         started = time.monotonic()
         with self.assertRaisesRegex(client.NotReached, "cannot reach the server http://localhost"):
             do("version")
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(time.monotonic() - started, 15)
         do.close()
 
     @both
@@ -179,7 +179,7 @@ class ClientTest(unittest.TestCase):
             started = time.monotonic()
             with self.assertRaises(client.NotReached):
                 do("result", of="e1")
-            self.assertLess(time.monotonic() - started, 3)
+            self.assertLess(time.monotonic() - started, 15)
         self.assertGreater(len(server.requests), 2)
 
     @both
@@ -238,7 +238,7 @@ class ClientTest(unittest.TestCase):
             started = time.monotonic()
             with self.assertRaisesRegex(client.NotReached, "no answer in time"):
                 do("version")
-            self.assertLess(time.monotonic() - started, 2)
+            self.assertLess(time.monotonic() - started, 4)
 
     @both
     def test_a_wait_ends_in_time_and_says_what_continues(self):

@@ -6,21 +6,29 @@ A wheel has the program next to the package. The worker's own copy of the packag
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def find() -> "str | None":
     """Returns the path of the program that was installed with this package."""
+    prefix = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    # prefix/lib/python3.13/site-packages, also of `pip install --user` and `--prefix`; then that of
+    # `--target`. They need no import.
+    program = _in([os.path.join(prefix, "..", "..", "..", "bin"), os.path.join(prefix, "bin")])
+    if program is not None:
+        return program
     import sysconfig
 
-    package = os.path.dirname(os.path.abspath(__file__))
-    prefix = os.path.dirname(package)
     folders = [sysconfig.get_path("scripts")]
-    # `pip install --user`, `--target` and `--prefix`.
     user_scheme = f"{os.name}_user"
     if user_scheme in sysconfig.get_scheme_names():
         folders.append(sysconfig.get_path("scripts", user_scheme))
-    folders.append(os.path.join(prefix, "bin"))
-    # prefix/lib/python3.13/site-packages
-    folders.append(os.path.join(prefix, "..", "..", "..", "bin"))
+    return _in(folders)
+
+
+def _in(folders: "Iterable[str]") -> "str | None":
     for folder in folders:
         program = os.path.normpath(os.path.join(folder, "tinpot"))
         if os.path.isfile(program) and os.access(program, os.X_OK):

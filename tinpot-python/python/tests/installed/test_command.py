@@ -64,12 +64,11 @@ def test_the_program_is_found_in_every_layout(tmp_path):
 
 
 def test_import_is_quick():
-    def best(code):
-        times = []
-        for _ in range(5):
+    times = {"pass": [], "import tinpot": []}
+    # In turn, so that the load of the machine meets both; the shortest have met the least of it.
+    for _ in range(10):
+        for code, found in times.items():
             began = time.perf_counter()
             subprocess.run([sys.executable, "-I", "-c", code], check=True)
-            times.append(time.perf_counter() - began)
-        return min(times)
-
-    assert best("import tinpot") - best("pass") < 0.015
+            found.append(time.perf_counter() - began)
+    assert min(times["import tinpot"]) - min(times["pass"]) < 0.015
