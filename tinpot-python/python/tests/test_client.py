@@ -458,6 +458,23 @@ class SettingsTest(unittest.TestCase):
         self.write(path, json.dumps({"token": "two"}))
         self.assertEqual(settings.authorization(), "Bearer two")
 
+    def test_a_request_that_was_sent_with_the_token_before_is_sent_again(self):
+        def restarted(connection, _request):
+            self.write(path, json.dumps({"token": "two"}))
+            connection.sendall(refusal(401))
+
+        for kind in (Sync, Async):
+            with FakeServer(restarted, {"version": "1"}, refusal(401)) as server:
+                path = f".local/state/tinpot/dev-{server.port}.json"
+                self.write(path, json.dumps({"token": "one"}))
+                do = kind(server.url, token=None)
+                self.assertEqual(do("version"), "1")
+                with self.assertRaises(client.NotAuthenticated):
+                    do("version")
+                do.close()
+            sent = [request.headers["authorization"] for request in server.requests]
+            self.assertEqual(sent, ["Bearer one", "Bearer two", "Bearer two"])
+
     def test_files_that_others_may_use_are_refused_or_ignored(self):
         path = self.write("token", "x", 0o644)
         with self.assertRaisesRegex(client.SettingsError, "chmod 600"):

@@ -325,6 +325,8 @@ class Core:
             else:
                 if answer.status < 300:
                     return answer
+                if answer.status == 401 and self._has_new_token(step.headers):
+                    continue
                 failure = self._refusal(answer)
                 if answer.status not in (429, 502, 503, 504):
                     raise failure
@@ -337,10 +339,18 @@ class Core:
                 raise failure
             yield Sleep(_until(deadline, wait))
             pause = min(pause * 2, _MAX_PAUSE)
-            authorization = self.settings.authorization()
-            if authorization is not None:
-                # Of a `tinpot dev` that has been started again.
-                step.headers["authorization"] = authorization
+            self._has_new_token(step.headers)
+
+    def _has_new_token(self, headers: dict[str, str]) -> bool:
+        """Puts a token that has changed into the headers of a request.
+
+        A `tinpot dev` that is started again listens before it has written its new token.
+        """
+        before, now = headers.get("authorization"), self.settings.authorization()
+        if now is None or now == before:
+            return False
+        headers["authorization"] = now
+        return True
 
     def _refusal(self, answer: Answer) -> errors.ClientError:
         """Returns the error for an answer that is no success."""
