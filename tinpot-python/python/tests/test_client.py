@@ -280,6 +280,14 @@ class ClientTest(unittest.TestCase):
             do("events", of="e1")
 
     @both
+    def test_a_position_that_is_none_is_refused_before_it_is_sent(self):
+        with self.serve(stream(complete())) as (server, do):
+            for after in ("", "1\r\nx: y", "-1", "ä", 1.5):
+                with self.assertRaisesRegex(client.SettingsError, "after must be"):
+                    do("events", after=after, of="e1")
+            self.assertEqual(server.requests, [])
+
+    @both
     def test_cancelling_what_has_ended_is_no_error(self):
         with self.serve({}, refusal(409)) as (server, do):
             self.assertIs(do("cancel", of="e1", force=True), True)

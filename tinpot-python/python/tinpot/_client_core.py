@@ -179,6 +179,10 @@ class Core:
         deadline: the time of `time.monotonic` at which it raises `WaitTimeout`.
         """
         last_id, pause = str(after), _FIRST_PAUSE
+        if not (last_id.isascii() and last_id.isalnum()):
+            raise errors.SettingsError(
+                f"after must be the id of an event or the number of a line (got {after!r})"
+            )
         lost_at: float | None = None
         last: dict[str, dict[str, Any]] = {}
         silence = max(STREAM_SILENCE_SECONDS, self.timeout)
