@@ -55,6 +55,11 @@ impl Request {
 }
 
 impl Request {
+    /// The bytes that are sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Self {

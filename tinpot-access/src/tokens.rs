@@ -31,7 +31,7 @@ const MINITOWER_PREFIX: &str = "mtk_";
 
 /// Creates the text of a token in the form of MiniTower: `mtk_` and 256 random bits in base64.
 pub(crate) fn generate_minitower() -> Result<Secret> {
-    let random = URL_SAFE_NO_PAD.encode(&*random::<32>()?);
+    let random = URL_SAFE_NO_PAD.encode(*random::<32>()?);
     Ok(Secret::new(format!("{MINITOWER_PREFIX}{random}")))
 }
 

@@ -140,7 +140,9 @@ pub(crate) struct Refusals {
 pub(crate) struct Hook(pub(crate) Arc<dyn Fn(Refusal) + Send + Sync>);
 
 /// Something that is called with the peer of each refusal that may be an attack, and the reason.
-pub(crate) struct AuditHook(pub(crate) Box<dyn Fn(&str, &str) + Send + Sync>);
+pub(crate) struct AuditHook(pub(crate) Box<ToAudit>);
+
+type ToAudit = dyn Fn(&str, &str) + Send + Sync;
 
 impl fmt::Debug for AuditHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,10 +63,13 @@ pub struct MinitowerObserver {
     apps: Bounded,
     pairs: Pairs,
     environments: Bounded,
-    slug_of: Box<dyn Fn(&str) -> Option<Arc<str>> + Send + Sync>,
+    slug_of: Box<SlugOf>,
     /// The run whose attempt was lost last, until the next measure tells whether it has ended.
     lost: Mutex<Option<Lost>>,
 }
+
+/// The slug of a team.
+type SlugOf = dyn Fn(&str) -> Option<Arc<str>> + Send + Sync;
 
 struct Lost {
     execution: ExecutionId,

@@ -1,8 +1,8 @@
 //! A coordinator with users, as a process.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,6 +88,25 @@ impl Server {
     /// Sends one request over a connection of its own.
     pub fn send(&self, request: &Request) -> Result<Response, AnyError> {
         Ok(Client::connect(self.address)?.send(request)?)
+    }
+
+    /// Sends one request and returns the cookie that the answer sets.
+    pub fn cookie(&self, request: &Request) -> Result<String, AnyError> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        for line in BufReader::new(stream).lines() {
+            let line = line?;
+            let header =
+                line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+            if let Some((_, value)) = header {
+                return Ok(value.split(';').next().unwrap_or_default().to_owned());
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        Err("the answer sets no cookie".into())
     }
 
     /// The JSON of an answer.

@@ -41,6 +41,8 @@ pub async fn measure(strangers: usize) -> Result<Vec<Line>, AnyError> {
                 epoch: None,
                 version: String::new(),
                 started_at: None,
+                pull: false,
+                lease: None,
                 teams: Vec::new(),
                 granted: Granted::default(),
             };
@@ -55,7 +57,7 @@ pub async fn measure(strangers: usize) -> Result<Vec<Line>, AnyError> {
     let begin = Instant::now();
     for (id, frame) in frames {
         let transport = network.transport_of(&Address::Worker(id));
-        transport.send(&Address::Coordinator, Lane::Control, frame.into()).await?;
+        transport.send(&Address::Coordinator, Lane::Control, frame).await?;
     }
     let took = begin.elapsed();
     // They are taken in, or refused.

@@ -404,7 +404,7 @@ async fn a_team_comes_with_its_first_user_or_not_at_all() {
         directory.create_team_with(&by(), team, user, is_only).await
     };
     let (team, user) = create("ops", "team.ops", true).await.expect("a team");
-    assert_eq!(user.teams, [team.id.clone()]);
+    assert_eq!(user.teams, std::slice::from_ref(&team.id));
     let ada = caller(directory, &user, Some("ops"));
     assert!(may(directory, &ada, Right::ManageTeam) && !may(directory, &ada, Right::ManageServer));
     refused(create("second", "b", true).await, ErrorKind::Conflict, "a team already");

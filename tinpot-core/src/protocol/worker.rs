@@ -39,6 +39,10 @@ use crate::model::time::Timestamp;
 /// An effect that the machine requests. Effects are performed in order.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all effects are messages: a box would be one allocation for each"
+)]
 pub enum WorkerEffect {
     /// Send a message to the coordinator.
     Send(Message),

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Beat, BeatAck, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Hello, Message,
     ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{
-    Action, ActionSet, Execution, ExecutionId, Json, Outcome, ProtocolConfig, WorkerId,
-};
+use tinpot_core::{Action, Execution, ExecutionId, Json, Outcome, ProtocolConfig, WorkerId};
 
 use crate::machine::hello;
 

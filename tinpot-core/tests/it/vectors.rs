@@ -55,6 +55,8 @@ fn machine(worker: &Value) -> WorkerMachine {
         clean_slate: Vec::new(),
         version: String::new(),
         started_at: None,
+        pull: false,
+        lease: None,
     };
     let actions =
         list(worker, "actions").iter().map(|name| Action::new(text(name)).expect("a name"));

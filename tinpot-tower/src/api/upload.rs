@@ -110,7 +110,7 @@ fn check(inspection: &Inspection) -> Result<(), ApiError> {
 }
 
 fn missing(error: Error) -> ApiError {
-    ApiError::from(error).as_code(StatusCode::BAD_REQUEST, "TOWERFILE_MISSING")
+    ApiError::from(error).with_code(StatusCode::BAD_REQUEST, "TOWERFILE_MISSING")
 }
 
 /// Says why an archive cannot be read: then it has no Towerfile either.

@@ -128,7 +128,7 @@ async fn numbers(
         let Some(last) = chunks.last() else { break };
         after = last.last_seq();
         let of_attempt = chunks.iter().filter(|chunk| chunk.first_seq > before);
-        offset = of_attempt.filter_map(|chunk| offset_after(chunk)).last().unwrap_or(offset);
+        offset = of_attempt.filter_map(|chunk| offset_after(chunk)).next_back().unwrap_or(offset);
     }
     Ok(LineNumbers::stored(end - before, offset))
 }
@@ -394,12 +394,12 @@ fn failed(exit_code: Option<i64>, message: String) -> Outcome {
 
 /// Returns true if an attempt has ended as a runner says.
 fn is_same(status: EndStatus, attempt: &AttemptRecord) -> bool {
-    match (status, &attempt.outcome) {
-        (EndStatus::Completed, Some(Outcome::Succeeded(_))) => true,
-        (EndStatus::Failed, Some(Outcome::Failed(_) | Outcome::TimedOut)) => true,
-        (EndStatus::Cancelled, Some(Outcome::Cancelled)) => true,
-        _ => false,
-    }
+    matches!(
+        (status, &attempt.outcome),
+        (EndStatus::Completed, Some(Outcome::Succeeded(_)))
+            | (EndStatus::Failed, Some(Outcome::Failed(_) | Outcome::TimedOut))
+            | (EndStatus::Cancelled, Some(Outcome::Cancelled))
+    )
 }
 
 /// Records the end of an attempt. What is recorded already is answered in the same way.

@@ -80,7 +80,7 @@ impl ApiError {
     }
 
     /// Replaces status and code, and keeps the message.
-    pub(crate) fn as_code(self, status: StatusCode, code: &'static str) -> Self {
+    pub(crate) fn with_code(self, status: StatusCode, code: &'static str) -> Self {
         Self { status, code, ..self }
     }
 }

@@ -102,6 +102,7 @@ fn dispatch(number: u64, seq_echo: u64) -> Dispatch {
         grace: Duration::from_secs(10),
         retryable: false,
         bundle: None,
+        ticket: None,
         secrets: Vec::new(),
     }
 }
