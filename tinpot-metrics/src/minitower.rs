@@ -1,4 +1,4 @@
-//! What MiniTower counts, under its names.
+//! Metrics under the names of MiniTower.
 
 mod descriptions;
 

@@ -42,7 +42,7 @@ pub(crate) fn setup_failed(message: impl Into<String>) -> Outcome {
 /// Returns the failure of an attempt whose bundle was removed.
 pub(crate) fn bundle_gone(bundle: &Digest) -> Outcome {
     let message = format!(
-        "the bundle {} is gone: its version was pruned; deploy the app again, and run it anew",
+        "the bundle {} is gone: its version was pruned; deploy the app, and run it again",
         bundle.short()
     );
     Outcome::Failed(Failure::new(message).kind("BundleGone"))

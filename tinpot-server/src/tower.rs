@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(3);
 /// The name of the worker in this process.
 const WORKER: &str = "tower";
-/// How long runs are kept, in days: as good as for ever, as with MiniTower.
+/// The time for which runs are kept, in days: as good as for ever, as with MiniTower.
 const KEEP_DAYS: u64 = 36_500;
 
 /// The settings of a server in place of MiniTower's: its variables, with its defaults. An empty text
@@ -66,7 +66,7 @@ pub struct TowerSettings {
         arg(long, env = "MINITOWER_OBJECTS_DIR", value_name = "DIR", default_value = "./objects")
     )]
     pub objects_dir: String,
-    /// Whether everybody can make a team: true or false. If not, MINITOWER_BOOTSTRAP_TOKEN has the
+    /// If true, all visitors can make a team. If false, MINITOWER_BOOTSTRAP_TOKEN has the
     /// token with which the first team is made.
     #[cfg_attr(
         feature = "clap",
@@ -289,7 +289,7 @@ impl TowerServer {
         };
         tracing::warn!("passwords of any length are taken, as MiniTower does (tinpot tower)");
         if values.sign_up {
-            tracing::warn!("everybody who reaches the port can make a team and run programs");
+            tracing::warn!("all who reach the port can make a team and run programs");
         }
         let file = values.db.display().to_string();
         let opened = store.store(&file).await?;

@@ -1,4 +1,4 @@
-//! Who asks.
+//! The caller of a request.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use tinpot_access::Secret;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TowerConfig {
-    /// If true, everybody can make a team.
+    /// If true, all visitors can make a team.
     pub sign_up: bool,
     /// The token with which the first team can be made; without one, there is no such route.
     pub bootstrap_token: Option<Secret>,
@@ -47,7 +47,7 @@ impl Default for TowerConfig {
 }
 
 impl TowerConfig {
-    /// Sets whether everybody can make a team.
+    /// If true, all visitors can make a team.
     #[must_use]
     pub fn sign_up(mut self, is_open: bool) -> Self {
         self.sign_up = is_open;

@@ -6,7 +6,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, O
 const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, X-Lease-Token");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// What a request has to do with pages of other origins.
+/// The relation of a request to pages of other origins.
 #[derive(Debug, Default)]
 pub(crate) struct Cross {
     /// The origin, if it is allowed.

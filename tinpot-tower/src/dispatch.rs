@@ -29,7 +29,7 @@ pub struct ClientAddress(pub IpAddr);
 #[derive(Debug)]
 struct Dispatch {
     tower: Arc<Tower>,
-    /// Where requests to other paths go.
+    /// The router of other paths.
     others: Option<Router>,
 }
 

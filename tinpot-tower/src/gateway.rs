@@ -34,7 +34,7 @@ use crate::wire::times::Time;
 
 /// The environment of runners that name none, which is the queue of the same name.
 const ENVIRONMENT: &str = "default";
-/// The bounds of the lease that runners are told. The original beats at most every 2 s, and stops 5 s
+/// The bounds of the lease that runners get. The original beats at most every 2 s, and stops 5 s
 /// before the end.
 const LEASE_MIN: Duration = Duration::from_secs(7);
 const LEASE_MAX: Duration = Duration::from_secs(60 * 60);
@@ -74,7 +74,7 @@ impl Gateway {
         })
     }
 
-    /// Sets the lease that runners are told, from 7 s to an hour; 60 s by default. The coordinator
+    /// Sets the lease that runners get, from 7 s to an hour; 60 s by default. The coordinator
     /// waits longer for a silent one.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {

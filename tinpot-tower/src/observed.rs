@@ -1,4 +1,4 @@
-//! What is observed of each request, for metrics.
+//! Measures of each request, for metrics.
 
 use std::sync::Arc;
 use std::time::Duration;

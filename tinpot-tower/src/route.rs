@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-/// What a request asks for.
+/// The endpoint that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     Health,
@@ -34,7 +34,7 @@ pub(crate) enum Route<'a> {
     Unknown,
 }
 
-/// What a request of a runner asks for.
+/// The endpoint that a request of a runner asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunnerRoute<'a> {
     Register,

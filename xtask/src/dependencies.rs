@@ -245,7 +245,7 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
-    // Beside tinpot-http, and like that above access and bundles.
+    // In the layer of tinpot-http, above access and bundles.
     Rule {
         krate: "tinpot-tower",
         forbidden: &[

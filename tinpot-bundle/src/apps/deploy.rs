@@ -134,7 +134,7 @@ impl Apps {
         }
         let checked = self.check(name, manifest, may).await?;
         let Some(version) = self.add(by, team, name, &checked).await? else {
-            // Nobody had deployed them for long, and they were deleted just now.
+            // They had not been deployed for long, and were deleted just now.
             let artifact = checked.manifest.artifact.digest;
             return Ok(Deployment::Missing(vec![deploy.manifest, artifact]));
         };

@@ -1,4 +1,4 @@
-//! What is pruned and deleted, and what stays.
+//! Versions that are pruned, blobs that are deleted, and those that stay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::apps::{Bundle, TEAM, any, by};
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// The time after so many seconds.
+/// Returns the time this number of seconds from the start.
 fn after(seconds: u64) -> Timestamp {
     Timestamp(Timestamp::now().0 + Duration::from_secs(seconds).as_micros() as u64)
 }
@@ -110,7 +110,7 @@ async fn the_active_version_stays_however_old_it_is() {
 async fn uploads_without_a_version_are_deleted_after_a_day() {
     let (apps, _coordinator) = setting().await;
     let version = deployed(&apps, "1").await;
-    let upload = body("nobody deploys this");
+    let upload = body("this is not deployed");
     let info = apps.put_blob(TEAM, upload, PutOptions::default()).await.expect("a blob");
     let early = apps.collect(after(23 * HOUR)).await.expect("a collection");
     assert_eq!(early, Collected::default());
@@ -121,7 +121,7 @@ async fn uploads_without_a_version_are_deleted_after_a_day() {
     apps.collect(after(999 * DAY)).await.expect("a collection");
     assert!(apps.file(&version, "main.sh", 1_000).await.is_ok());
     // The record of the upload went with the blob: another team's upload gives no access.
-    let again = body("nobody deploys this");
+    let again = body("this is not deployed");
     apps.put_blob("b", again, PutOptions::default()).await.expect("a blob");
     assert!(apps.blob_info(TEAM, &info.digest).await.expect("an answer").is_none());
 }

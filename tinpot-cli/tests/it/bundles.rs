@@ -152,7 +152,7 @@ fn ends_without_telling(mut process: Process, bundle: &str) {
     assert_eq!(tells, None);
 }
 
-/// A way to the server on which answers stop after so many bytes, until it is opened.
+/// A way to the server on which answers stop after a number of bytes, until it is opened.
 struct Tap {
     port: u16,
     state: Arc<TapState>,

@@ -33,7 +33,7 @@ impl<'a> SealedPlace<'a> {
 /// - **Whole**: a value that was changed does not open.
 /// - **Fresh**: the same value sealed twice makes two different texts.
 /// - **Quiet**: neither `Debug` nor an error has a part of a value or key.
-/// - **Keyed**: without the key, nobody finds the digest of a text, or the text of a digest by
+/// - **Keyed**: without the key, no reader finds the digest of a text, or the text of a digest by
 ///   trying.
 pub trait SecretSealer: fmt::Debug + Send + Sync + 'static {
     /// Seals a value, as a text of printable ASCII.

@@ -5,6 +5,7 @@ mod callers;
 mod cascade;
 mod catalogue;
 mod children;
+mod credit;
 mod deploy;
 mod drain;
 mod introduction;

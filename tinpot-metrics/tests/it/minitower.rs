@@ -1,4 +1,4 @@
-//! What MiniTower's dashboards and scripts look for.
+//! Metrics that MiniTower's dashboards and scripts look for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,14 +22,14 @@ use crate::support::Apps;
 
 /// An answer that does not break off.
 const WHOLE: usize = usize::MAX;
-/// Longer than the first pause before a fetch goes on.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// Longer than the first two pauses before a fetch goes on, of 0.1 s and 0.2 s, on a slow machine, too.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Blobs {
     blobs: Mutex<HashMap<Digest, Vec<u8>>>,
     fetched: AtomicU32,
-    /// The next answers: after so many bytes, this error.
+    /// The next answers: after this number of bytes, this error.
     breaks: Mutex<VecDeque<(usize, ErrorKind)>>,
     /// The first bytes that were asked for, and the texts of the tickets.
     asked: Mutex<Vec<(u64, Option<String>)>>,

@@ -25,7 +25,7 @@ struct LineJson<'a> {
     logged_at: Time,
 }
 
-/// Where the writing of a log is.
+/// The state of the writing of a log.
 struct Writing {
     run: Readable,
     after: u64,

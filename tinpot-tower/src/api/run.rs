@@ -100,7 +100,7 @@ pub(crate) struct RunJson {
     more: Option<MoreJson>,
 }
 
-/// What only Tinpot says of a run. None of it is called `status` or `token`: scripts look for those.
+/// Fields of a run that only Tinpot has. None of it is called `status` or `token`: scripts look for those.
 #[derive(Serialize)]
 struct MoreJson {
     execution: String,

@@ -66,7 +66,7 @@ pub(crate) async fn cancel(
     Ok(json::answer(StatusCode::OK, &tower.run_json(&run).await?))
 }
 
-/// What the body of a new run asks for.
+/// The body of a new run.
 #[derive(Debug)]
 struct NewRun {
     input: Json,

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The settings of all runners.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// The lease that runners are told.
+    /// The lease that runners get.
     pub(super) lease: Duration,
     /// The time for which a request for a run waits.
     pub(super) wait: Duration,
@@ -207,7 +207,7 @@ impl Task {
     }
 
     async fn perform(&mut self) {
-        // An answer that reaches nobody has effects of its own.
+        // An answer that reaches no runner has effects of its own.
         while !self.effects.is_empty() {
             let (mut control, mut logs) = (Vec::new(), Vec::new());
             for effect in std::mem::take(&mut self.effects) {

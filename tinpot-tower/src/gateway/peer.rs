@@ -67,7 +67,7 @@ pub(super) enum Answer {
     Full,
 }
 
-/// What the task has to do. Effects are performed in order.
+/// An effect that the task has to perform, in order.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
@@ -131,7 +131,7 @@ struct Held {
 
 #[derive(Debug)]
 enum Phase {
-    /// The runner was told, and has not started.
+    /// The runner knows it, and has not started.
     Given,
     Running {
         since: Tick,
@@ -348,7 +348,7 @@ impl RunnerPeer {
         })));
     }
 
-    /// Sends a beat that asks for so many attempts, and returns its number.
+    /// Sends a beat that asks for `free` attempts, and returns its number.
     fn beat(&mut self, now: Tick, free: u32, out: &mut Vec<Effect>) -> u64 {
         self.last_beat += 1;
         let seq = self.last_beat;

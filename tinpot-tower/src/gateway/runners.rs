@@ -42,7 +42,7 @@ pub(super) struct Runner {
     state: Arc<State>,
 }
 
-/// What stays when a runner registers again.
+/// The state that stays when a runner registers again.
 #[derive(Debug, Default)]
 struct State {
     link: OnceCell<RunnerLink>,

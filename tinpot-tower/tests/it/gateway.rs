@@ -65,7 +65,7 @@ async fn without_a_run_the_answer_is_204_after_a_wait() {
     assert_eq!((answer.status, answer.body.len()), (204, 0));
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert!((WAIT..WAIT + Duration::from_secs(1)).contains(&begun.elapsed()));
-    // What comes while nobody asks waits for the next request.
+    // What comes while no runner asks waits for the next request.
     let admin = server.team("demo").await;
     server.app(&admin, "hello", "").await;
     let run = server.run(&admin, "hello", json!({})).await;
@@ -112,7 +112,7 @@ async fn a_runner_that_falls_silent_loses_its_run() {
     let run = server.run(&admin, "hello", json!({})).await;
     silent.lease().await.expect("a run");
     silent.start().await.ok(200);
-    // Longer than the lease that it was told: a runner that is late may come back.
+    // Longer than its lease: a runner that is late may come back.
     tokio::time::sleep(TTL + Duration::from_secs(5)).await;
     silent.heartbeat().await.ok(200);
     tokio::time::sleep(TTL + Duration::from_secs(40)).await;

@@ -22,7 +22,7 @@ use tower::ServiceExt;
 pub(crate) const TTL: Duration = Duration::from_secs(60);
 pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
-/// What outlives a process of the server.
+/// The parts that outlive a process of the server.
 #[derive(Clone)]
 pub(crate) struct Installation {
     records: Arc<MemoryRecords>,

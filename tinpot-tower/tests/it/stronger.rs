@@ -1,4 +1,4 @@
-//! Where MiniTower harms its users: ours does the right thing on the same wire.
+//! Cases in which MiniTower harms its users: ours does the right thing on the same wire.
 
 use serde_json::json;
 

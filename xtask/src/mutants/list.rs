@@ -15,7 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
-        name: "numbers-begin-anew",
+        name: "numbers-begin-again",
         breaks: "executions of a later epoch have the numbers of earlier ones",
         edits: &[Edit {
             file: "protocol/coordinator/recovery.rs",

@@ -7,7 +7,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "credit-not-spent",
         breaks: "one beat of a worker that pulls is good for any number of attempts",
         edits: &[Edit {
-            file: "protocol/coordinator/terms.rs",
+            file: "protocol/coordinator/credit.rs",
             old: "self.credit = self.credit.map(|credit| credit.saturating_sub(1));",
             new: "self.credit = self.credit.map(|credit| credit.saturating_sub(if MUTANT { 0 } else { 1 }));",
         }],

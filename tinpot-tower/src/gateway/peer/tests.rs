@@ -192,7 +192,7 @@ fn a_run_that_is_not_started_goes_back() {
     assert!(released(&bench.tick(at(59))).is_empty());
     assert_eq!(released(&bench.tick(at(61))), [4]);
     assert_eq!(answers(&bench.call(at(61), Call::Start(fence(4)))), [(2, Answer::Gone)]);
-    // The answer reaches nobody.
+    // The answer reaches no runner.
     let mut bench = Bench::given(4);
     let (lost, mut out) = (Answer::Leased(Box::new(dispatch(4, 2)), at(60)), Vec::new());
     bench.peer.unheard(at(1), &lost, &mut out);

@@ -10,7 +10,7 @@ use crate::testing::simulation::network::index_of;
 use crate::testing::simulation::plan::Plan;
 use crate::testing::simulation::world::{Checked, broken};
 
-/// What the workers that pull have asked for, and got.
+/// Attempts that the workers that pull have asked for, and got.
 #[derive(Debug, Default)]
 pub(super) struct Credits {
     /// The latest beat of each worker: its number, its free slots, and the grants since.
