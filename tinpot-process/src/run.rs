@@ -13,7 +13,7 @@ use tinpot_core::{Context, Failure, FailureCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::output::Outputs;
+use crate::output::{Outputs, ProgramLog};
 
 /// The interval of the checks of processor time and processes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -67,18 +67,20 @@ impl Runner<'_> {
     pub(crate) async fn run(
         &mut self,
         launch: Launch,
-        mut outputs: Outputs,
+        outputs: Outputs,
         limits: RunLimits,
         until: Option<Instant>,
     ) -> io::Result<RunEnd> {
-        outputs.meter.begin(limits.output_bytes.unwrap_or(u64::MAX));
+        let Outputs { mut pipes, kinds } = outputs;
+        let meter = pipes.meter().clone();
+        meter.begin(limits.output_bytes.unwrap_or(u64::MAX));
         let mut program = self.supervision.spawn(launch)?;
         let tree = program.tree().clone();
-        let meter = outputs.meter.clone();
+        let mut log = ProgramLog::new(self.context, kinds);
         let finishing = AtomicBool::new(false);
         let mut killed = None;
         let ended = {
-            let mut pump = pin!(outputs.pump(self.context, &finishing));
+            let mut pump = pin!(pipes.pump(&mut log, &finishing));
             let mut excess = pin!(async {
                 tokio::select! {
                     () = meter.exceeded() => "max_output",
@@ -113,8 +115,8 @@ impl Runner<'_> {
             pump.await;
             ended
         };
-        let exceeded = verdict(limits, &ended, killed, outputs.meter.is_exceeded(), &program);
-        Ok(RunEnd { ended, killed, exceeded, last_line: outputs.last_line() })
+        let exceeded = verdict(limits, &ended, killed, meter.is_exceeded(), &program);
+        Ok(RunEnd { ended, killed, exceeded, last_line: log.finish() })
     }
 }
 

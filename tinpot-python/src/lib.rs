@@ -39,7 +39,6 @@ mod embed;
 mod error;
 mod isolation;
 mod limits;
-mod live_line;
 mod markup_lines;
 mod package;
 mod pool;

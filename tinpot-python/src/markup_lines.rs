@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tinpot_contain::{ESCAPE, LineSplitter, Part};
+use tinpot_contain::{ESCAPE, LineSplitter, LiveLine, Part};
 use tinpot_core::executor::LogLines;
 use tinpot_core::{Context, Json, Level, LogEvent, SpanId, Stream};
 use tokio::time::Instant;
 
 use crate::child_text;
-use crate::live_line::{LiveLine, SHOWN_BYTES};
 
 /// One markup line.
 #[derive(Debug, Deserialize)]
@@ -197,11 +196,7 @@ impl MarkupReader {
     /// Shows an unfinished line if it is time to.
     pub(crate) fn show(&mut self, context: &Context, printed: &[&LineSplitter]) {
         if self.live.is_due() {
-            let line = printed
-                .iter()
-                .copied()
-                .chain(&self.carried)
-                .find_map(|lines| lines.unfinished(SHOWN_BYTES));
+            let line = LiveLine::of(printed.iter().copied().chain(&self.carried));
             self.live.show(context, self.of_command.clone().or(line));
         }
     }

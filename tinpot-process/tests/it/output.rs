@@ -31,6 +31,28 @@ async fn lines_come_as_they_are_written() {
 }
 
 #[tokio::test]
+async fn unfinished_lines_are_shown_until_they_end() {
+    let apps = Apps::new();
+    let go = apps.path("go");
+    let script = format!(
+        "printf 'copying: 20%%'; while ! [ -e {} ]; do sleep 0.01; done\n\
+         printf '\\rcopying: done\\n'; printf 'Continue?' >&2; exec sleep 1000\n",
+        go.display()
+    );
+    let executor = apps.app("meter", "main.sh", "", &script).start().await;
+    let running = start(&executor, "meter", serde_json::json!({}));
+    running.until_shown("copying: 20%").await;
+    std::fs::write(go, "").expect("a file");
+    running.until_line("copying: done").await;
+    running.until_shown("Continue?").await;
+    running.ask(std::time::Duration::ZERO);
+    let ended = running.end().await;
+    assert_eq!(ended.stdout(), ["copying: done"]);
+    assert_eq!(ended.stream(Stream::Stderr), ["Continue?"]);
+    assert_eq!(ended.progress.expect("a progress").message, "");
+}
+
+#[tokio::test]
 async fn odd_output_becomes_lines() {
     let script = "printf 'a\\377b\\n\\n\\r\\nlast'\nprintf 'x\\0y' >&2\n";
     let apps = Apps::new()

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tinpot_core::executor::{ActionSet, Attempt, ContextParts, LogBuffer, stop_channel};
 use tinpot_core::{
     Context, Epoch, ExecutionId, Executor, Failure, Fence, Json, LogChunk, LogWriter, Outcome,
-    Stop, StopReason, Stream,
+    Progress, Stop, StopReason, Stream,
 };
 use tinpot_process::{ContainmentMode, ProcessExecutor, ProcessExecutorBuilder};
 use tokio::sync::{Notify, watch};
@@ -109,6 +109,7 @@ pub(crate) struct Running {
     buffer: LogBuffer,
     taken: std::sync::Mutex<Vec<LogChunk>>,
     ready: Arc<Notify>,
+    progress: watch::Receiver<Option<Progress>>,
     pub(crate) task: JoinHandle<Outcome>,
 }
 
@@ -116,20 +117,21 @@ pub(crate) struct Running {
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) lines: Vec<(Stream, String)>,
+    pub(crate) progress: Option<Progress>,
 }
 
 pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Value) -> Running {
     let ready = Arc::new(Notify::new());
     let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
     let (stop, stops) = stop_channel();
-    let (report, _) = watch::channel(None);
+    let (report, progress) = watch::channel(None);
     let context = Context::new(ContextParts::new(logs, stops, report));
     let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
     let parameters = Json::serialize(&parameters).expect("parameters");
     let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters);
     let executor = executor.clone();
     let task = tokio::spawn(async move { executor.execute(attempt, context).await });
-    Running { stop, buffer, taken: Default::default(), ready, task }
+    Running { stop, buffer, taken: Default::default(), ready, progress, task }
 }
 
 impl Running {
@@ -139,6 +141,14 @@ impl Running {
             let mut taken = self.taken.lock().expect("a lock");
             taken.extend(self.buffer.take(usize::MAX));
             taken.iter().any(|chunk| chunk.lines.iter().any(|line| line == text))
+        })
+        .await;
+    }
+
+    /// Waits until this is shown as the message of a progress.
+    pub(crate) async fn until_shown(&self, message: &str) {
+        until(message, || {
+            self.progress.borrow().as_ref().is_some_and(|seen| &*seen.message == message)
         })
         .await;
     }
@@ -163,7 +173,8 @@ impl Running {
             let stream = chunk.stream;
             chunk.lines.clone().into_iter().map(move |line| (stream, line))
         };
-        Ended { outcome, lines: chunks.iter().flat_map(of).collect() }
+        let progress = self.progress.borrow().clone();
+        Ended { outcome, lines: chunks.iter().flat_map(of).collect(), progress }
     }
 }
 

@@ -16,7 +16,7 @@ use super::control::ExchangeReply;
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::limit_enforcer::LimitEnforcer;
-use super::output::Tail;
+use super::output::{AttemptLog, Tail};
 use crate::child_text;
 use crate::limits::Limits;
 use crate::reply::Reply;
@@ -58,14 +58,15 @@ impl Interpreter {
     ) -> End {
         let mut closed = fleet.closed();
         // A thread of an earlier attempt may have printed since.
-        self.outputs.drain(&mut Tail::default());
-        let enforcer = LimitEnforcer::begin(limits, &self.processes, &self.outputs.meter);
+        Tail::default().take(self.outputs.last_parts());
+        let enforcer = LimitEnforcer::begin(limits, &self.processes, self.outputs.meter());
+        let mut log = AttemptLog::new(context);
         let finishing = AtomicBool::new(false);
         let mut stopped = false;
         let is_reusable;
         let step = {
             let Self { processes, control, outputs, exit, .. } = self;
-            let mut pump = pin!(outputs.pump(context, &finishing));
+            let mut pump = pin!(outputs.pump(&mut log, &finishing));
             let mut exchange = pin!(async { reply(control.exchange(context, fleet).await) });
             let mut exceeded = pin!(enforcer.exceeded());
             let mut stops = StopRequests::of(context);
@@ -105,6 +106,7 @@ impl Interpreter {
             pump.await;
             step
         };
+        log.finish().await;
         if matches!(step, Step::Died(_) | Step::Broken(_))
             && !stopped
             && self.control.was_never_read()

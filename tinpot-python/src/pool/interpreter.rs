@@ -14,12 +14,12 @@ use std::time::Duration;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tinpot_contain::{COOKIE, Cgroup, PoolCgroup, ProcessTree};
+use tinpot_contain::{COOKIE, Cgroup, OutputPipes, PoolCgroup, ProcessTree};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::control::Control;
-use super::output::{Outputs, Tail};
+use super::output::Tail;
 use super::sources::Sources;
 use super::spawn_context::{SpawnContext, has_no_directory};
 use crate::child_text::{self, json_path};
@@ -27,6 +27,7 @@ use crate::discovered::Discovered;
 use crate::error::PythonError;
 use crate::isolation::{Isolation, IsolationByAction};
 use crate::limits::{Limits, LimitsByAction};
+use crate::markup_lines;
 
 /// The way in which the interpreters of one generation are started: all of them import the same
 /// files.
@@ -63,7 +64,7 @@ pub(super) struct Launch {
 pub(super) struct Interpreter {
     pub(super) processes: Arc<ProcessTree>,
     pub(super) control: Control,
-    pub(super) outputs: Outputs,
+    pub(super) outputs: OutputPipes,
     /// The exit status, once the process has ended.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
     /// The mark of its markup lines.
@@ -164,10 +165,10 @@ impl Launch {
         };
         let ended = tokio::select! {
             found = handshake => Ok(found),
-            () = outputs.watch(&mut tail) => return Err(PythonError::Closed),
+            never = tail.watch(outputs) => match never {},
             status = exited(&mut exit) => Err(status),
         };
-        outputs.drain(&mut tail);
+        tail.take(outputs.last_parts());
         match ended {
             Ok(Ok(Ok(found))) => {
                 interpreter.limits.0 = found.limits();
@@ -211,7 +212,7 @@ impl Launch {
         let their_lifeline = self.spawn.lifeline.tie()?;
         // Not the cookie: processes of an attempt can read that, and could forge markup lines.
         let mark = uuid::Uuid::new_v4().simple().to_string();
-        let (outputs, stdout, stderr) = Outputs::pipes(&mark)?;
+        let (outputs, stdout, stderr) = OutputPipes::open(Some(&markup_lines::prefix(&mark)))?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
         let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
         let number = self.spawn.count.fetch_add(1, Ordering::Relaxed);

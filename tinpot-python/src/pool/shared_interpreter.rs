@@ -249,7 +249,7 @@ impl Attempts {
             output.wrote(context, &[]);
             self.due = self.due.into_iter().chain(output.due_at()).min();
         }
-        Tail::default().take(&mut others);
+        Tail::default().take(others);
     }
 
     /// Resolves when an unfinished line is to be shown.

@@ -5,17 +5,19 @@ use std::time::Duration;
 use tinpot_core::Context;
 use tokio::time::Instant;
 
+use crate::LineSplitter;
+
 /// The age at which an unfinished line is shown, and the time between two states of it.
 const SHOWN_AFTER: Duration = Duration::from_millis(80);
 /// The most that is shown of it. Of a longer one, the end is shown.
-pub(crate) const SHOWN_BYTES: usize = 1000;
+const SHOWN_BYTES: usize = 1000;
 
 /// The unfinished line of one attempt.
 ///
 /// It is the message of a progress: a line of the log cannot be replaced. The numbers are those
 /// that the action reported last, or `done` is 0 and `total` is `None`.
 #[derive(Debug, Default)]
-pub(crate) struct LiveLine {
+pub struct LiveLine {
     /// The progress that the action itself reported.
     reported: Option<(f64, Option<f64>, String)>,
     shown: Option<String>,
@@ -23,8 +25,13 @@ pub(crate) struct LiveLine {
 }
 
 impl LiveLine {
+    /// Returns what is shown of the first line without an end among those of some streams.
+    pub fn of<'a>(splitters: impl IntoIterator<Item = &'a LineSplitter>) -> Option<String> {
+        splitters.into_iter().find_map(|lines| lines.unfinished(SHOWN_BYTES))
+    }
+
     /// Reports progress of the action.
-    pub(crate) fn report(&mut self, context: &Context, progress: (f64, Option<f64>, String)) {
+    pub fn report(&mut self, context: &Context, progress: (f64, Option<f64>, String)) {
         self.shown = None;
         let (done, total, message) = progress.clone();
         self.reported = Some(progress);
@@ -33,7 +40,7 @@ impl LiveLine {
 
     /// Takes note that something was written. `has_ended` is true if that ended a line, and
     /// `is_unfinished` if a line has no end yet.
-    pub(crate) fn wrote(&mut self, context: &Context, has_ended: bool, is_unfinished: bool) {
+    pub fn wrote(&mut self, context: &Context, has_ended: bool, is_unfinished: bool) {
         if has_ended || !is_unfinished {
             // A line that ends soon is not shown before: output may come in any pieces.
             self.due = None;
@@ -45,17 +52,17 @@ impl LiveLine {
     }
 
     /// Returns true if the line is to be shown now.
-    pub(crate) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         self.due.is_some_and(|due| due <= Instant::now())
     }
 
     /// Returns the time at which the line is to be shown.
-    pub(crate) fn due_at(&self) -> Option<Instant> {
+    pub fn due_at(&self) -> Option<Instant> {
         self.due
     }
 
     /// Resolves when the line is to be shown.
-    pub(crate) async fn due(&self) {
+    pub async fn due(&self) {
         match self.due {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
@@ -63,7 +70,7 @@ impl LiveLine {
     }
 
     /// Shows the line.
-    pub(crate) fn show(&mut self, context: &Context, line: Option<String>) {
+    pub fn show(&mut self, context: &Context, line: Option<String>) {
         self.due = None;
         match line {
             None => self.clear(context),
