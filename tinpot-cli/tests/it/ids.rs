@@ -40,7 +40,9 @@ fn a_part_of_an_id_names_an_execution() {
 fn a_number_names_an_execution() {
     let server = Server::start();
     let ids: Vec<String> = (0..2)
-        .map(|_| server.run(&["run", "say", "--detach", "-q"]).ok().trim().to_owned())
+        .map(|_| {
+            server.run(&["run", "echo", "--text", "a", "--detach", "-q"]).ok().trim().to_owned()
+        })
         .collect();
     server.wait_for(&ids[1], "succeeded");
     let shown = server.run(&["executions", "show", "2", "--json"]).json();

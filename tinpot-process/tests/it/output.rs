@@ -39,7 +39,8 @@ async fn unfinished_lines_are_shown_until_they_end() {
          printf '\\rcopying: done\\n'; printf 'Continue?' >&2; exec sleep 1000\n",
         go.display()
     );
-    let executor = apps.app("meter", "main.sh", "", &script).start().await;
+    let apps = apps.app("meter", "main.sh", "", &script);
+    let executor = apps.start().await;
     let running = start(&executor, "meter", serde_json::json!({}));
     running.until_shown("copying: 20%").await;
     std::fs::write(go, "").expect("a file");

@@ -194,6 +194,7 @@ async fn an_older_schema_is_migrated_without_loss() {
     assert_eq!((opened.actions.len(), opened.waiting[0].ready), (1, 1));
     let mut expected = execution(7);
     expected.priority = 2;
+    expected.number = 3;
     expected.accepted_at = tinpot_core::Timestamp(9);
     assert_eq!(*store.execution(id(7)).await.expect("a read").expect("it is there"), expected);
     commit(&store, &[accept(8)]).await;
