@@ -66,8 +66,8 @@ pub struct TowerSettings {
         arg(long, env = "MINITOWER_OBJECTS_DIR", value_name = "DIR", default_value = "./objects")
     )]
     pub objects_dir: String,
-    /// If true, all visitors can make a team. If false, MINITOWER_BOOTSTRAP_TOKEN has the
-    /// token with which the first team is made.
+    /// Sign-up for all visitors, who make a team each: true or false. If false,
+    /// MINITOWER_BOOTSTRAP_TOKEN has the token with which the first team is made.
     #[cfg_attr(
         feature = "clap",
         arg(

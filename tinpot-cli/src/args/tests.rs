@@ -6,7 +6,7 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 45] = [
+const VERBS: [&str; 47] = [
     "Activate",
     "Add",
     "Allow",
@@ -21,6 +21,7 @@ const VERBS: [&str; 45] = [
     "Do",
     "Drain",
     "Enable",
+    "Erase",
     "Follow",
     "Give",
     "Ignore",
@@ -41,6 +42,7 @@ const VERBS: [&str; 45] = [
     "Rename",
     "Resume",
     "Revoke",
+    "Replace",
     "Run",
     "Search",
     "Send",

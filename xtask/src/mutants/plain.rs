@@ -26,8 +26,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a beat in plain frames counts as a sealed one",
         edits: &[Edit {
             file: "protocol/coordinator/worker.rs",
-            old: "worker.plain = plain;\n        worker.free",
-            new: "worker.plain = plain && !MUTANT;\n        worker.free",
+            old: "worker.plain = plain;\n        worker.renew_credit",
+            new: "worker.plain = plain && !MUTANT;\n        worker.renew_credit",
         }],
     },
     Mutant {

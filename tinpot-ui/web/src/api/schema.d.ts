@@ -146,6 +146,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/apps/{app}/versions/{version}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compares a version with another one of the app.
+         * @description Files of at most 256 KiB are compared line by line, for callers who may deploy the app.
+         */
+        get: operations["versions_diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/apps/{app}/versions/{version}/files/{path}": {
         parameters: {
             query?: never;
@@ -412,7 +432,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Downloads a blob, or one range of it. */
+        /**
+         * Downloads a blob, or one range of it.
+         * @description Workers need no caller: the header `Tinpot-Ticket`, which each attempt at an app gets, admits to
+         *     the manifest and the archive of its bundle, while the attempt lives.
+         */
         get: operations["blobs_get"];
         /**
          * Uploads a blob: an archive or a manifest. The server keeps it only if it has the digest in the
@@ -1424,6 +1448,7 @@ export interface components {
             created_by: string;
             /** @description The files; in the answer about one version. */
             files?: components["schemas"]["BundleFile"][];
+            pruned_at: components["schemas"]["Time"] | null;
             /** @description The ability that a worker needs: `script`, `process` or `python`. */
             runtime: string;
             /** @description The JSON Schema of the inputs, if it declares some; in the answer about one version. */
@@ -1630,6 +1655,11 @@ export interface components {
             execution_id: components["schemas"]["ExecutionId"];
             status: string;
         };
+        /**
+         * @description The kind of a change of a file.
+         * @enum {string}
+         */
+        ChangeKind: "added" | "removed" | "changed";
         /** @description A call of another action, which runs as an execution of its own. */
         Child: {
             action: string;
@@ -1645,6 +1675,11 @@ export interface components {
         /** @description The end of an execution, as the event `complete` reports it. */
         Completion: {
             error?: string;
+            /**
+             * Format: int32
+             * @description The exit code of the program that failed.
+             */
+            exit_code?: number;
             kind?: string;
             result?: components["schemas"]["Json"];
             state: components["schemas"]["State"];
@@ -1839,6 +1874,11 @@ export interface components {
             error: string | null;
             execution_id: components["schemas"]["ExecutionId"];
             finished_at: components["schemas"]["Time"] | null;
+            /**
+             * Format: uint64
+             * @description A short id for people, which grows with each execution.
+             */
+            number: number;
             /** @description The requester, as a known caller stated it. */
             on_behalf_of?: string;
             /** @description The parameters as short text, with `***` in place of secrets; null if there are none. */
@@ -1877,6 +1917,11 @@ export interface components {
             /** Format: uint32 */
             max_lost_attempts: number;
             not_before: components["schemas"]["Time"] | null;
+            /**
+             * Format: uint64
+             * @description A short id for people, which grows with each execution.
+             */
+            number: number;
             /** @description The requester, as a known caller stated it. */
             on_behalf_of?: string;
             outcome: components["schemas"]["Outcome"] | null;
@@ -1910,6 +1955,20 @@ export interface components {
             version?: number;
             /** @description The reason why it waits, if it is at the head of its queue. */
             waiting_for?: string;
+        };
+        /** @description A file that two versions do not have in common. */
+        FileChange: {
+            change: components["schemas"]["ChangeKind"];
+            new: components["schemas"]["BundleFile"] | null;
+            /** @description The reason why the texts are not compared. */
+            no_text?: components["schemas"]["NoText"];
+            old: components["schemas"]["BundleFile"] | null;
+            path: string;
+            /**
+             * @description The difference of the texts in the unified format, from the first hunk on; null if they are not
+             *     compared.
+             */
+            text: string | null;
         };
         /**
          * @description The form of an answer.
@@ -1971,6 +2030,11 @@ export interface components {
          */
         Info: {
             error?: string;
+            /**
+             * Format: int32
+             * @description The exit code of the program that failed.
+             */
+            exit_code?: number;
             /** @description The type of the error. */
             kind?: string;
             result?: components["schemas"]["Json"];
@@ -2175,6 +2239,11 @@ export interface components {
         NewTicket: {
             ticket: string;
         };
+        /**
+         * @description The reason why texts are not compared.
+         * @enum {string}
+         */
+        NoText: "binary" | "too_large" | "hidden";
         /** @description A time in RFC 3339, or seconds since 1970. */
         NotBefore: components["schemas"]["Time"] | number;
         /** @description The options of a submission. The action decides about options that are omitted or null. */
@@ -2236,6 +2305,11 @@ export interface components {
         /** @description The end of an execution or an attempt: its result, or its error with the details. */
         Outcome: {
             error?: string;
+            /**
+             * Format: int32
+             * @description The exit code of the program that failed.
+             */
+            exit_code?: number;
             /** @description The type of the error. */
             kind?: string;
             result?: components["schemas"]["Json"];
@@ -2733,6 +2807,21 @@ export interface components {
             /** Format: uint32 */
             api: number;
             version: string;
+        };
+        /** @description The differences between two versions. */
+        VersionDiff: {
+            /** @description The files that they do not have in common, by path. */
+            files: components["schemas"]["FileChange"][];
+            /**
+             * Format: uint32
+             * @description The number of the former version.
+             */
+            from: number;
+            /**
+             * Format: uint32
+             * @description The number of the latter version.
+             */
+            to: number;
         };
         /**
          * @description The means by which a caller is known.
@@ -3967,6 +4056,101 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AppVersion"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The server keeps no apps, there is no such object, or a right is missing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too many requests: retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The store is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    versions_diff: {
+        parameters: {
+            query: {
+                /** @description the number of the former version */
+                from: number;
+            };
+            header?: never;
+            path: {
+                /** @description the name of an app */
+                app: string;
+                /** @description the number of the latter version */
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the differences */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionDiff"];
                 };
             };
             /** @description The request is not authenticated. */
@@ -5784,6 +5968,8 @@ export interface operations {
             header?: {
                 /** @description one range of bytes, as in bytes=100-199 */
                 Range?: string | null;
+                /** @description the ticket of an attempt, in place of a token */
+                "Tinpot-Ticket"?: string | null;
             };
             path: {
                 /** @description the SHA-256 of the content, in hexadecimal */
@@ -5822,6 +6008,15 @@ export interface operations {
             };
             /** @description The server keeps no apps, there is no such object, or a right is missing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The bundle of the ticket is gone, since its version was pruned. */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6172,6 +6367,8 @@ export interface operations {
                 since?: string;
                 /** @description only executions accepted at this time or earlier */
                 until?: string;
+                /** @description only the execution with this number */
+                number?: number;
                 /** @description only executions that this one called */
                 parent?: components["schemas"]["ExecutionId"];
                 /** @description only older executions: the `next` of the page before */

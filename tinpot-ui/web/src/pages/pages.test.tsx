@@ -52,6 +52,7 @@ function open(address: string): void {
 
 const execution = (id: string, more: Partial<ExecutionSummary> = {}): ExecutionSummary => ({
   execution_id: id,
+  number: 1,
   action_name: "backup",
   queue: "default",
   priority: 0,
