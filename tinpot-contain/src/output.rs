@@ -20,7 +20,7 @@ const QUICKLY: Duration = Duration::from_millis(1);
 /// wake the runtime at every write, and 0.23 s to poll.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// What becomes of the output that [`OutputPipes::pump`] reads.
+/// The destination of the output that [`OutputPipes::pump`] reads.
 pub trait OutputSink: Send {
     /// Takes lines and marks of standard output (0) or standard error (1).
     fn write(&mut self, stream: usize, parts: Vec<Part>) -> impl Future<Output = ()> + Send;
