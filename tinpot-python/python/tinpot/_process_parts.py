@@ -267,13 +267,32 @@ class Directory(Part):
         return value
 
 
+class Package(Table):
+    """The attributes of this package. Its names are added when they are used for the first time."""
+
+    def __init__(self) -> None:
+        super().__init__("attributes of tinpot", vars(tinpot), grows=True)
+
+    def additions(self, old: Any, new: Any) -> Any:
+        found = super().additions(old, new) or {}
+        return {key: value for key, value in found.items() if _is_own(key, value)} or None
+
+
+def _is_own(name: str, value: object) -> bool:
+    """Returns False for a name of the package that has another value than its module gives it."""
+    module = tinpot._MODULES.get(name)
+    if module is None:
+        return True
+    return getattr(sys.modules.get(f"tinpot.{module}"), name, GONE) is value
+
+
 def find() -> list[Part]:
     """Returns all parts, in the order in which they are put back."""
     main_thread = threading.main_thread()
     parts = [
         Table("attributes of sys", vars(sys), grows=True),
         Table("builtins", vars(builtins), grows=True),
-        Table("attributes of tinpot", vars(tinpot), grows=True),
+        Package(),
         Attributes(),
         Environment(),
         Directory(),
