@@ -74,9 +74,7 @@ pub(crate) fn sdist(folder: &Path) -> Result<PathBuf, String> {
     let programs = tools()?;
     let folder = absolute(folder)?;
     clear(&folder, ".tar.gz")?;
-    execute(
-        Command::new(programs.join("maturin")).args(["sdist", "--quiet", "--out"]).arg(&folder),
-    )?;
+    execute(Command::new(programs.join("maturin")).args(["sdist", "--out"]).arg(&folder))?;
     only(&folder, ".tar.gz")
 }
 
