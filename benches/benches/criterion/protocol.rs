@@ -44,6 +44,7 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         started_at: None,
         pull: false,
         lease: None,
+        seq: 0,
         teams: Vec::new(),
         granted: Granted::default(),
     };

@@ -43,6 +43,7 @@ pub async fn measure(strangers: usize) -> Result<Vec<Line>, AnyError> {
                 started_at: None,
                 pull: false,
                 lease: None,
+                seq: 0,
                 teams: Vec::new(),
                 granted: Granted::default(),
             };

@@ -63,6 +63,10 @@ pub struct Hello {
         skip_serializing_if = "Option::is_none"
     )]
     pub lease: Option<Duration>,
+    /// The number of the beat that follows. Of two hellos the one with the larger number counts,
+    /// whichever comes first; 0 from a worker that does not number them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seq: u64,
     /// The teams that the actions belong to; empty for the default team. The coordinator takes them
     /// from the grant of the worker's key: they never come in a message.
     #[serde(skip)]
@@ -70,6 +74,13 @@ pub struct Hello {
     /// The deployed actions that the worker may run. They come from the grant, too.
     #[serde(skip)]
     pub granted: Granted,
+}
+
+impl Hello {
+    /// Returns true if the worker sent this before its hello with the given number.
+    pub(crate) fn is_before(&self, number: u64) -> bool {
+        (1..number).contains(&self.seq)
+    }
 }
 
 /// The deployed actions that a worker's key is granted: all by default.

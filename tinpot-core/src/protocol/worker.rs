@@ -290,6 +290,7 @@ impl WorkerMachine {
             started_at: self.profile.started_at,
             pull: self.profile.pull,
             lease: self.profile.lease,
+            seq: self.last_beat + 1,
             teams: Vec::new(),
             granted: Granted::default(),
         })));

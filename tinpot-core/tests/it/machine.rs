@@ -32,6 +32,7 @@ pub(crate) fn hello(offer: ActionSet) -> Hello {
         started_at: None,
         pull: false,
         lease: None,
+        seq: 0,
         teams: Vec::new(),
         granted: Granted::default(),
     }
@@ -276,6 +277,7 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
             started_at,
             pull: false,
             lease: None,
+            seq: 0,
             teams: Vec::new(),
             granted: Granted::default(),
         })
@@ -304,6 +306,7 @@ fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<C
         started_at: None,
         pull: false,
         lease: None,
+        seq: 0,
         teams: Vec::new(),
         granted: Granted::default(),
     };
@@ -547,6 +550,27 @@ fn the_reason_of_a_wait_says_nothing_of_the_workers_of_other_teams() {
     broken.teams = [Arc::from("blue")].into_iter().collect();
     machine.receive(Tick(3), &foreign, Message::Hello(broken), &mut Vec::new());
     assert_eq!(why(&machine), alone, "it cannot start anything");
+}
+
+#[test]
+fn a_hello_that_was_delayed_takes_back_no_newer_offer() {
+    let epoch = Epoch { instance: 1, number: 1 };
+    let mut machine = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    let worker = WorkerId::new("w-1").expect("an id");
+    let mut offers = |seq: u64, runtimes: &[&str]| {
+        let mut offer = ActionSet::default();
+        offer.runtimes = runtimes.iter().copied().map(Into::into).collect();
+        let hello = Hello { seq, ..hello(offer) };
+        machine.receive(Tick(seq), &worker, Message::Hello(hello), &mut Vec::new());
+        machine.workers(Tick(seq))[0].runtimes.len()
+    };
+    assert_eq!(offers(1, &[]), 0);
+    assert_eq!(offers(7, &["process"]), 1);
+    assert_eq!(offers(3, &[]), 1, "it was sent before the other");
+    assert_eq!(offers(7, &["process"]), 1);
+    assert_eq!(offers(9, &[]), 0);
+    assert_eq!(offers(0, &["process", "script"]), 2, "of a worker that does not number them");
+    assert_eq!(offers(7, &[]), 2);
 }
 
 #[test]

@@ -341,6 +341,8 @@ impl RunnerPeer {
             epoch: self.epoch,
             version: String::new(),
             started_at: None,
+            // Its frames are in order, and its beats may begin again under the same id.
+            seq: 0,
             pull: true,
             lease: Some(self.lease),
             teams: Vec::new(),

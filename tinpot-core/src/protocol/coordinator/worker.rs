@@ -58,6 +58,8 @@ pub(super) struct WorkerEntry {
     pub(super) last_granted: u64,
     pub(super) resend_armed: bool,
     pub(super) introduced: bool,
+    /// The number of the hello that counts.
+    pub(super) hello: u64,
     /// If true, the worker was asked to drain.
     pub(super) draining: bool,
     /// If true, others can read what is sent to the worker: it gets no secret parameters.
@@ -314,6 +316,7 @@ impl CoordinatorMachine {
                 last_granted: self.last_number,
                 resend_armed: false,
                 introduced: false,
+                hello: 0,
                 draining: false,
                 plain: false,
                 version: String::new(),
@@ -351,6 +354,9 @@ impl CoordinatorMachine {
             let (from, reason, detail) = (from.clone(), Refusal::Excluded, String::new());
             return out.push(CoordinatorEffect::Refused { from, reason, detail });
         }
+        if self.workers.get(from).is_some_and(|worker| hello.is_before(worker.hello)) {
+            return;
+        }
         if !self.admit(now, from, &mut hello, out) {
             return self.note_refused(now, from);
         }
@@ -378,6 +384,7 @@ impl CoordinatorMachine {
         // A hello gives no credit, and takes none that a later beat has given.
         worker.credit = hello.pull.then(|| worker.credit.unwrap_or(0));
         worker.introduced = true;
+        worker.hello = worker.hello.max(hello.seq);
         worker.plain = plain;
         worker.name = hello.name;
         worker.queues = hello.queues.into_iter().collect();

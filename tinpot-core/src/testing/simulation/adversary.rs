@@ -287,6 +287,7 @@ impl World {
                     started_at,
                     pull: false,
                     lease: None,
+                    seq: 0,
                     teams: Vec::new(),
                     granted: Granted::default(),
                 };
