@@ -40,13 +40,4 @@ pub(super) const MUTANTS: &[Mutant] = &[
                   worker.expires = worker.expires.max(now + patience);",
         }],
     },
-    Mutant {
-        name: "own-lease-not-recorded",
-        breaks: "after a restart, the coordinator does not know of leases longer than the configured one",
-        edits: &[Edit {
-            file: "protocol/coordinator/schedule.rs",
-            old: "lease: patience.unwrap_or(self.config.coordinator_lease),",
-            new: "lease: patience.filter(|_| !MUTANT).unwrap_or(self.config.coordinator_lease),",
-        }],
-    },
 ];
