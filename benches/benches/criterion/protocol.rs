@@ -6,8 +6,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, Throughput};
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
-    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Frame, Granted, Hello, Message,
-    ProtocolConfig, ResultReport, Tick,
+    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Frame, Hello, Message, ProtocolConfig,
+    ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{Action, Execution, ExecutionId, Json, Outcome, WorkerId};
@@ -46,7 +46,7 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         lease: None,
         seq: 0,
         teams: Vec::new(),
-        granted: Granted::default(),
+        granted: Box::default(),
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);

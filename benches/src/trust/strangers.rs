@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tinpot_core::action::{Action, ActionSet};
-use tinpot_core::protocol::{Frame, Granted, Hello, Message};
+use tinpot_core::protocol::{Frame, Hello, Message};
 use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{Coordinator, FunctionExecutor, MemoryNetwork, Transport, Worker, WorkerId};
 
@@ -45,7 +45,7 @@ pub async fn measure(strangers: usize) -> Result<Vec<Line>, AnyError> {
                 lease: None,
                 seq: 0,
                 teams: Vec::new(),
-                granted: Granted::default(),
+                granted: Box::default(),
             };
             let messages = vec![Message::Hello(hello)];
             let frame = Frame { from: Some(id.clone()), to: None, messages };

@@ -73,7 +73,7 @@ pub struct Hello {
     pub teams: Vec<Arc<str>>,
     /// The deployed actions that the worker may run. They come from the grant, too.
     #[serde(skip)]
-    pub granted: Granted,
+    pub granted: Box<Granted>,
 }
 
 impl Hello {

@@ -23,7 +23,7 @@ use self::slots::concurrency_of;
 use super::call::{CallId, CallState};
 use super::config::ProtocolConfig;
 use super::message::{
-    Beat, BeatAck, Dispatch, Granted, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
+    Beat, BeatAck, Dispatch, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
     ResultReport,
 };
 use super::secret::SecretState;
@@ -39,10 +39,6 @@ use crate::model::time::Timestamp;
 /// An effect that the machine requests. Effects are performed in order.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all effects are messages: a box would be one allocation for each"
-)]
 pub enum WorkerEffect {
     /// Send a message to the coordinator.
     Send(Message),
@@ -292,7 +288,7 @@ impl WorkerMachine {
             lease: self.profile.lease,
             seq: self.last_beat + 1,
             teams: Vec::new(),
-            granted: Granted::default(),
+            granted: Box::default(),
         })));
         self.beat(now, out);
     }

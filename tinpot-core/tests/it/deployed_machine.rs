@@ -60,7 +60,7 @@ fn granted(machine: &mut CoordinatorMachine, action: &str, number: u128) -> Opti
 fn the_grant_of_a_key_limits_deployed_actions() {
     let of_default = |hello: Hello| Hello { slots: 9, ..hello };
     let all = || of_default(hello(runtime("script")));
-    let only = |granted| Hello { granted, ..all() };
+    let only = |granted: Granted| Hello { granted: granted.into(), ..all() };
     let reports = Names::exactly(["Reports"]);
     let names = Names::of(["report-*"]);
     let teams: Vec<std::sync::Arc<str>> = vec!["other".into()];
@@ -76,7 +76,7 @@ fn the_grant_of_a_key_limits_deployed_actions() {
         (
             Hello {
                 teams,
-                granted: Granted { teams: Some(Names::any()), ..Granted::default() },
+                granted: Granted { teams: Some(Names::any()), ..Granted::default() }.into(),
                 ..all()
             },
             [true, true],

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Beat, BeatAck, CallState, CoordinatorEffect, CoordinatorMachine, Drain, Epoch, Fence, Frame,
-    Goodbye, Granted, Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick,
-    WhoIsThere, WorkerEffect, WorkerMachine, WorkerProfile,
+    Goodbye, Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WhoIsThere,
+    WorkerEffect, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{
@@ -34,7 +34,7 @@ pub(crate) fn hello(offer: ActionSet) -> Hello {
         lease: None,
         seq: 0,
         teams: Vec::new(),
-        granted: Granted::default(),
+        granted: Box::default(),
     }
 }
 
@@ -279,7 +279,7 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
             lease: None,
             seq: 0,
             teams: Vec::new(),
-            granted: Granted::default(),
+            granted: Box::default(),
         })
     };
     effects.clear();
@@ -308,7 +308,7 @@ fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<C
         lease: None,
         seq: 0,
         teams: Vec::new(),
-        granted: Granted::default(),
+        granted: Box::default(),
     };
     let (by, mut effects) = (WorkerId::new(by).expect("an id"), Vec::new());
     machine.receive(now, &by, Message::Hello(hello), &mut effects);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
-    Accept, Beat, BeatAck, Cancel, Dispatch, Epoch, Fence, Granted, Hello, Log, LogSender, Message,
-    Probe, Recorded, Released, ReleasedHow, ResultAck, ResultReport, Tick,
+    Accept, Beat, BeatAck, Cancel, Dispatch, Epoch, Fence, Hello, Log, LogSender, Message, Probe,
+    Recorded, Released, ReleasedHow, ResultAck, ResultReport, Tick,
 };
 use tinpot_core::{Json, LogChunk, Outcome, WorkerId};
 
@@ -346,7 +346,7 @@ impl RunnerPeer {
             pull: true,
             lease: Some(self.lease),
             teams: Vec::new(),
-            granted: Granted::default(),
+            granted: Box::default(),
         })));
     }
 

@@ -108,7 +108,7 @@ impl WorkerGrant {
                 lacks.then(|| "the worker's key is not granted this name".to_owned())
             }
         });
-        hello.granted = Granted {
+        *hello.granted = Granted {
             groups: self.groups.as_ref().map_or_else(Names::any, Names::exactly),
             actions: self.actions.as_ref().map_or_else(Names::any, Names::of),
             teams: None,

@@ -14,7 +14,7 @@ use crate::protocol::seal::{
     Accept, FrameKind, HEADER_BYTES, Header, Hex, Init, KeyId, Notice, Signed, Suite, TAG_BYTES,
     WorkerFrame, WorkerSessions,
 };
-use crate::protocol::{Beat, BeatAck, Frame, Goodbye, Granted, Hello, Message};
+use crate::protocol::{Beat, BeatAck, Frame, Goodbye, Hello, Message};
 use crate::testing::ToySuite;
 
 /// The identity of the adversary's worker key, and of its namespace key, which no worker has pinned.
@@ -289,7 +289,7 @@ impl World {
                     lease: None,
                     seq: 0,
                     teams: Vec::new(),
-                    granted: Granted::default(),
+                    granted: Box::default(),
                 };
                 let beat = Beat { seq: 1, free: 9, held: Vec::new(), epoch: Some(epoch) };
                 (id.clone(), vec![Message::Hello(hello), Message::Beat(beat)])

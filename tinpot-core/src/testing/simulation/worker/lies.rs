@@ -10,8 +10,8 @@ use crate::model::log::{Level, LogChunk, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::protocol::{
-    Accept, Beat, BeatAck, Frame, Granted, Hello, Log, Message, Reject, RejectReason, Released,
-    ReleasedHow, ResultReport, SecretGet, WhoIsThere,
+    Accept, Beat, BeatAck, Frame, Hello, Log, Message, Reject, RejectReason, Released, ReleasedHow,
+    ResultReport, SecretGet, WhoIsThere,
 };
 use crate::testing::simulation::events::Host;
 use crate::testing::simulation::world::{Checked, World, broken};
@@ -100,7 +100,7 @@ impl World {
             lease: self.plan.own_lease(liar),
             seq: 0,
             teams: Vec::new(),
-            granted: Granted::default(),
+            granted: Box::default(),
         })
     }
 
