@@ -206,6 +206,7 @@ func (m *machine) hello(now time.Duration) {
 	m.host.send(message{"hello": hello{
 		Name: m.profile.name, Queues: m.profile.queues, Groups: m.profile.groups, Slots: slots,
 		Offer: m.profile.offer, Epoch: m.epoch, Version: Version, StartedAt: m.profile.startedAt,
+		Seq: m.lastBeat + 1,
 	}})
 	m.beat(now)
 }

@@ -62,6 +62,7 @@ type (
 		Epoch     *Epoch   `json:"epoch,omitempty"`
 		Version   string   `json:"version,omitempty"`
 		StartedAt int64    `json:"started_at,omitempty"`
+		Seq       uint64   `json:"seq"`
 	}
 	offer struct {
 		Actions []offered `json:"actions"`

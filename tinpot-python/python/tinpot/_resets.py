@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -14,6 +15,8 @@ from tinpot._parts import note_calls
 
 # The number of times that timers are stopped which a handler of the action sets again.
 _MAX_TRIES = 5
+# The number of descriptors where none is set, which Linux has as its default maximum.
+_MOST_FILES = 1 << 20
 
 
 class Timers:
@@ -91,17 +94,21 @@ class Descriptors:
 
     def __init__(self) -> None:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = sys.maxsize if limit == resource.RLIM_INFINITY else limit // 2
+        self._half = (_MOST_FILES if limit == resource.RLIM_INFINITY else limit) // 2
 
     def are_few(self) -> bool:
-        """Returns False if the next attempt may find none left."""
+        """Returns False if the next attempt may find none left.
+
+        A descriptor gets the lowest number that is free: one in the middle of the range is taken
+        when half of them have been open at once. The lowest free number would say less, since what
+        keeps many may have closed an early one.
+        """
         try:
-            # The lowest number that is free.
-            found = os.dup(0)
+            found = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, self._half)
         except OSError:
             return False
         os.close(found)
-        return found < self._most
+        return found == self._half
 
 
 def forget_warnings() -> None:

@@ -647,6 +647,8 @@ HOARD = []
 def hoard():
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     HOARD.extend(os.dup(0) for _ in range(min(soft, 100_000) - 20))
+    # What lies below is not in order any more.
+    os.close(HOARD.pop(0))
 
 
 @action

@@ -10,7 +10,7 @@ use serde_json::json;
 use tinpot_core::Outcome;
 use tinpot_python::PythonPool;
 
-use crate::support::{Actions, call, names, offer, start, until};
+use crate::support::{Actions, call, freeze, names, offer, start, until};
 
 const ACTIONS: &str = "import tinpot
 from helper import VALUE
@@ -94,7 +94,7 @@ async fn attempt_that_a_dying_interpreter_did_not_read_runs_on_another() {
     for size in [10, 10_000_000] {
         let pid = call(&pool, "pid").await.value().as_i64().expect("a process id");
         let pid = Pid::from_raw(pid as i32).expect("a process id");
-        kill_process(pid, Signal::STOP).expect("a signal");
+        freeze(pid).await;
         let running = start(&pool, "length", json!({"text": "x".repeat(size)}));
         // The request is sent as soon as the attempt has its turn.
         for _ in 0..100 {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tinpot_core::executor::{ActionSet, Attempt, ContextParts, LogBuffer, stop_channel};
@@ -197,11 +197,21 @@ pub(crate) fn names(offer: &ActionSet) -> Vec<&str> {
     offer.actions.iter().map(|action| action.name.as_str()).collect()
 }
 
+/// Returns the letter of a process's state, if it exists.
+fn state(pid: Pid) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
 /// Returns true if a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let zombie = stat.is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')));
-    test_kill_process(pid).is_ok() && !zombie
+    test_kill_process(pid).is_ok() && state(pid) != Some('Z')
+}
+
+/// Stops a process, and waits until it has stopped: until then it still reads what comes.
+pub(crate) async fn freeze(pid: Pid) {
+    kill_process(pid, Signal::STOP).expect("a signal");
+    until("the process to stop", || state(pid) == Some('T')).await;
 }
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -159,7 +159,8 @@ export class Machine {
     const offer = { actions };
     const hello: Fields = { name, queues, groups: [], slots: this.draining ? 0 : slots, offer };
     if (startedAt !== undefined) hello["started_at"] = startedAt;
-    this.host.send({ hello: { ...hello, version, ...this.epochField() } });
+    const seq = this.lastBeat + 1;
+    this.host.send({ hello: { ...hello, version, seq, ...this.epochField() } });
     this.beat(now);
   }
 

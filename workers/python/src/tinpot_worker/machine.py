@@ -201,6 +201,7 @@ class Machine:
             "slots": 0 if self.draining else profile.slots,
             "offer": profile.offer,
             "version": profile.version,
+            "seq": self._last_beat + 1,
         }
         if profile.started_at is not None:
             hello["started_at"] = profile.started_at
