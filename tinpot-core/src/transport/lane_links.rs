@@ -47,6 +47,14 @@ impl LaneLinks {
         self.set(lane, Some(reason));
     }
 
+    /// Records that it is not known whether `lane` still works, if it is up.
+    pub(crate) fn doubt(&self, lane: Lane) {
+        let is_up = self.lock()[lane as usize].is_none();
+        if is_up {
+            self.down(lane, String::new());
+        }
+    }
+
     /// Sets the status to `Closed`, which nothing changes any more.
     pub fn close(&self) {
         self.link.send_replace(Link::Closed);
@@ -69,17 +77,22 @@ impl LaneLinks {
     fn set(&self, lane: Lane, reason: Reason) {
         let mut lanes = self.lock();
         lanes[lane as usize] = reason;
-        let now = match &*lanes {
-            [None, None] => Link::Up,
-            // The reason of the control lane comes first; a lane without a reason yet leaves it to
-            // the other.
-            reasons => {
-                let known = reasons.iter().flatten().find(|reason| !reason.is_empty());
-                Link::Down { reason: known.cloned().unwrap_or_default() }
-            }
-        };
+        let lanes = &*lanes;
         // Under the lock of the lanes, so that two changes are not published in the wrong order.
         self.link.send_if_modified(|link| {
+            let now = match lanes {
+                [None, None] => Link::Up,
+                // The reason of the control lane comes first; a lane without a reason leaves it to
+                // the other, and then to what was said last.
+                reasons => {
+                    let known = reasons.iter().flatten().find(|reason| !reason.is_empty());
+                    let last = match &*link {
+                        Link::Down { reason } => Some(reason),
+                        _ => None,
+                    };
+                    Link::Down { reason: known.or(last).cloned().unwrap_or_default() }
+                }
+            };
             let changes = *link != Link::Closed && *link != now;
             if changes {
                 *link = now;

@@ -48,6 +48,8 @@ struct Settings {
 ///
 /// - It reconnects with growing pauses from 50 ms to 5 s, subscribes again, and is `Up` only once
 ///   every subscription is in effect.
+/// - What breaks one connection may have cut the other: it is `Up` again only once that has
+///   returned a frame, too.
 /// - It detects half-open connections. Once per heartbeat it publishes a frame to itself; if
 ///   nothing arrives until the next heartbeat, it reconnects. So a link whose peer is gone shows as
 ///   `Down` within two heartbeats.
@@ -140,11 +142,13 @@ impl<C: Connect> ReconnectingBuilder<C> {
         let closing = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         let lanes = Lane::ALL.map(|lane| {
-            let state = LaneState::new(lane, &self.namespace, self.settings, links.clone());
-            let state = Arc::new(state);
-            tasks.spawn(keep_connected(connect.clone(), state.clone(), closing.subscribe()));
-            state
+            Arc::new(LaneState::new(lane, &self.namespace, self.settings, links.clone()))
         });
+        let [control, logs] = &lanes;
+        for (lane, other) in [(control, logs), (logs, control)] {
+            let (lane, other) = (lane.clone(), other.clone());
+            tasks.spawn(keep_connected(connect.clone(), lane, other, closing.subscribe()));
+        }
         let transport = Reconnecting { connect, lanes, links, closing, tasks: Mutex::new(tasks) };
         let mut status = transport.status();
         // Only a convenience: the first `send` of most programs then finds the link up.

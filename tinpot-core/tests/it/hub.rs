@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::ready;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,15 +23,24 @@ type Subscriber = (u64, mpsc::Sender<(String, Bytes)>);
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     topics: Mutex<HashMap<String, Vec<Subscriber>>>,
-    connections: AtomicU64,
+    pub(crate) connections: AtomicU64,
     /// True while the hub is down, and the number of cuts so far. A connection ends with the first
     /// cut after its start, even if the hub is up again before the connection is polled.
     cut: watch::Sender<(bool, u64)>,
+    /// The number of cuts that only connections of the control lane saw.
+    control_cuts: watch::Sender<u64>,
+    /// The time after a cut when connections of the log lane end.
+    pub(crate) logs_notice_late: Mutex<Duration>,
     /// Accepts everything and delivers nothing, as a half-open connection does.
     pub(crate) silent: AtomicBool,
 }
 
 impl Hub {
+    /// Ends the connections of the control lane.
+    pub(crate) fn cut_control(&self) {
+        self.control_cuts.send_modify(|cuts| *cuts += 1);
+    }
+
     fn apply(&self, command: Command, connection: &Subscriber) {
         if self.silent.load(Ordering::SeqCst) {
             return;
@@ -63,13 +73,15 @@ pub(crate) struct HubConnect(pub(crate) Arc<Hub>);
 
 #[async_trait]
 impl Connect for HubConnect {
-    async fn connect(&self, _lane: Lane) -> Result<Connection> {
+    async fn connect(&self, lane: Lane) -> Result<Connection> {
         let hub = self.0.clone();
         let mut cut = hub.cut.subscribe();
         let (down, cuts) = *cut.borrow_and_update();
         if down {
             return Err(Error::new(ErrorKind::Unavailable, "the hub is down"));
         }
+        let mut control_cut = hub.control_cuts.subscribe();
+        let notices_late = *hub.logs_notice_late.lock().expect("a lock");
         let (sender, mut receiver) = mpsc::channel(CONNECTION_FRAMES);
         let connection = (hub.connections.fetch_add(1, Ordering::Relaxed), sender);
         let commands = sink::unfold((), move |(), command: Command| {
@@ -78,7 +90,16 @@ impl Connect for HubConnect {
         });
         let frames = stream::poll_fn(move |context| receiver.poll_recv(context)).map(Ok);
         let ended = async move {
-            let _ = cut.wait_for(|(_, later)| *later != cuts).await;
+            match lane {
+                Lane::Control => tokio::select! {
+                    _ = cut.wait_for(|(_, later)| *later != cuts) => {}
+                    _ = control_cut.changed() => {}
+                },
+                Lane::Logs => {
+                    let _ = cut.wait_for(|(_, later)| *later != cuts).await;
+                    tokio::time::sleep(notices_late).await;
+                }
+            }
         };
         Ok(Connection::new(commands.sink_map_err(|e| e), frames.take_until(Box::pin(ended))))
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
+use tinpot_core::testing::transport::Faults;
 use tinpot_core::transport::{Address, Lane, Link, Reconnecting};
 use tinpot_core::{ErrorKind, Transport};
 use tokio::time::Instant;
@@ -38,6 +39,44 @@ async fn a_half_open_link_shows_within_two_heartbeats() {
     );
     network.connect.0.silent.store(false, Ordering::SeqCst);
     status.wait_for(Link::is_up).await.expect("it comes back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_notices_a_cut_late_is_not_taken_for_one_that_works() {
+    let network = HubNetwork::default();
+    *network.connect.0.logs_notice_late.lock().expect("a lock") = Duration::from_secs(3);
+    let transport = network.transport("tinpot").await;
+    let mut frames = transport.listen(&Address::AllWorkers, Lane::Logs).await.expect("a stream");
+    let mut status = transport.status();
+    for round in 0..2 {
+        network.connect.0.cut().await;
+        let down = status.wait_for(|link| !link.is_up()).await.expect("a status");
+        assert!(matches!(&down, Link::Down { reason } if !reason.is_empty()), "{down:?}");
+        network.connect.0.restore().await;
+        while !transport.status().current().is_up() {
+            let down = transport.status().current();
+            assert!(matches!(&down, Link::Down { reason } if !reason.is_empty()), "{down:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let text = format!("round {round}");
+        let sent = transport.send(&Address::AllWorkers, Lane::Logs, text.clone().into()).await;
+        sent.expect("the link is up");
+        let frame = tokio::time::timeout(Duration::from_secs(60), frames.next()).await;
+        assert_eq!(frame.expect("in time").expect("a frame").bytes, text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_works_goes_on_when_the_other_breaks() {
+    let network = HubNetwork::default();
+    let transport = network.transport("tinpot").await;
+    let mut status = transport.status();
+    status.wait_for(Link::is_up).await.expect("a status");
+    let connections = network.connect.0.connections.load(Ordering::SeqCst);
+    network.connect.0.cut_control();
+    status.wait_for(|link| !link.is_up()).await.expect("a status");
+    status.wait_for(Link::is_up).await.expect("it comes back");
+    assert_eq!(network.connect.0.connections.load(Ordering::SeqCst), connections + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,8 @@ pub(super) struct LaneState {
     pub(super) prefix: String,
     pub(super) settings: Settings,
     links: Arc<LaneLinks>,
+    /// Notified when the other lane broke.
+    pub(super) doubted: Notify,
     /// The queue of the writer; there while the lane is up.
     queue: Mutex<Option<mpsc::Sender<Queued>>>,
     subscriptions: Mutex<Subscriptions>,
@@ -74,6 +76,7 @@ impl LaneState {
             prefix: format!("{namespace}/{name}"),
             settings,
             links,
+            doubted: Notify::new(),
             queue: Mutex::new(None),
             subscriptions: Mutex::default(),
             changed: Notify::new(),
@@ -174,6 +177,17 @@ impl LaneState {
             self.links.up(self.lane);
         }
         receiver
+    }
+
+    /// Has the lane prove that it works: what broke the other one may have cut it, too.
+    pub(super) fn doubt(&self) {
+        self.links.doubt(self.lane);
+        self.doubted.notify_one();
+    }
+
+    /// Records that the lane, which is open for senders, has proved that it works.
+    pub(super) fn proved(&self) {
+        self.links.up(self.lane);
     }
 
     pub(super) fn disconnected(&self, reason: String) {

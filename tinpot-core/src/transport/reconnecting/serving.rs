@@ -59,6 +59,7 @@ impl LaneState {
 pub(super) async fn keep_connected<C: Connect>(
     connect: Arc<C>,
     state: Arc<LaneState>,
+    other: Arc<LaneState>,
     mut closing: watch::Receiver<bool>,
 ) {
     let lane = state.lane;
@@ -76,6 +77,9 @@ pub(super) async fn keep_connected<C: Connect>(
         }
         reported = Some(reason.clone());
         state.disconnected(reason);
+        if was_up {
+            other.doubt();
+        }
         if was_up && start.elapsed() > STEADY {
             backoff.reset();
         }

@@ -48,6 +48,8 @@ pub(super) struct Writer<'a> {
     echoed: watch::Receiver<u64>,
     /// The number of the last echo that was requested.
     echo: u64,
+    /// The number of the echo that proves that the lane works, while that is in doubt.
+    proof: Option<u64>,
     /// There once the lane is up.
     queue: Option<mpsc::Receiver<Queued>>,
 }
@@ -60,7 +62,7 @@ impl<'a> Writer<'a> {
         pulse: &'a Pulse,
     ) -> Self {
         let echoed = pulse.echoed.subscribe();
-        Self { lane, commands, echo_topic, pulse, echoed, echo: 0, queue: None }
+        Self { lane, commands, echo_topic, pulse, echoed, echo: 0, proof: None, queue: None }
     }
 
     /// Returns true if the lane was up on this connection.
@@ -94,8 +96,18 @@ impl<'a> Writer<'a> {
                     return Ok(());
                 }
                 () = self.lane.changed.notified() => self.subscribe(false).await?,
-                _ = self.echoed.changed(), if !is_up => {
-                    if self.lane.subscriptions().is_settled() {
+                () = self.lane.doubted.notified() => {
+                    self.request_echo().await?;
+                    self.proof = Some(self.echo);
+                }
+                _ = self.echoed.changed(), if !is_up || self.proof.is_some() => {
+                    if self.proof.is_some_and(|proof| *self.echoed.borrow() < proof) {
+                        continue;
+                    }
+                    self.proof = None;
+                    if is_up {
+                        self.lane.proved();
+                    } else if self.lane.subscriptions().is_settled() {
                         self.queue = Some(self.lane.up());
                     }
                 }
