@@ -25,6 +25,7 @@ export interface ExecutionFilter {
   action?: string;
   queue?: string;
   parent?: string;
+  number?: number;
   requested_by?: string;
   /** Words that the action, the id, the parameters, the error or the requester must contain. */
   q?: string;

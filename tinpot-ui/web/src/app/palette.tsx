@@ -1,9 +1,9 @@
-// The palette: finds pages, commands, actions, and executions by a part of their id.
+// The palette: finds pages, commands, actions, and executions by their number or a part of their id.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { isAbort } from "../api/transport";
 import { type ActionView, type ExecutionSummary, FAILURES, RUNNING } from "../api/types";
-import { Dialog, Icon, type IconName, StatusBadge } from "../ui";
+import { Dialog, Icon, type IconName, numberText, StatusBadge } from "../ui";
 import { catalogue } from "./catalogue";
 import { search } from "./fuzzy-search";
 import { navigate } from "./router";
@@ -48,6 +48,8 @@ const COMMANDS: readonly Entry[] = [
 
 const SHOWN = 14;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** The number of an execution. */
+const NUMBER = /^#?(\d{1,15})$/;
 /** A text that looks like a part of an id. */
 const ID_PART = /^…?[0-9a-f-]{4,36}$/i;
 
@@ -61,18 +63,21 @@ export function entries(
   const text = query.trim();
   const found: Entry[] = [];
   const part = text.replace(/^…/, "").toLowerCase();
+  const number = numberOf(text);
+  const named = (one: ExecutionSummary, note: string): Entry => ({
+    id: `e ${one.execution_id}`,
+    icon: "history",
+    title: one.action_name,
+    note,
+    to: `/executions/${one.execution_id}`,
+    execution: one,
+  });
+  const numbered = recent.find((one) => one.number === number);
+  if (numbered !== undefined) found.push(named(numbered, numberText(numbered)));
   if (ID_PART.test(text)) {
     for (const one of recent) {
-      if (one.execution_id.includes(part)) {
-        found.push({
-          id: `e ${one.execution_id}`,
-          icon: "history",
-          title: one.action_name,
-          note: one.execution_id,
-          to: `/executions/${one.execution_id}`,
-          execution: one,
-        });
-      }
+      if (one.execution_id.includes(part) && one !== numbered)
+        found.push(named(one, one.execution_id));
     }
   }
   if (UUID.test(text) && found.length === 0) {
@@ -122,6 +127,12 @@ export function entries(
   return found;
 }
 
+/** Returns the number of an execution that a text names. */
+function numberOf(text: string): number | undefined {
+  const digits = NUMBER.exec(text.trim())?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
 interface PaletteProps {
   /** Commands of the frame of the page, such as the list of shortcuts. */
   commands?: readonly Entry[];
@@ -143,6 +154,17 @@ export function Palette({ commands = [], onClose }: PaletteProps) {
     );
     return () => controller.abort();
   }, []);
+  const number = numberOf(query);
+  const known = number === undefined || recent.some((one) => one.number === number);
+  useEffect(() => {
+    if (number === undefined || known) return;
+    const controller = new AbortController();
+    api.executions({ number, limit: 1 }, { signal: controller.signal }).then(
+      (page) => setRecent((before) => [...before, ...page.executions]),
+      (error: unknown) => void isAbort(error),
+    );
+    return () => controller.abort();
+  }, [number, known]);
   const actions = catalogue.actions.value;
   const found = useMemo(
     () => entries(query, actions ?? [], recent, [...COMMANDS, ...commands]),
@@ -180,7 +202,7 @@ export function Palette({ commands = [], onClose }: PaletteProps) {
           aria-controls="palette-list"
           aria-autocomplete="list"
           aria-activedescendant={found.length === 0 ? undefined : `palette-${current}`}
-          placeholder="Action, page, command, or the id of an execution"
+          placeholder="Action, page, command, or the number or id of an execution"
           value={query}
           spellcheck={false}
           autocomplete="off"

@@ -3,7 +3,7 @@ import type { ExecutionView } from "../api/types";
 import { href } from "../app/base-path";
 import { setQuery } from "../app/router";
 import { isObject, type Json, writeJson } from "../json/lossless-json";
-import { CopyButton, Duration, ExecutionLink, shortId, Time } from "../ui";
+import { CopyButton, Duration, ExecutionLink, numberText, Time } from "../ui";
 import type { ProgressView } from "./use-execution";
 
 /** The characters of a value and the parameters that chips show. */
@@ -18,7 +18,7 @@ interface HeaderProps {
 
 export function Breadcrumb({ view, links }: HeaderProps) {
   const { execution_id: id, action_name: action } = view;
-  const short = <code title={id}>{shortId(id)}</code>;
+  const short = <code title={id}>{numberText(view)}</code>;
   if (!links) return <p class="breadcrumb">{short}</p>;
   return (
     <nav class="breadcrumb" aria-label="Breadcrumb">

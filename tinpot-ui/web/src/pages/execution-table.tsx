@@ -1,7 +1,7 @@
 import { useRef } from "preact/hooks";
 import type { ExecutionSummary } from "../api/types";
 import { href } from "../app/base-path";
-import { Duration, hasReason, Icon, StatusBadge, shortId, Time } from "../ui";
+import { Duration, hasReason, Icon, numberText, StatusBadge, Time } from "../ui";
 
 export type Selection = ReadonlyMap<string, ExecutionSummary>;
 
@@ -63,7 +63,7 @@ export function ExecutionTable({ executions, selected, onSelect, busy }: Executi
               <td class="col-select">
                 <input
                   type="checkbox"
-                  aria-label={`Select ${one.action_name} ${shortId(one.execution_id)}`}
+                  aria-label={`Select ${one.action_name} ${numberText(one)}`}
                   checked={selected.has(one.execution_id)}
                   onClick={(event) => toggle(at, event.currentTarget.checked, event.shiftKey)}
                 />
@@ -89,7 +89,9 @@ export function ExecutionTable({ executions, selected, onSelect, busy }: Executi
                   <span title={one.parameters_preview}>{one.parameters_preview}</span>
                 )}
               </td>
-              <td class="wide mono faint nowrap">{shortId(one.execution_id)}</td>
+              <td class="wide mono faint nowrap" title={one.execution_id}>
+                {numberText(one)}
+              </td>
               <td class="wide">
                 <FilterLink name="queue" value={one.queue} />
               </td>

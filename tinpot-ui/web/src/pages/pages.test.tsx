@@ -23,10 +23,10 @@ beforeEach(() => {
   document.head.innerHTML = '<base href="/">';
   [answers, requests] = [{}, []];
   vi.stubGlobal("fetch", async (request: Request) => {
-    const path = new URL(request.url).pathname;
+    const { pathname: path, search } = new URL(request.url);
     const body = await request.text();
     requests.push(`${request.method} ${path}${body === "" ? "" : ` ${body}`}`);
-    const answer = answers[path];
+    const answer = answers[path + search] ?? answers[path];
     if (answer === undefined)
       return new Response(JSON.stringify({ detail: `there is nothing at ${path}` }), {
         status: 404,
@@ -436,11 +436,29 @@ test("the palette finds pages, actions, and executions by id", () => {
   expect(found("queues")[0]).toBe("/queues");
   expect(found("…4a51000aa")[0]).toBe(`/executions/${id}`);
   expect(found("00d4a5")[0]).toBe(`/executions/${id}`);
+  const number = execution(id).number;
+  expect(found(`#${number}`)[0]).toBe(`/executions/${id}`);
+  expect(found(String(number))[0]).toBe(`/executions/${id}`);
   const other = id.replace("aa", "bb");
   expect(found(other)).toEqual([`/executions/${other}`]);
   expect(found("failed ex")[0]).toBe("/executions?status=failed,timed_out,lost");
   expect(found("a&b c").pop()).toBe("/executions?q=a%26b%20c");
   expect(found("")).toContain("/workers");
+});
+
+test("the palette asks for an execution by its number", async () => {
+  const id = "019aa0ff-7c1e-7b2a-9f00-00d4a51000aa";
+  answers = {
+    "/api/actions": {},
+    "/api/executions": { executions: [], next: null },
+    "/api/executions?number=4711&limit=1": { executions: [execution(id, { number: 4711 })] },
+  };
+  render(<Palette onClose={() => undefined} />);
+  const input = screen.getByRole("combobox");
+  fireEvent.input(input, { target: { value: "#4711" } });
+  await screen.findByText("#4711");
+  fireEvent.keyDown(input, { key: "Enter" });
+  expect(location.value.path).toBe(`/executions/${id}`);
 });
 
 test("two thousand actions are searched without delay", () => {

@@ -1,5 +1,5 @@
 import { href } from "../app/base-path";
-import { Duration, Empty, ErrorBox, Loading, StatusBadge, shortId, Time } from "../ui";
+import { Duration, Empty, ErrorBox, Loading, numberText, StatusBadge, Time } from "../ui";
 import { useExecutions } from "./use-executions";
 
 const RECENT = 8;
@@ -23,7 +23,9 @@ export function RecentExecutions({ action }: { action: string }) {
               aria-label={`Execution ${one.execution_id}`}
             >
               <StatusBadge status={one.status} />
-              <span class="mono faint">{shortId(one.execution_id)}</span>
+              <span class="mono faint" title={one.execution_id}>
+                {numberText(one)}
+              </span>
               <span class="rows-end">
                 <Duration from={one.started_at} to={one.finished_at} />
               </span>

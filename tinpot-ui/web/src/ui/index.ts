@@ -8,7 +8,7 @@ export { ErrorBox } from "./error-box";
 export type { IconName } from "./icons";
 export { Icon } from "./icons";
 export { Key } from "./key";
-export { ActionLink, ExecutionLink, shortId } from "./links";
+export { ActionLink, ExecutionLink, numberText, shortId } from "./links";
 export { Loading } from "./loading";
 export { Menu, type MenuItem } from "./menu";
 export { PageHead } from "./page-head";

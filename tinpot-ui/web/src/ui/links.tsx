@@ -18,6 +18,11 @@ export function ActionLink({ name }: { name: string }) {
   return <a href={href(`/actions/${encodeURIComponent(name)}`)}>{name}</a>;
 }
 
+/** Returns the number of an execution as people write it. */
+export function numberText({ number }: { number: number }): string {
+  return `#${number}`;
+}
+
 /** Returns the end of an id, where ids differ: their beginning is the time. */
 export function shortId(id: string): string {
   return id.length > 12 ? `…${id.slice(-8)}` : id;
