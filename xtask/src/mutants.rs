@@ -9,6 +9,7 @@ mod list;
 mod plain;
 mod pulling;
 mod sealed;
+mod teams;
 
 use std::fs;
 use std::path::Path;
@@ -59,6 +60,7 @@ fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(plain::MUTANTS)
         .chain(deployed::MUTANTS)
         .chain(pulling::MUTANTS)
+        .chain(teams::MUTANTS)
 }
 
 /// Runs the mutants that are named.

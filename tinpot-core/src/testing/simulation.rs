@@ -6,7 +6,8 @@
 //! delays, reorders, repeats and corrupts frames, and can be cut in either direction; processes
 //! that are paused, crash, drain, come back and lie about each other, each with a clock of its own rate; executors that
 //! finish, fail, hang and ignore requests to stop; clients that repeat requests, cancel, and give
-//! up; versions of actions that are deployed, rolled back and disabled. These parts are real: both state machines; the order in which the control loop uses machine,
+//! up; versions of actions that are deployed, rolled back and disabled;
+//! teams that share all of it. These parts are real: both state machines; the order in which the control loop uses machine,
 //! store and network (persist before send); the transitions of the store; the encoding of frames;
 //! both ends of the log lanes; and in every fourth history the sessions of sealed frames, with an
 //! adversary that owns the network.
@@ -28,6 +29,7 @@ mod plain;
 mod plan;
 mod sealing;
 mod store;
+mod teams;
 mod trouble;
 mod worker;
 mod world;
@@ -77,7 +79,7 @@ pub struct Violation {
     pub seed: u64,
     /// The time since the beginning of the history.
     pub at: Duration,
-    /// The broken invariant: `I1` to `I21` of `protocol.md`, or a word for one that follows from
+    /// The broken invariant: `I1` to `I22` of `protocol.md`, or a word for one that follows from
     /// them.
     pub invariant: &'static str,
     /// A description of the violation.

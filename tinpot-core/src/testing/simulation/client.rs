@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deploys;
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Accepted, Response, Ticket};
@@ -85,6 +86,8 @@ impl World {
             }
             let mut wanted = self.wanted(submission);
             self.deploys.change(&mut wanted);
+            let is_deployed = deploys::is_one(&wanted.action);
+            self.teams.change(submission, &mut wanted, is_deployed);
             let wanted = Arc::new(wanted);
             let keyed = wanted.idempotency_key.is_some();
             self.client.submissions.push(Submission { wanted, accepted: None, open: true });
@@ -291,6 +294,8 @@ impl World {
         self.close(submission);
         self.client.accepted.push(id);
         self.checks.accepted(id, &self.store)?;
+        let wanted = &self.client.submissions[submission].wanted;
+        self.teams.answered(wanted, id, &self.store)?;
         // Some clients soon cancel.
         if self.random.chance(0.1) {
             let (after, force) =

@@ -339,6 +339,7 @@ impl World {
                 && let Some(execution) = self.store.execution(*execution)
             {
                 self.deploys.granted(worker, execution)?;
+                self.teams.granted(worker, execution)?;
             }
             self.store.apply(transition, wall);
             if let Transition::Grant { execution, worker, .. } = transition {

@@ -42,6 +42,11 @@ pub(super) fn granted_to(index: usize) -> Option<Vec<String>> {
     (index % 2 == 1).then(|| granted.map(str::to_owned).to_vec())
 }
 
+/// Returns true if this is the name of a deployed action.
+pub(super) fn is_one(action: &str) -> bool {
+    NAMES.contains(&action)
+}
+
 /// The deploys of a history.
 #[derive(Debug)]
 pub(super) struct Deploys {
@@ -80,11 +85,15 @@ impl Deploys {
     }
 
     /// Returns the action to call in place of another one.
-    pub(super) fn called(&mut self, action: &'static str) -> &'static str {
-        match !self.interval.is_zero() && self.random.chance(0.2) {
-            true => NAMES[self.random.below(NAMES.len())],
-            false => action,
+    ///
+    /// Everything is deployed in the default team. In others, the names are those of actions that
+    /// workers offer, and may stop to offer for ever.
+    pub(super) fn called(&mut self, action: &'static str, is_possible: bool) -> &'static str {
+        if self.interval.is_zero() || !self.random.chance(0.2) {
+            return action;
         }
+        let deployed = NAMES[self.random.below(NAMES.len())];
+        if is_possible { deployed } else { action }
     }
 
     /// Draws a deploy of one or of all actions, and returns its number.
@@ -214,7 +223,7 @@ impl World {
         let Transition::Offer(action) = transition else { return Ok(()) };
         if action.deployed.is_some() {
             self.deploys.committed.insert((action.description.clone(), action.name.clone()));
-        } else if self.store.is_deployed(&action.name) {
+        } else if self.store.is_deployed(&action.key()) {
             return broken(
                 "deploy",
                 format!("a worker takes the deployed action {:?}", action.name),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::adversary::{ADVERSARY, Adversary};
 use super::deploys::granted_to;
 use super::events::Event;
+use super::teams::Teams;
 use super::world::{Checked, World, broken};
 use crate::model::address::{Channel, Lane};
 use crate::model::fence::Epoch;
@@ -75,6 +76,7 @@ pub(super) struct Sealing {
     pub(super) suite: ToySuite,
     pub(super) enrolled: Arc<EnrolledKeys>,
     pub(super) adversary: Adversary,
+    teams: Teams,
     /// The age at which sessions get new keys.
     age: Duration,
     sent: HashMap<Place, Sent>,
@@ -89,13 +91,14 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, teams: Teams) -> Self {
         let mut random = Random::new(seed ^ 0x5ea1);
         let suite = ToySuite::new(COORDINATOR, random.number());
         Self {
             adversary: Adversary::new(&suite),
             suite,
             enrolled: Arc::default(),
+            teams,
             age: Duration::from_secs(10 + random.number() % 200),
             sent: HashMap::new(),
             opened: HashSet::new(),
@@ -117,6 +120,7 @@ impl Sealing {
         let suite = self.suite_of(index);
         let mut grant = WorkerGrant::new(suite.public(), format!("w{index}"));
         grant.actions = granted_to(index);
+        grant.teams = self.teams.granted_to(index);
         self.enrolled.enrol(&suite, grant);
         WorkerSessions::new(Arc::new(suite), id.clone(), self.pins())
     }

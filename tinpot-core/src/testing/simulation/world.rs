@@ -14,6 +14,7 @@ use super::plain::PlainWorkers;
 use super::plan::{Plan, Scenario};
 use super::sealing::Sealing;
 use super::store::SimulatedStore;
+use super::teams::Teams;
 use super::worker::Node;
 use super::{Report, Violation};
 use crate::model::action::{Action, ActionSet};
@@ -57,6 +58,7 @@ pub(super) struct World {
     pub(super) sealing: Option<Sealing>,
     pub(super) plain: PlainWorkers,
     pub(super) deploys: Deploys,
+    pub(super) teams: Teams,
     /// The action sets of workers: everything, and less.
     pub(super) offers: [Arc<ActionSet>; 2],
     /// True if the broker cannot be reached.
@@ -78,7 +80,8 @@ impl World {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random, scenario);
         let sealed = scenario.sealed.unwrap_or(seed % 4 == 3);
-        let sealing = sealed.then(|| Sealing::new(seed));
+        let teams = Teams::new(seed, sealed);
+        let sealing = sealed.then(|| Sealing::new(seed, teams));
         Self {
             seed,
             random,
@@ -94,6 +97,7 @@ impl World {
             sealing,
             plain: PlainWorkers::new(seed, sealed),
             deploys: Deploys::new(seed, sealed),
+            teams,
             offers: [
                 offer(&["parent", "quick", "rare", "slow"]),
                 offer(&["parent", "quick", "slow"]),

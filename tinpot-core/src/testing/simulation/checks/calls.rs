@@ -8,6 +8,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::{CallState, Called};
 use crate::testing::simulation::store::SimulatedStore;
+use crate::testing::simulation::teams::Teams;
 use crate::testing::simulation::world::{Checked, World, broken};
 
 /// A child that has to end because its caller ended or was cancelled.
@@ -71,6 +72,7 @@ impl Checks {
         if caller.live_attempt().is_none_or(|live| live.fence != parent.fence) {
             return broken("call", format!("{id} is accepted, and its caller has ended"));
         }
+        Teams::called(child, caller)?;
         self.track(parent.execution)?.children.push(id);
         Ok(())
     }

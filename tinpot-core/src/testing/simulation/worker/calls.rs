@@ -125,11 +125,13 @@ impl World {
             return self.end_soon(index, fence, None);
         };
         self.report.calls += step.len() as u64;
+        let caller = self.store.execution(running.execution);
+        let may_call_deployed = caller.is_none_or(|caller| caller.team.is_empty());
         let mut open = BTreeMap::new();
         let asks = self.random.chance(0.3);
         let mut step = step;
         for call in step.iter_mut().filter(|call| call.options.idempotency_key.is_none()) {
-            call.action = self.deploys.called(call.action);
+            call.action = self.deploys.called(call.action, may_call_deployed);
         }
         self.work(index, |machine, now, out| {
             if asks {
