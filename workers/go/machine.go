@@ -59,6 +59,8 @@ type held struct {
 	said    int
 	reason  stopReason
 	dropped bool
+	// hurried says that the end of the lease has replaced a longer grace period.
+	hurried bool
 	report  message
 	sentAt  time.Duration
 }
@@ -180,10 +182,16 @@ func (m *machine) look(now time.Duration, fence Fence, one *held) {
 		}
 	case request.Retryable && m.leaseUntil-m.margin(request) <= now:
 		// Another worker may run it once the lease is over, so it must be dead by then.
-		if one.phase == phaseWaiting {
+		switch {
+		case one.phase == phaseWaiting:
 			m.giveBack(now, fence)
-		} else {
+		case one.phase == phaseRunning:
 			m.stop(fence, one, stopFenced, min(request.Grace.duration(), m.lease/3))
+		case request.Grace.duration() > m.lease/3 && !one.hurried:
+			one.hurried = true
+			if one.reason != stopFenced {
+				m.host.stop(fence, one.reason, m.lease/3)
+			}
 		}
 	case one.phase == phaseWaiting:
 		if one.since+waiting <= now {

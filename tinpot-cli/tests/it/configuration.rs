@@ -236,15 +236,16 @@ fn names_of_older_tinpots_work_or_warn() {
 }
 
 #[test]
-fn a_lease_of_a_worker_is_accepted_and_has_no_effect() {
+fn a_time_that_the_coordinator_tells_is_accepted_at_a_worker_and_has_no_effect() {
     let none: [(&str, &str); 0] = [];
     for (arguments, env, named) in [
         (&["--worker-lease", "20"][..], &none[..], "--worker-lease (TINPOT_WORKER_LEASE)"),
         (&["--beat-interval=2"], &none, "--heartbeat-interval (TINPOT_HEARTBEAT_INTERVAL)"),
         (&[], &[("TINPOT_COORDINATOR_LEASE", "90")], "--coordinator-lease"),
+        (&["--kill-after", "2"], &none, "--kill-after (TINPOT_KILL_AFTER)"),
     ] {
         let ran = shown("worker", None, arguments, env);
-        assert!(ran.ok().contains("kill_after") && ran.stderr.contains(named), "{ran:?}");
+        assert!(ran.ok().contains("grace") && ran.stderr.contains(named), "{ran:?}");
         assert_eq!(ran.stderr.matches("has no effect").count(), 1, "{ran:?}");
     }
     let ran = shown("worker", None, &["--worker-lease", "soon"], &none);

@@ -371,7 +371,7 @@ impl WorkerMachine {
             && at <= now
         {
             self.timeouts.pop_first();
-            self.stop(fence, StopReason::TimedOut, self.config.grace, out);
+            self.stop(now, fence, StopReason::TimedOut, Duration::MAX, out);
         }
         while let Some((at, fence)) = self.accept_due.front().copied()
             && at <= now
@@ -427,18 +427,17 @@ impl WorkerMachine {
             }
             return;
         }
-        let refuse =
-            if !self.renew(dispatch.seq_echo) || (self.lease_until - self.stop_margin()) <= now {
-                Some(RejectReason::Stale)
-            } else if self.draining.is_some() {
-                Some(RejectReason::Draining)
-            } else if !self.offers(Offered::of(&dispatch)) {
-                Some(RejectReason::UnknownAction)
-            } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
-                Some(RejectReason::Busy)
-            } else {
-                None
-            };
+        let refuse = if !self.renew(dispatch.seq_echo) || self.stop_at(dispatch.grace) <= now {
+            Some(RejectReason::Stale)
+        } else if self.draining.is_some() {
+            Some(RejectReason::Draining)
+        } else if !self.offers(Offered::of(&dispatch)) {
+            Some(RejectReason::UnknownAction)
+        } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
+            Some(RejectReason::Busy)
+        } else {
+            None
+        };
         self.seen.insert(fence.number, refuse);
         self.settle_up_to(dispatch.settled.min(fence.number - 1));
         if let Some(why) = refuse {
@@ -464,7 +463,7 @@ impl WorkerMachine {
         let Some(held) = self.held.get_mut(&fence) else { return };
         let (since, reason, dropped) = match held.phase {
             Phase::Running { since } => (since, None, false),
-            Phase::Stopping { since, reason, dropped } => (since, Some(reason), dropped),
+            Phase::Stopping { since, reason, dropped, .. } => (since, Some(reason), dropped),
             Phase::Waiting | Phase::Ended(_) => return,
         };
         self.forget_calls(fence);

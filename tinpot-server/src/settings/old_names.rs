@@ -142,8 +142,8 @@ fn without_effect(variables: impl Iterator<Item = OsString>) -> Option<String> {
 fn told_by_coordinator(arg: &Arg) -> String {
     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
     format!(
-        "--{} ({variable}) has no effect on a worker: the coordinator tells its workers the \
-         leases; set it there",
+        "--{} ({variable}) has no effect on a worker: set it at the coordinator, which tells its \
+         workers",
         arg.get_long().unwrap_or_default()
     )
 }

@@ -85,11 +85,11 @@ impl ProtocolSettings {
     }
 }
 
-/// The grace period of a worker, and the leases that it uses with a coordinator of an earlier
-/// version.
+/// The leases that a worker uses with a coordinator of an earlier version.
 ///
-/// A coordinator of this version tells its workers the heartbeat and the leases.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A coordinator of this version tells its workers the heartbeat and the leases, and every
+/// coordinator the grace period.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct WorkerProtocolSettings {
@@ -129,35 +129,24 @@ pub struct WorkerProtocolSettings {
         )
     )]
     pub coordinator_lease: Option<Duration>,
-    /// The time between asking an action to end and killing it.
+    /// Without effect: the setting of the coordinator counts.
     #[cfg_attr(
         feature = "clap",
         arg(
             long,
             env = "TINPOT_KILL_AFTER",
             value_name = "SECONDS",
-            default_value = "10",
-            value_parser = super::seconds
+            value_parser = super::seconds,
+            hide = true
         )
     )]
-    pub kill_after: Duration,
-}
-
-impl Default for WorkerProtocolSettings {
-    fn default() -> Self {
-        Self {
-            heartbeat_interval: None,
-            worker_lease: None,
-            coordinator_lease: None,
-            kill_after: ProtocolConfig::default().grace,
-        }
-    }
+    pub kill_after: Option<Duration>,
 }
 
 impl WorkerProtocolSettings {
     /// Returns the configuration of a worker.
     pub fn config(&self) -> ProtocolConfig {
-        let mut settings = ProtocolSettings { kill_after: self.kill_after, ..Default::default() };
+        let mut settings = ProtocolSettings::default();
         let set = |setting: &mut Duration, value: Option<Duration>| {
             if let Some(value) = value {
                 *setting = value;

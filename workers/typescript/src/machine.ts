@@ -57,6 +57,8 @@ interface Held {
   said: boolean | undefined;
   reason: StopReason | undefined;
   dropped: boolean;
+  /** True if the end of the lease has replaced a longer grace period. */
+  hurried: boolean;
   report: Message | undefined;
   sentAt: number;
 }
@@ -138,7 +140,12 @@ export class Machine {
     } else if (retryable && this.leaseUntil - this.margin(one.dispatch) <= now) {
       // Another worker may run it once the lease is over, so it must be dead by then.
       if (one.phase === "waiting") this.giveBack(now, one);
-      else this.stop(one, "fenced", Math.min(grace, this.lease / 3));
+      else if (one.phase === "running") {
+        this.stop(one, "fenced", Math.min(grace, this.lease / 3));
+      } else if (one.reason !== undefined && grace > this.lease / 3 && !one.hurried) {
+        one.hurried = true;
+        if (one.reason !== "fenced") this.host.stop(one.dispatch.key, one.reason, this.lease / 3);
+      }
     } else if (one.phase === "waiting") {
       if (one.since + WAITING <= now) this.giveBack(now, one);
     } else if (timeout !== undefined && one.since + timeout <= now) {
@@ -320,7 +327,7 @@ export class Machine {
     if (why !== "" || answered !== undefined) return;
     const phase = "waiting";
     const [said, reason, report] = [undefined, undefined, undefined];
-    const rest = { said, reason, report, dropped: false, sentAt: 0 };
+    const rest = { said, reason, report, dropped: false, hurried: false, sentAt: 0 };
     this.held.set(key, { dispatch, phase, since: now, ...rest });
     this.waiting.push(key);
     this.accepts.push({ at: now + ACCEPT_DELAY, key });

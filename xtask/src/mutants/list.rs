@@ -28,8 +28,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "the worker does not end what could be retried elsewhere when its lease expires",
         edits: &[Edit {
             file: "protocol/worker/lease.rs",
-            old: "exposed.then(|| self.lease_until - self.stop_margin())",
-            new: "(exposed && !MUTANT).then(|| self.lease_until - self.stop_margin())",
+            old: "exposed.map(|held| held.dispatch.grace).max().map(|grace| self.stop_at(grace))",
+            new: "exposed.filter(|_| !MUTANT).map(|held| held.dispatch.grace).max().map(|grace| self.stop_at(grace))",
         }],
     },
     Mutant {

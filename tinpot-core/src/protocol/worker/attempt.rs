@@ -8,6 +8,9 @@ use crate::model::stop::{Stop, StopReason};
 use crate::protocol::message::{Dispatch, Message, Released, ReleasedHow};
 use crate::protocol::tick::Tick;
 
+/// The longest grace period of attempts that are dropped, or have outlived the patience of a drain.
+pub(super) const KILL_GRACE: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) dispatch: Dispatch,
@@ -31,6 +34,8 @@ pub(super) enum Phase {
     Stopping {
         since: Tick,
         reason: StopReason,
+        /// The end of the grace period.
+        kill_at: Tick,
         /// If true, no report is wanted any more.
         dropped: bool,
     },
@@ -72,7 +77,7 @@ impl WorkerMachine {
         force: bool,
         out: &mut Vec<WorkerEffect>,
     ) {
-        let grace = if force { Duration::ZERO } else { self.config.grace };
+        let longest = if force { Duration::ZERO } else { Duration::MAX };
         let Some(held) = self.held.get(&fence) else {
             if self.epoch == Some(fence.epoch) && fence.number > self.settled {
                 self.seen.entry(fence.number).or_insert(None);
@@ -85,7 +90,7 @@ impl WorkerMachine {
                 self.release(now, fence, ReleasedHow::NeverRan, out);
             }
             Phase::Running { .. } | Phase::Stopping { .. } => {
-                self.stop(fence, StopReason::Cancelled, grace, out);
+                self.stop(now, fence, StopReason::Cancelled, longest, out);
             }
             Phase::Ended(_) => self.send_report(now, fence, out),
         }
@@ -112,19 +117,22 @@ impl WorkerMachine {
         out.push(WorkerEffect::Send(Message::Released(Released { fence, how })));
     }
 
-    /// Asks an attempt to end. The first reason counts; a shorter grace period replaces a longer
-    /// one.
+    /// Asks an attempt to end, within the grace period that its coordinator sent or within
+    /// `longest`, whichever is shorter. The first reason counts; no grace period replaces one.
     pub(super) fn stop(
         &mut self,
+        now: Tick,
         fence: Fence,
         reason: StopReason,
-        grace: Duration,
+        longest: Duration,
         out: &mut Vec<WorkerEffect>,
     ) {
         let Some(held) = self.held.get_mut(&fence) else { return };
+        let grace = held.dispatch.grace.min(longest);
         match held.phase {
             Phase::Running { since } => {
-                held.phase = Phase::Stopping { since, reason, dropped: false };
+                let kill_at = now + grace;
+                held.phase = Phase::Stopping { since, reason, kill_at, dropped: false };
                 out.push(WorkerEffect::Stop(fence, Stop { reason, grace }));
             }
             Phase::Stopping { reason, .. } if grace.is_zero() => {
@@ -140,11 +148,11 @@ impl WorkerMachine {
         let Some(held) = self.held.get_mut(&fence) else { return };
         match held.phase {
             Phase::Running { since } | Phase::Stopping { since, .. } => {
-                held.phase = Phase::Stopping { since, reason: StopReason::Fenced, dropped: true };
-                out.push(WorkerEffect::Stop(
-                    fence,
-                    Stop { reason: StopReason::Fenced, grace: self.kill_grace() },
-                ));
+                let reason = StopReason::Fenced;
+                let grace = held.dispatch.grace.min(KILL_GRACE);
+                // The coordinator has given it up already: no lease can end it earlier.
+                held.phase = Phase::Stopping { since, reason, kill_at: Tick(0), dropped: true };
+                out.push(WorkerEffect::Stop(fence, Stop { reason, grace }));
             }
             Phase::Waiting => {
                 self.waiting.retain(|waiting| *waiting != fence);

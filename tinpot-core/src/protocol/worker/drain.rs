@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attempt::KILL_GRACE;
 use super::{WorkerEffect, WorkerMachine};
 use crate::model::fence::Fence;
 use crate::model::stop::StopReason;
@@ -53,7 +54,7 @@ impl WorkerMachine {
             let running: Vec<Fence> =
                 self.held.iter().filter(|(_, held)| held.runs()).map(|(fence, _)| *fence).collect();
             for fence in running {
-                self.stop(fence, StopReason::ShuttingDown, self.kill_grace(), out);
+                self.stop(now, fence, StopReason::ShuttingDown, KILL_GRACE, out);
             }
         }
     }

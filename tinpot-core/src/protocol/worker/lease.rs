@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::attempt::{Held, Phase};
 use super::{WorkerEffect, WorkerMachine};
 use crate::model::fence::{Epoch, Fence};
-use crate::model::stop::StopReason;
+use crate::model::stop::{Stop, StopReason};
 use crate::protocol::tick::Tick;
 
 /// The terms of the lease, from the coordinator of an epoch.
@@ -63,44 +64,62 @@ impl WorkerMachine {
         }
     }
 
-    /// Returns the time before the end of the lease at which an attempt must be asked to end, so
-    /// that it is dead by the end of the lease.
-    pub(super) fn stop_margin(&self) -> Duration {
-        self.config.grace.min(self.lease() / 3) + self.lease() / 20
+    /// Returns when retryable attempts must be dead, if their executors need a while to kill them.
+    fn kill_all_at(&self) -> Tick {
+        self.lease_until - self.lease() / 20
     }
 
-    /// Returns the grace period for attempts that have had one already.
-    pub(super) fn kill_grace(&self) -> Duration {
-        self.config.grace.min(Duration::from_secs(2))
+    /// Returns when an attempt with this grace period must be asked to end, so that it is dead by
+    /// the end of the lease.
+    pub(super) fn stop_at(&self, grace: Duration) -> Tick {
+        self.kill_all_at() - grace.min(self.lease() / 3)
     }
 
-    /// Returns when retryable attempts must be asked to end; `None` if there are none.
+    /// Returns when the first retryable attempt must be asked to end; `None` if there is none.
     pub(super) fn fence_at(&self) -> Option<Tick> {
-        let exposed =
-            self.held.values().any(|held| held.dispatch.retryable && !held.is_stopping_for_lease());
-        exposed.then(|| self.lease_until - self.stop_margin())
+        let kill_at = self.kill_all_at();
+        let exposed = self.held.values().filter(|held| held.is_exposed(kill_at));
+        exposed.map(|held| held.dispatch.grace).max().map(|grace| self.stop_at(grace))
     }
 
-    /// Ends every retryable attempt: the lease is about to end.
+    /// Ends the retryable attempts that might otherwise outlive the lease.
     pub(super) fn fence_retryable(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
-        let grace = self.config.grace.min(self.lease() / 3);
-        let exposed = |held: &super::Held| held.dispatch.retryable && held.report().is_none();
+        let kill_at = self.kill_all_at();
+        let exposed = |held: &Held| held.is_exposed(kill_at);
+        let due = |held: &Held| exposed(held) && self.stop_at(held.dispatch.grace) <= now;
         let fences: Vec<Fence> =
-            self.held.iter().filter(|(_, held)| exposed(held)).map(|(fence, _)| *fence).collect();
+            self.held.iter().filter(|(_, held)| due(held)).map(|(fence, _)| *fence).collect();
+        let longest = self.lease() / 3;
         for fence in fences {
-            if self.held.get(&fence).is_some_and(super::Held::runs) {
-                self.stop(fence, StopReason::Fenced, grace, out);
-            } else {
-                self.waiting.retain(|waiting| *waiting != fence);
-                self.release(now, fence, super::ReleasedHow::NeverRan, out);
+            match self.held.get_mut(&fence).map(|held| &mut held.phase) {
+                Some(Phase::Stopping { reason, kill_at, .. }) => {
+                    // Its grace period began before the lease was about to end, and is too long now.
+                    let left = Duration::from_micros(kill_at.0.saturating_sub(now.0));
+                    let stop = Stop { reason: *reason, grace: left.min(longest) };
+                    *kill_at = Tick(0);
+                    out.push(WorkerEffect::Stop(fence, stop));
+                }
+                Some(Phase::Running { .. }) => {
+                    self.stop(now, fence, StopReason::Fenced, longest, out);
+                }
+                _ => {
+                    self.waiting.retain(|waiting| *waiting != fence);
+                    self.release(now, fence, super::ReleasedHow::NeverRan, out);
+                }
             }
         }
     }
 }
 
-impl super::Held {
-    /// Returns true if the lease has nothing more to end.
-    fn is_stopping_for_lease(&self) -> bool {
-        !matches!(self.phase, super::Phase::Waiting | super::Phase::Running { .. })
+impl Held {
+    /// Returns true if another worker may run the execution once the lease is over, and the attempt
+    /// might live longer than `kill_at`.
+    fn is_exposed(&self, kill_at: Tick) -> bool {
+        self.dispatch.retryable
+            && match self.phase {
+                Phase::Waiting | Phase::Running { .. } => true,
+                Phase::Stopping { kill_at: killed, .. } => killed > kill_at,
+                Phase::Ended(_) => false,
+            }
     }
 }

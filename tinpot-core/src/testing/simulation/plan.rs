@@ -206,11 +206,17 @@ impl Plan {
             config.grace = Duration::from_secs(3);
         }
         config.queue_window = 4 + (random.number() % 13) as usize;
+        if config.queue_window.is_multiple_of(4) {
+            // Longer than any lease: attempts that could be retried elsewhere get less.
+            config.grace = config.worker_lease * 3;
+        }
         config.max_depth = 1 + (random.number() % 4) as u32;
         if random.chance(0.2) {
             config.max_unfinished = 20 + (random.number() % 80) as usize;
         }
         let mut worker_config = config.clone();
+        // The coordinator decides.
+        worker_config.grace = Duration::from_secs(1);
         if random.chance(0.3) {
             worker_config.worker_lease *= 3;
             worker_config.coordinator_lease *= 3;

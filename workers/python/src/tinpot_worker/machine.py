@@ -81,6 +81,8 @@ class Held:
     """The value of `running` in the last `accept`."""
     reason: Stop | None = None
     dropped: bool = False
+    hurried: bool = False
+    """True if the end of the lease has replaced a longer grace period."""
     report: Message | None = None
     sent_at: float = 0.0
 
@@ -179,8 +181,12 @@ class Machine:
             # Another worker may run it once the lease is over, so it must be dead by then.
             if held.phase is Phase.WAITING:
                 self._give_back(now, fence)
-            else:
+            elif held.phase is Phase.RUNNING:
                 self._stop(fence, held, Stop.FENCED, min(dispatch.grace, self._lease / 3))
+            elif dispatch.grace > self._lease / 3 and not held.hurried and held.reason:
+                held.hurried = True
+                if held.reason is not Stop.FENCED:
+                    self.host.stop(fence, held.reason, self._lease / 3)
         elif held.phase is Phase.WAITING:
             if held.since + WAITING <= now:
                 self._give_back(now, fence)
