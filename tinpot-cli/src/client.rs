@@ -144,6 +144,23 @@ impl Client {
         Err(CliError::usage(message))
     }
 
+    /// Sends a request, and once more if a `tinpot dev` has refused it and written a new token since:
+    /// one that is started again listens before it has.
+    fn sent(
+        &self,
+        send: impl Fn(&Self) -> Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        let before = self.token.as_ref().map(|token| token.header_for(&self.base));
+        let answer = send(self)?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        match Token::newer(self.token.as_ref(), before.as_ref(), &self.base) {
+            Some(newer) => send(&Self { token: Some(newer), ..self.clone() }),
+            None => Ok(answer),
+        }
+    }
+
     /// Adds the token to a request, which then follows no redirect: another server must not get it.
     fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
         let request = self.of_team(request);
@@ -170,8 +187,10 @@ impl Client {
 
     /// Sends a GET request, and returns the body.
     pub(crate) fn get(&self, path: &str) -> Result<String, RequestError> {
-        let request = self.agent.get(self.url(path)).header("accept", "application/json");
-        self.text(self.signed(request).call())
+        self.text(self.sent(|client| {
+            let request = client.agent.get(client.url(path)).header("accept", "application/json");
+            client.signed(request).call()
+        }))
     }
 
     /// Sends a GET request, and parses the body.
@@ -181,17 +200,22 @@ impl Client {
 
     /// Sends a POST request with an optional JSON body, and returns the answer's.
     pub(crate) fn post(&self, path: &str, body: Option<&str>) -> Result<String, RequestError> {
-        let request = self.agent.post(self.url(path)).header("x-requested-by", requested_by());
-        let request = self.signed(request);
-        let Some(body) = body else { return self.text(request.send_empty()) };
-        let request = request.header("content-type", "application/json");
-        if body.len() < LARGE_BYTES {
-            return self.text(request.send(body));
+        let size = body.map_or(0, str::len);
+        let answer = self.sent(|client| {
+            let request = client.agent.post(client.url(path));
+            let request = client.signed(request.header("x-requested-by", requested_by()));
+            let Some(body) = body else { return request.send_empty() };
+            let mut request = request.header("content-type", "application/json");
+            if size >= LARGE_BYTES {
+                // A server that refuses the size answers at once, and reads nothing: without this
+                // header, the connection would break before the answer is read.
+                request = request.header("expect", "100-continue");
+            }
+            request.send(body)
+        });
+        if size < LARGE_BYTES {
+            return self.text(answer);
         }
-        // A server that refuses the size answers at once, and reads nothing: without this header,
-        // the connection would break before the answer is read.
-        let answer = request.header("expect", "100-continue").send(body);
-        let size = body.len();
         if let Err(error) = &answer
             && is_cut(error)
         {
@@ -218,14 +242,15 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Result<String, RequestError> {
-        let url = self.url(path);
-        let request = match method {
-            "PUT" => self.agent.put(url),
-            "PATCH" => self.agent.patch(url),
-            _ => self.agent.post(url),
-        };
-        let request = self.signed(request).header("content-type", "application/json");
-        self.text(request.send(body))
+        self.text(self.sent(|client| {
+            let url = client.url(path);
+            let request = match method {
+                "PUT" => client.agent.put(url),
+                "PATCH" => client.agent.patch(url),
+                _ => client.agent.post(url),
+            };
+            client.signed(request).header("content-type", "application/json").send(body)
+        }))
     }
 
     /// Sends a file by PUT, and returns the body of the answer.
@@ -245,7 +270,7 @@ impl Client {
 
     /// Sends a DELETE request, and returns the body.
     pub(crate) fn delete(&self, path: &str) -> Result<String, RequestError> {
-        self.text(self.signed(self.agent.delete(self.url(path))).call())
+        self.text(self.sent(|client| client.signed(client.agent.delete(client.url(path))).call()))
     }
 
     /// Parses the JSON of an answer.
@@ -265,11 +290,15 @@ impl Client {
         path: &str,
         last_id: &str,
     ) -> Result<Option<ureq::BodyReader<'static>>, RequestError> {
-        let mut request = self.agent.get(self.url(path)).header("accept", "text/event-stream");
-        if !last_id.is_empty() {
-            request = request.header("last-event-id", last_id);
-        }
-        let response = self.signed(request).call().map_err(|e| self.unreachable(&e))?;
+        let answer = self.sent(|client| {
+            let request = client.agent.get(client.url(path));
+            let mut request = request.header("accept", "text/event-stream");
+            if !last_id.is_empty() {
+                request = request.header("last-event-id", last_id);
+            }
+            client.signed(request).call()
+        });
+        let response = answer.map_err(|e| self.unreachable(&e))?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(None),
             status if status.is_success() => Ok(Some(response.into_body().into_reader())),

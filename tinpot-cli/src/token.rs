@@ -38,6 +38,22 @@ impl Token {
         again.map_or_else(|| self.header.clone(), |token| token.header)
     }
 
+    /// Returns the token of a `tinpot dev` at this URL if it is another one than that of the header
+    /// which was sent. A token from elsewhere is never replaced.
+    pub(crate) fn newer(
+        present: Option<&Self>,
+        sent: Option<&HeaderValue>,
+        base: &str,
+    ) -> Option<Self> {
+        if present.is_some_and(|token| token.source != OF_DEV) {
+            return None;
+        }
+        // By another name, the URL may lead to the server of another user.
+        let file = dev_file::find(base).filter(|file| file.url == base)?;
+        let token = Self::new(&file.token, OF_DEV.to_owned()).ok()?;
+        (Some(&token.header) != sent).then_some(token)
+    }
+
     /// Returns the token that the options or the environment name.
     ///
     /// # Errors

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use tinpot_access::NewToken;
+use tinpot_access::{NewToken, Secret};
 use tinpot_core::executor::ActionSet;
+use tinpot_server::LocalServer;
 use tinpot_server::settings::{HttpSettings, LogSettings, PageSettings, StoreSettings};
-use tinpot_server::{LocalServer, LocalServerBuilder};
 use tokio::net::TcpListener;
 
 use super::write_examples;
@@ -75,6 +75,7 @@ async fn serve(arguments: DevArgs) -> Done {
     let http = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), arguments.port);
     // Listen before anything is written or imported: a port in use ends the program.
     let listener = tinpot_server::listen(&http).await?;
+    let (token, _written) = close(&listener, arguments.insecure_no_auth)?;
     let written = write_examples(&arguments.dir).map_err(|why| CliError::new(Code::Failed, why))?;
     // The examples are the user's own; everything from here on is the server's.
     tinpot_server::keep_private();
@@ -89,7 +90,10 @@ async fn serve(arguments: DevArgs) -> Done {
         .store_file(arguments.store.file("memory"))
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));
-    let (builder, _token) = close(builder, &listener, arguments.insecure_no_auth)?;
+    let builder = match token {
+        Some(token) => builder.local_user(token),
+        None => builder,
+    };
     let server = tokio::select! {
         server = builder.start(listener) => server?,
         () = shutdown.clone().begun() => return Ok(Code::Success),
@@ -125,18 +129,17 @@ async fn serve(arguments: DevArgs) -> Done {
     Ok(Code::Success)
 }
 
-/// Closes the server to all but this user, whose commands find a token in a file. The file is there
-/// before the server answers: a command that waits for a restart reads it again.
+/// Makes the token of the server, and writes it to the file where commands of this user find it. The
+/// file is there before the server answers: a command that was too early reads it again.
 fn close(
-    builder: LocalServerBuilder,
     listener: &TcpListener,
     is_open: bool,
-) -> Result<(LocalServerBuilder, Option<dev_file::Written>), CliError> {
+) -> Result<(Option<Secret>, Option<dev_file::Written>), CliError> {
     let cannot = |error: std::io::Error| CliError::new(Code::Failed, error.to_string());
     let address = listener.local_addr().map_err(cannot)?;
     dev_file::remove(address.port());
     if is_open {
-        return Ok((builder, None));
+        return Ok((None, None));
     }
     let token = NewToken::generate_secret()?;
     let file = DevFile { url: format!("http://{address}"), token: token.expose().to_owned() };
@@ -146,7 +149,7 @@ fn close(
             "{warning} commands cannot use this server: no file for its token: {why}"
         ));
     });
-    Ok((builder.local_user(token), written.ok()))
+    Ok((Some(token), written.ok()))
 }
 
 /// Returns the text at the start: the actions, and the next steps.

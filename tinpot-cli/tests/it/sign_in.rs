@@ -1,8 +1,11 @@
 //! Sign-in: servers for this machine, the first admin, and the command with a token of its own.
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use crate::support::{Process, Ran, ask, file, free_port, tinpot};
 
@@ -276,4 +279,52 @@ fn a_code_in_a_browser_gives_the_command_a_token() {
     page(&place.url, "POST", &path, &cookie, "{\"agree\":false}");
     login.line("refused, or has expired");
     assert_eq!(login.end().code(), Some(4));
+}
+
+fn write_dev_file(url: &str, token: &str) {
+    let path = dev_file(url);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&path).expect("a file");
+    let text = serde_json::json!({"url": url, "token": token}).to_string();
+    file.write_all(text.as_bytes()).expect("it is written");
+}
+
+/// A `tinpot dev` that is started listens before it has written its token.
+#[test]
+fn a_request_that_came_before_the_token_of_the_server_is_sent_again_once() {
+    for before in [None, Some("one")] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        if let Some(token) = before {
+            write_dev_file(&url, token);
+        }
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (seen_here, url_here) = (seen.clone(), url.clone());
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let Ok(mut connection) = connection else { return };
+                let lines = BufReader::new(connection.try_clone().expect("a clone")).lines();
+                let lines = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
+                let sent = lines.filter_map(|line| {
+                    line.to_lowercase().strip_prefix("authorization: ").map(str::to_owned)
+                });
+                let sent = sent.last().unwrap_or_default();
+                seen_here.lock().expect("a lock").push(sent);
+                write_dev_file(&url_here, "two");
+                let body = r#"{"detail": "who are you?"}"#;
+                let length = body.len();
+                let _ = write!(
+                    connection,
+                    "HTTP/1.1 401 Unauthorized\r\ncontent-length: {length}\r\n\
+                     connection: close\r\n\r\n{body}"
+                );
+            }
+        });
+        run(&url, &["actions", "list"]).failed(4);
+        let first = before.map(|token| format!("bearer {token}")).unwrap_or_default();
+        assert_eq!(*seen.lock().expect("a lock"), [first, "bearer two".to_owned()]);
+        std::fs::remove_file(dev_file(&url)).expect("it is there");
+    }
 }
