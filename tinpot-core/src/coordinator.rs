@@ -59,7 +59,7 @@ pub use self::tickets::BundleReader;
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::watch_registry::{LogEnd, LogHolder, Registry};
-use crate::access::{Policy, SecretSource};
+use crate::access::{Policy, SecretSealer, SecretSource};
 use crate::joining::Joins;
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -102,6 +102,8 @@ struct Shared {
     plain_serve_all_teams: bool,
     /// If true, secret parameters are erased when executions end.
     forget_secrets: bool,
+    /// The key of the digests of erased secrets.
+    secret_digests: Option<Arc<dyn SecretSealer>>,
     joins: Option<Arc<Joins>>,
     app_runs: app_runs::Counted,
     observer: Option<Arc<dyn Observer>>,

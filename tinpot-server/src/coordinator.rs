@@ -364,6 +364,11 @@ impl CoordinatorSettings {
             builder = builder.plain_secrets(true);
         }
         builder = builder.forget_secrets(self.store.forget_secrets);
+        if self.store.forget_secrets
+            && let Some(sealer) = self.store.sealer(STORE).await?
+        {
+            builder = builder.secret_digests(sealer);
+        }
         let mut secrets = self.store.secrets(STORE).await?;
         if let Some(access) = &access {
             secrets = secrets.map(|secrets| secrets.audit(Arc::new(access.audit())));

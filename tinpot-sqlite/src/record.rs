@@ -111,6 +111,8 @@ struct RestOut<'a> {
     #[serde(skip_serializing_if = "is_false")]
     forgets_secrets: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    secrets_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<&'a BundleRef>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attempts: &'a [AttemptRecord],
@@ -136,6 +138,8 @@ struct RestIn {
     secrets: Vec<String>,
     #[serde(default)]
     forgets_secrets: bool,
+    #[serde(default)]
+    secrets_digest: Option<Arc<str>>,
     #[serde(default)]
     bundle: Option<Arc<BundleRef>>,
     #[serde(default)]
@@ -182,6 +186,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         cancel_request: execution.cancel_request.as_ref(),
         secrets: &execution.secrets,
         forgets_secrets: execution.forgets_secrets,
+        secrets_digest: execution.secrets_digest.as_deref(),
         bundle: execution.bundle.as_deref(),
         attempts: &execution.attempts,
         ended,
@@ -242,6 +247,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.cancel_request = rest.cancel_request;
     execution.secrets = rest.secrets;
     execution.forgets_secrets = rest.forgets_secrets;
+    execution.secrets_digest = rest.secrets_digest;
     execution.bundle = rest.bundle;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;

@@ -70,6 +70,7 @@ pub struct CoordinatorBuilder {
     plain_secrets: bool,
     plain_serve_all_teams: bool,
     forget_secrets: bool,
+    secret_digests: Option<Arc<dyn SecretSealer>>,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
     enroller: Option<Arc<dyn Enroller>>,
     server: Option<String>,
@@ -94,6 +95,7 @@ impl CoordinatorBuilder {
             plain_secrets: false,
             plain_serve_all_teams: false,
             forget_secrets: false,
+            secret_digests: None,
             sealed: None,
             enroller: None,
             server: None,
@@ -221,6 +223,15 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Sets the key of the digests that take the place of erased secrets when a submission is repeated
+    /// with its idempotency key. Without the key, no reader of the store can find a secret by trying.
+    /// By default, there are no digests, and erased secrets are not compared.
+    #[must_use]
+    pub fn secret_digests(mut self, key: impl SecretSealer) -> Self {
+        self.secret_digests = Some(Arc::new(key));
+        self
+    }
+
     /// Seals all frames: with the namespace's key in the suite, for the workers whose keys are
     /// enrolled. By default, frames are plain.
     #[must_use]
@@ -313,6 +324,7 @@ impl CoordinatorBuilder {
             plain_secrets: self.plain_secrets,
             plain_serve_all_teams: self.plain_serve_all_teams,
             forget_secrets: self.forget_secrets,
+            secret_digests: self.secret_digests,
             joins: joins.clone(),
             app_runs: Counted::default(),
             observer: self.observer,

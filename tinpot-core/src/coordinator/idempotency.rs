@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Shared;
+use crate::access::SecretSealer;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner};
 use crate::model::id::ExecutionId;
@@ -102,8 +104,59 @@ pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<
     }
 }
 
+/// The purpose of the digests of secrets.
+const DIGEST: &str = "secrets of a submission";
+/// The digits by which a digest names its key.
+const KEY_DIGITS: usize = 8;
+
+/// Decides whether the secrets of a new execution are erased at its end, and keeps the digest to
+/// compare a repetition with.
+pub(super) fn forget_secrets(shared: &Shared, execution: &mut Execution) {
+    execution.forgets_secrets = shared.forget_secrets && !execution.secrets.is_empty();
+    if let Some(key) = shared.secret_digests.as_ref().filter(|_| execution.forgets_secrets) {
+        execution.secrets_digest = digest(&**key, execution).map(Into::into);
+    }
+}
+
+/// Returns the digest of the secrets of an execution with an idempotency key. It is also of that key,
+/// so that it does not show which executions have the same secrets.
+fn digest(key: &dyn SecretSealer, execution: &Execution) -> Option<String> {
+    let mut text = execution.idempotency_key.as_deref()?.as_bytes().to_vec();
+    mask::each_place(&execution.parameters, &execution.secrets, |place, value| {
+        // However it is written, it is the same value.
+        let value: serde_json::Value = serde_json::from_str(value).unwrap_or_default();
+        for part in [place.as_bytes(), value.to_string().as_bytes()] {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
+        }
+        None
+    });
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    // After a rotation, the digests of the former key can be compared with none.
+    let mut id = hex(&key.digest(DIGEST, b""));
+    id.truncate(KEY_DIGITS);
+    let digest = hex(&key.digest(DIGEST, &text));
+    text.fill(0);
+    Some(format!("{id}.{digest}"))
+}
+
+/// Returns true if the erased secrets of an earlier execution are known to be others.
+fn has_other_secrets(new: &Execution, earlier: &Execution) -> bool {
+    let parts = |execution: &Execution| {
+        let digest = execution.secrets_digest.clone()?;
+        let (key, digest) = digest.split_once('.')?;
+        Some((key.to_owned(), digest.to_owned()))
+    };
+    match (parts(new), parts(earlier)) {
+        (Some((key, mine)), Some((its_key, its))) if new.secrets == earlier.secrets => {
+            key == its_key && mine != its
+        }
+        _ => false,
+    }
+}
+
 /// Returns the id of the execution that was submitted earlier with the same key, if the new
-/// submission asks for the same. Secrets that were erased are not compared.
+/// submission asks for the same. Secrets that were erased are compared by their digests.
 pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
     let parameters = |execution: &Execution| match earlier.has_forgotten_secrets() {
         true => mask::at_places(&execution.parameters, &earlier.secrets),
@@ -114,7 +167,9 @@ pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> 
     let (mine, theirs) = (parameters(new), parameters(earlier));
     let what = if new.action != earlier.action {
         format!("action {:?}", earlier.action)
-    } else if mine != theirs && values(&mine) != values(&theirs) {
+    } else if (mine != theirs && values(&mine) != values(&theirs))
+        || (earlier.has_forgotten_secrets() && has_other_secrets(new, earlier))
+    {
         "other parameters".to_owned()
     } else {
         return Ok(earlier.id);

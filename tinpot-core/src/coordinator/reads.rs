@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::app_runs::continue_numbers;
 use super::core::{Answer, CallAnswer, CallFound};
-use super::idempotency::with_key;
+use super::idempotency::{forget_secrets, with_key};
 use super::scoped::may_call;
 use super::submit::prepare_call;
 use crate::access::SecretRequest;
@@ -135,7 +135,7 @@ async fn find(shared: &Shared, call: &PendingCall) -> Result<CallFound> {
     }
     let mut execution = prepare_call(&catalogue, most, call, id, now)?;
     continue_numbers(shared, &mut execution).await?;
-    execution.forgets_secrets = shared.forget_secrets && !execution.secrets.is_empty();
+    forget_secrets(shared, &mut execution);
     let earlier = match (call.known, &execution.idempotency_key) {
         (Some(known), _) => shared.store.execution(known).await?,
         (None, Some(key)) => with_key(&*shared.store, key).await?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::app_runs::continue_numbers;
 use super::command::Command;
 use super::core::Accepted;
-use super::idempotency::{check_name, same, with_key};
+use super::idempotency::{check_name, forget_secrets, same, with_key};
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::{Action, Schema, check_label};
 use crate::model::deployed::BundleRef;
@@ -40,7 +40,7 @@ impl Coordinator {
         mut execution: Execution,
     ) -> Result<ExecutionHandle> {
         continue_numbers(&self.shared, &mut execution).await?;
-        execution.forgets_secrets = self.shared.forget_secrets && !execution.secrets.is_empty();
+        forget_secrets(&self.shared, &mut execution);
         let execution = Arc::new(execution);
         // Watched from before it is accepted, so that nothing of it is missed.
         let live = self.shared.registry.submitted(execution.id);

@@ -83,6 +83,10 @@ pub struct Execution {
     /// If true, the secrets are erased when the execution ends: `"***"` takes their place.
     #[serde(default, skip_serializing_if = "is_false")]
     pub forgets_secrets: bool,
+    /// A digest of the secrets under a key that is not in the store, if they are erased and there is
+    /// an idempotency key: a repetition of the submission is compared with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_digest: Option<Arc<str>>,
     /// The bundle that every attempt runs, if the action was deployed. It is pinned when the
     /// execution is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +162,7 @@ impl Execution {
             secrets: Vec::new(),
             has_lost_secrets: false,
             forgets_secrets: false,
+            secrets_digest: None,
             bundle: None,
             priority: 0,
             timeout: None,

@@ -173,6 +173,60 @@ async fn secrets_are_forgotten_at_the_end_and_a_rerun_says_so() {
     coordinator.shutdown().await;
 }
 
+/// The digest of erased secrets tells a repetition from another submission, and without the key it
+/// does not tell the secrets.
+#[tokio::test(start_paused = true)]
+async fn erased_secrets_are_compared_by_a_digest_that_reveals_none() {
+    let store = Arc::new(MemoryStore::new());
+    let start = async |key: u64| {
+        let network = MemoryNetwork::new();
+        let sealing = SealingStore::new(store.clone(), ToySealer::new(key, &[]));
+        let builder = Coordinator::builder(network.transport()).store(sealing);
+        let builder = builder.forget_secrets(true).secret_digests(ToySealer::new(key, &[]));
+        let coordinator = builder.start().await.expect("it starts");
+        let schema = |action: Action| action.schema(Json::parse(SCHEMA).expect("JSON"));
+        let executor = FunctionExecutor::builder()
+            .action_with("login", schema, |_, _: Value| async { Ok::<_, String>(()) })
+            .build()
+            .expect("an executor");
+        let worker = Worker::builder(network.transport()).executor(executor).start().await;
+        available(&coordinator, "login").await;
+        (coordinator, worker.expect("a worker"))
+    };
+    let submit = async |coordinator: &Coordinator, text: &str, key: &str| {
+        let parameters = Json::parse(text).expect("JSON");
+        let handle = coordinator.submit("login", parameters).idempotency_key(key).await?;
+        assert!(outcome(&handle).await.value().is_some());
+        Ok::<_, tinpot_core::Error>(handle.id())
+    };
+    let (coordinator, worker) = start(1).await;
+    let id = submit(&coordinator, PARAMETERS, "once").await.expect("a run");
+    let other = submit(&coordinator, PARAMETERS, "other").await.expect("a run");
+    let again = PARAMETERS.replace("1.50", " 1.5");
+    assert_eq!(submit(&coordinator, &again, "once").await.expect("the same"), id);
+    let guess = PARAMETERS.replace("hunter2", "hunter3");
+    let refused = submit(&coordinator, &guess, "once").await.expect_err("another secret");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+
+    // The record has neither the secret nor a digest that a reader could compute.
+    let kept = async |id| stored(&store, id).await.secrets_digest.clone().expect("a digest");
+    let (mine, its) = (kept(id).await, kept(other).await);
+    assert_ne!(mine.split_once('.').expect("a digest").1, its.split_once('.').expect("one").1);
+    worker.shutdown(Duration::from_secs(1)).await;
+    coordinator.shutdown().await;
+
+    // Under another key, the same secrets have another digest, and are compared with none before.
+    let (coordinator, worker) = start(2).await;
+    let later = submit(&coordinator, PARAMETERS, "later").await.expect("a run");
+    assert_ne!(
+        kept(later).await.split_once('.').expect("a digest").0,
+        mine.split_once('.').expect("one").0
+    );
+    assert_eq!(submit(&coordinator, &guess, "once").await.expect("not compared"), id);
+    worker.shutdown(Duration::from_secs(1)).await;
+    coordinator.shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_key_executions_are_readable_and_do_not_run() {
     let (store, got) = (Arc::new(MemoryStore::new()), Got::default());

@@ -151,6 +151,7 @@ pub async fn secrets_that_are_forgotten_are_erased_at_the_end(store: impl Store)
             new.parameters = Json::parse(text(filling)).expect("JSON");
             new.secrets = vec!["/token".to_owned(), "/deep/token".to_owned()];
             new.forgets_secrets = forgets;
+            new.secrets_digest = forgets.then(|| format!("digest {number}").into());
         })
     };
     // Short and long ones; one that ends in the batch in which it begins; and one that keeps them.
@@ -171,6 +172,7 @@ pub async fn secrets_that_are_forgotten_are_erased_at_the_end(store: impl Store)
     for execution in [&short, &long, &at_once] {
         let read = read(&store, execution.id).await;
         assert!(read.has_forgotten_secrets() && read.secrets == execution.secrets);
+        assert_eq!(read.secrets_digest, execution.secrets_digest);
         let expected = execution.parameters.as_str();
         let expected = expected.replace(r#"["canary",1.50]"#, r#""***""#);
         assert_eq!(read.parameters.as_str(), expected.replace("canary", "***"));
