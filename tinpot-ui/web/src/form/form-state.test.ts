@@ -50,6 +50,20 @@ describe("form and JSON are two views of one document", () => {
       { path: "colour", message: "is not a parameter; use host, days, password" },
     ]);
   });
+  test("parameters with the names of what every object has are parameters like others", () => {
+    const names = ["constructor", "toString", "valueOf", "hasOwnProperty", "__proto__"];
+    const properties = Object.fromEntries(names.map((name) => [name, STRING]));
+    const odd = shapeOf({ type: "object", properties, additionalProperties: false });
+    const empty = startState(odd);
+    expect(toJsonView(odd, empty).text).toBe("{}");
+    expect(problemsOf(odd, empty, []).size).toBe(0);
+    expect(writeJson(stillFitting(odd, {}))).toBe("{}");
+    const text = `{${names.map((name) => `"${name}":"x"`).join(",")}}`;
+    const state = typeText(odd, toJsonView(odd, empty), text);
+    expect(toFormView(state).view).toBe("form");
+    const { value, problems } = writeForm(odd, state.node);
+    expect([writeJson(value), problems]).toEqual([text, []]);
+  });
   test("JSON masks secrets without losing them", () => {
     const state = toJsonView(shape, startState(shape, { host: "a", password: "hunter2" }));
     expect(state.text).not.toContain("hunter2");

@@ -130,7 +130,9 @@ function objectNode(
 ): Node {
   const fields: Record<string, Node> = Object.create(null) as Record<string, Node>;
   for (const field of shape.fields) {
-    fields[field.name] = fromJson(field.shape, value[field.name], secrets, join(path, field.name));
+    // Not what every object inherits, such as `constructor`.
+    const own = Object.hasOwn(value, field.name) ? value[field.name] : undefined;
+    fields[field.name] = fromJson(field.shape, own, secrets, join(path, field.name));
   }
   const rows = Object.entries(value)
     .filter(([name]) => !(name in fields))
