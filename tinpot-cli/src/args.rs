@@ -10,7 +10,7 @@ use tinpot_server::TowerSettings;
 
 pub(crate) use self::access::{
     AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs,
-    RoleName, SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
+    Programs, RoleName, SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
 };
 pub(crate) use self::apps::{Apps, BundleDir, DeployArgs, PackArgs, RollbackArgs, Versions};
 use crate::numbers;
@@ -171,6 +171,9 @@ pub(crate) enum Command {
     /// Manage groups of users
     #[command(subcommand)]
     Groups(Groups),
+    /// Manage programs: the service accounts of a team
+    #[command(subcommand)]
+    Programs(Programs),
     /// Manage API tokens in the file of a store
     #[command(subcommand)]
     Tokens(Tokens),

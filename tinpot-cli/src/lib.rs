@@ -151,6 +151,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Teams(command) => access::teams(&command, global),
         Command::Grants(command) => access::grants(&command, global),
         Command::Groups(command) => access::groups(&command, global),
+        Command::Programs(command) => access::programs(&command, global),
         Command::Tokens(command) => access::tokens(&command, global),
         Command::Secrets(command) => access::secrets(&command, global),
         Command::Audit(command) => access::audit(&command, global),

@@ -24,6 +24,8 @@ pub(crate) mod may;
 pub(crate) mod metrics;
 #[cfg(feature = "access")]
 pub(crate) mod oidc;
+#[cfg(feature = "access")]
+pub(crate) mod programs;
 pub(crate) mod queues;
 pub(crate) mod rerun;
 #[cfg(feature = "access")]

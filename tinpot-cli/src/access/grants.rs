@@ -150,7 +150,7 @@ async fn add(
     let grantee = match (&to.user, &to.to_group, &to.program, &to.to_action) {
         (Some(name), ..) => Grantee::Principal(store.user(name)?.id),
         (_, Some(name), ..) => Grantee::Group(name.as_str().into()),
-        (_, _, Some(id), _) => Grantee::Principal(id.as_str().into()),
+        (_, _, Some(name), _) => Grantee::Principal(store.program(name)?.into()),
         (.., name) => Grantee::Action(name.as_deref().unwrap_or_default().into()),
     };
     let mut grant = Grant::new(grantee, Role::from(role)).team(store.directory.team_id().clone());
@@ -172,7 +172,7 @@ fn add_at(
     let grantee = match (&to.user, &to.to_group, &to.program, &to.to_action) {
         (Some(name), ..) => To::User(server.user(name)?.id),
         (_, Some(name), ..) => To::Group(name.clone()),
-        (_, _, Some(id), _) => To::Program(id.clone()),
+        (_, _, Some(name), _) => To::Program(server.program(name)?),
         (.., name) => To::Action(name.clone().unwrap_or_default()),
     };
     let body = json!({

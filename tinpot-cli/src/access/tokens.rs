@@ -17,16 +17,22 @@ use crate::table;
 
 pub(crate) fn tokens(command: &Tokens, global: &Global) -> Done {
     match command {
-        Tokens::Create { name, user, scopes, days, never, store } => {
+        Tokens::Create { name, user, program, scopes, days, never, store } => {
             let lifetime = (!never).then(|| Duration::from_secs(days * 86_400));
-            match (Place::of(global, store)?, user) {
-                (Place::Store(file), Some(user)) => {
-                    run(create(global, &file, name, user, scopes, lifetime))
+            match Place::of(global, store)? {
+                Place::Store(file) => {
+                    let of = match (user, program) {
+                        (Some(name), _) => Of::User(name),
+                        (None, Some(name)) => Of::Program(name),
+                        (None, None) => {
+                            let message =
+                                "--user or --program is required with the file of a store";
+                            return Err(CliError::usage(message));
+                        }
+                    };
+                    run(create(global, &file, name, of, scopes, lifetime))
                 }
-                (Place::Store(_), None) => {
-                    Err(CliError::usage("--user is required with the file of a store"))
-                }
-                (Place::Server(server), user) => {
+                Place::Server(server) => {
                     let mut body =
                         json!({ "name": name, "scopes": scopes, "never_expires": never });
                     if !never {
@@ -34,6 +40,9 @@ pub(crate) fn tokens(command: &Tokens, global: &Global) -> Done {
                     }
                     if let Some(user) = user {
                         body["principal"] = server.principal(user)?.into();
+                    }
+                    if let Some(program) = program {
+                        body["principal"] = server.program(program)?.into();
                     }
                     made(global, &server.send("POST", "/api/tokens", &body)?)
                 }
@@ -58,6 +67,13 @@ pub(crate) fn tokens(command: &Tokens, global: &Global) -> Done {
             }
         },
     }
+}
+
+/// The principal of a new token, by its name.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    User(&'a str),
+    Program(&'a str),
 }
 
 /// A token, as it is listed.
@@ -114,12 +130,16 @@ async fn create(
     global: &Global,
     file: &StoreFile,
     name: &str,
-    user: &str,
+    of: Of<'_>,
     scopes: &[String],
     lifetime: Option<Duration>,
 ) -> Done {
     let store = Store::open_in_team(file, false, global).await?;
-    let mut new = NewToken::new(name, store.user(user)?.id);
+    let principal = match of {
+        Of::User(user) => store.user(user)?.id,
+        Of::Program(program) => store.program(program)?.into(),
+    };
+    let mut new = NewToken::new(name, principal);
     if !scopes.is_empty() {
         let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
         new = new.scopes(&scopes);
@@ -157,13 +177,15 @@ fn shown(global: &Global, secret: &str, id: &str, expires: Option<String>) -> Do
 
 async fn list(global: &Global, file: &StoreFile) -> Done {
     let store = Store::open(file, false).await?;
-    let users = store.directory.users();
+    let (users, programs) = (store.directory.users(), store.directory.programs());
+    let named = |id: &str| {
+        let user = users.iter().find(|user| *user.id == *id).map(|user| &user.name);
+        let program = || programs.iter().find(|one| *one.id == *id).map(|one| &one.name);
+        user.or_else(program).map_or_else(|| id.to_owned(), ToString::to_string)
+    };
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let view = |token: Token| View {
-        principal_name: users
-            .iter()
-            .find(|user| user.id == token.principal)
-            .map_or_else(|| token.principal.to_string(), |user| user.name.to_string()),
+        principal_name: named(&token.principal),
         id: token.id.to_string(),
         name: token.name.to_string(),
         principal: token.principal.to_string(),

@@ -206,8 +206,8 @@ pub(crate) struct GrantTo {
     /// Name of the group whose members the role is for
     #[arg(long = "to-group", value_name = "NAME")]
     pub(crate) to_group: Option<String>,
-    /// Id of the program that the role is for
-    #[arg(long, value_name = "ID")]
+    /// Name or id of the program that the role is for
+    #[arg(long, value_name = "NAME")]
     pub(crate) program: Option<String>,
     /// Name of the action whose executions the role is for, when they call other actions
     #[arg(long = "to-action", value_name = "NAME")]
@@ -262,6 +262,36 @@ pub(crate) enum Grants {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Programs {
+    /// Add a program, which acts by tokens or certificates, and belongs to no person
+    #[command(
+        after_help = "Example: tinpot programs add ci --role operator, and then its token: tinpot \
+                      tokens create build --program ci"
+    )]
+    Add {
+        /// Name of the program
+        name: String,
+        /// Role in the team; without one, the program sees nothing
+        #[arg(long, value_name = "ROLE")]
+        role: Option<RoleName>,
+        #[command(flatten)]
+        store: AnyStore,
+    },
+    /// List programs
+    List {
+        #[command(flatten)]
+        store: AnyStore,
+    },
+    /// Remove a program with all its tokens
+    Remove {
+        /// Name or id of the program
+        name: String,
+        #[command(flatten)]
+        store: AnyStore,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Groups {
     /// Create a group, or replace its members
     Set {
@@ -289,15 +319,18 @@ pub(crate) enum Groups {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tokens {
-    /// Create a token for a user, and print it: this is the only time that it is shown
+    /// Create a token for a user or program, and print it: this is the only time that it is shown
     Create {
         /// Name of the token, for people
         name: String,
         /// Name of the user whose rights the token has; through a server, you by default
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// Scope that limits the token, such as read or run:deploy-*; all rights of the user by
-        /// default
+        /// Name or id of the program whose rights the token has
+        #[arg(long, value_name = "NAME", conflicts_with = "user")]
+        program: Option<String>,
+        /// Scope that limits the token, such as read or run:deploy-*; all rights of the user or
+        /// program by default
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
         /// Number of days for which the token is valid

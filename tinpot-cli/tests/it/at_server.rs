@@ -1,6 +1,7 @@
 //! The commands about users, tokens, secrets, worker keys and the audit, through a server.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::{Process, Ran, file, free_port, tinpot};
 
@@ -138,6 +139,44 @@ fn grants_and_groups_are_managed_through_a_server_and_in_its_store() {
         assert_eq!(run(&["grants", "remove", &id]).ok(), format!("grant {id} was removed\n"));
         run(&["grants", "remove", &id]).failed(5);
         assert_eq!(run(&["groups", "remove", "ops"]).ok(), "group ops was removed\n");
+    }
+}
+
+#[test]
+fn programs_act_by_tokens_and_are_managed_through_a_server_and_in_its_store() {
+    let place = Place::start();
+    place.login();
+    let store = place.folder.path().join("tinpot.db").display().to_string();
+    for more in [&[][..], &["--store", &store]] {
+        let run = |words: &[&str]| place.run(&[words, more].concat());
+        assert!(run(&["programs", "list"]).ok().is_empty());
+        let added = run(&["programs", "add", "ci", "--role", "viewer"]);
+        assert!(added.ok().starts_with("program ci was added (program:"), "{added:?}");
+        run(&["programs", "add", "ci"]).failed(6);
+        assert!(run(&["programs", "list"]).ok().contains("ci"));
+        let token = run(&["tokens", "create", "build", "--program", "ci", "--days", "9"])
+            .ok()
+            .trim()
+            .to_owned();
+        assert!(run(&["tokens", "list"]).ok().contains("  ci  "));
+        let as_program = || {
+            let mut command = place.command(&["whoami"]);
+            command.env("TINPOT_TOKEN", &token);
+            Ran::of(command)
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // The server takes in what the command has written to its file.
+        while !as_program().stdout.starts_with("ci at ") {
+            assert!(Instant::now() < deadline, "{:?}", as_program());
+        }
+        run(&["grants", "add", "operator", "--program", "ci"]).ok();
+        let wrong = run(&["grants", "add", "viewer", "--program", "cj"]);
+        assert!(wrong.failed(5).contains("no program \"cj\"; known: ci"), "{wrong:?}");
+        assert_eq!(run(&["programs", "remove", "ci"]).ok(), "program ci was removed\n");
+        run(&["programs", "remove", "ci"]).failed(5);
+        while as_program().code != Some(4) {
+            assert!(Instant::now() < deadline, "{:?}", as_program());
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::routes::{
 use crate::routes::{apps, blobs, bundle_files, versions};
 #[cfg(feature = "access")]
 use crate::routes::{
-    audit, device, grants, may, oidc, secrets, sign_in, teams, tokens, users, worker_keys,
+    audit, device, grants, may, oidc, programs, secrets, sign_in, teams, tokens, users, worker_keys,
 };
 use crate::{feed, openapi};
 
@@ -146,6 +146,9 @@ table! {
     GET "/api/groups" MANAGE => grants::groups;
     PUT "/api/groups/{name}" MANAGE => grants::set_group;
     DELETE "/api/groups/{name}" MANAGE => grants::remove_group;
+    GET "/api/programs" MANAGE => programs::list;
+    POST "/api/programs" MANAGE => programs::add;
+    DELETE "/api/programs/{id}" MANAGE => programs::remove;
     GET "/api/secrets" SECRETS => secrets::list;
     PUT "/api/secrets/{name}" SECRETS => secrets::set;
     DELETE "/api/secrets/{name}" SECRETS => secrets::remove;

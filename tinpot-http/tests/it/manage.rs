@@ -101,6 +101,40 @@ async fn grants_and_groups_take_effect_at_once() {
     adam.expect(404, "POST", "/api/grants", unknown).await;
 }
 
+#[tokio::test]
+async fn a_program_acts_with_the_roles_that_it_is_given_until_it_is_removed() {
+    let people = People::some().await;
+    let adam = people.browser_of("adam").await;
+    let ci = adam.expect(201, "POST", "/api/programs", json!({"name": "ci"})).await;
+    adam.expect(409, "POST", "/api/programs", json!({"name": "ci"})).await;
+    adam.expect(422, "POST", "/api/programs", json!({"name": "c\u{200b}i"})).await;
+    assert_eq!(adam.get("/api/programs").await.json()["programs"], json!([ci]));
+    let id = ci["id"].as_str().unwrap();
+    let token = json!({"name": "build", "principal": id});
+    let made = adam.expect(201, "POST", "/api/tokens", token).await;
+    let program = people.browser().with_token(made["secret"].as_str().unwrap());
+    let me = program.get("/api/auth/me").await.json();
+    assert_eq!((&me["name"], &me["rights"]), (&json!("ci"), &json!([])));
+    let role = json!({"to": {"program": id}, "role": "viewer"});
+    adam.expect(201, "POST", "/api/grants", role).await;
+    assert_eq!(program.get("/api/actions").await.status, 200);
+    // Neither it nor a user without the right manages programs.
+    let olga = people.browser_of("olga").await;
+    let path = format!("/api/programs/{id}");
+    for browser in [&program, &olga] {
+        browser.expect(404, "GET", "/api/programs", NONE).await;
+        browser.expect(404, "POST", "/api/programs", json!({"name": "mine"})).await;
+        browser.expect(404, "DELETE", &path, NONE).await;
+    }
+    adam.expect(204, "DELETE", &path, NONE).await;
+    adam.expect(404, "DELETE", &path, NONE).await;
+    assert_eq!(program.get("/api/auth/me").await.status, 401);
+    let entries = adam.get("/api/audit?what=program").await.json();
+    let entries = entries["entries"].as_array().unwrap();
+    let whats: Vec<&str> = entries.iter().map(|one| one["what"].as_str().unwrap()).collect();
+    assert_eq!(whats, ["program.remove", "program.add"]);
+}
+
 /// Attack 11: tokens that are wrong in some way.
 #[tokio::test]
 async fn tokens_are_made_within_the_rights_of_their_maker_and_work_only_in_the_header() {

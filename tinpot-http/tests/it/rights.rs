@@ -293,6 +293,7 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         | "/api/tokens/{id}/rotate"
         | "/api/grants/{id}"
         | "/api/groups/{name}"
+        | "/api/programs/{id}"
         | "/api/users/{id}"
         | "/api/users/{id}/may" => (&[404, 400], ""),
         // This server has neither.
@@ -308,7 +309,7 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         | "/api/teams/{team}"
         | "/api/teams/{team}/members"
         | "/api/teams/{team}/members/{user}" => (&[404], ""),
-        "/api/tokens" | "/api/users" | "/api/grants" => (&[200, 400], ""),
+        "/api/tokens" | "/api/users" | "/api/programs" | "/api/grants" => (&[200, 400], ""),
         "/api/apps" => (&[200, 201], "\"name\":"),
         "/api/blobs/{digest}" => (&[200, 201], ""),
         _ => (&[200], ""),

@@ -135,6 +135,29 @@ fn names(list: &Value, key: &str) -> Vec<String> {
     names.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Attack 10: another name in the body, or in the header of a proxy that is none.
+#[tokio::test]
+async fn a_run_is_that_of_its_caller_whatever_body_and_header_say() {
+    let teams = Teams::start().await;
+    let people = &teams.people;
+    let ada = people.browser_of("red-1-admin").await;
+    let path = "/api/actions/deploy/execute";
+    let parameters = json!({ "text": "mine" });
+    let by_body = json!({ "parameters": parameters, "options": { "requested_by": "root" } });
+    let by_body = ada.request("POST", path, &by_body);
+    let mut by_header = ada.request("POST", path, &json!({ "parameters": parameters }));
+    by_header.headers_mut().insert("x-requested-by", "root".parse().unwrap());
+    for request in [by_body, by_header] {
+        let made = ada.send(request).await.json();
+        let id = made["execution_id"].as_str().unwrap();
+        let shown = ada.get(&format!("/api/executions/{id}")).await.json();
+        assert_eq!(shown["requested_by"], "red-1-admin", "{shown}");
+        assert_eq!(shown["on_behalf_of"], "root", "{shown}");
+    }
+    let found = ada.get("/api/executions?requested_by=root").await.json();
+    assert_eq!(found["executions"], json!([]));
+}
+
 /// Attack 6: team B in A's lists, search, streams, statistics, texts of errors and idempotency keys.
 #[tokio::test]
 async fn a_team_sees_nothing_of_another() {
@@ -169,6 +192,7 @@ async fn a_team_sees_nothing_of_another() {
     let of_blue = people.directory.of_team(teams.blue.id.clone());
     let (_, token) = of_blue.create_token(&by(), new).await.unwrap();
     of_blue.set_group(&by(), "canary-group", &[user.as_str().into()]).await.unwrap();
+    let program = of_blue.add_program(&by(), &teams.blue.id, "canary-program").await.unwrap();
     let blue = teams.blue.id.to_string();
 
     // Every list, and every search in it.
@@ -188,6 +212,7 @@ async fn a_team_sees_nothing_of_another() {
         "/api/users",
         "/api/grants",
         "/api/groups",
+        "/api/programs",
         "/api/tokens?all=true",
         "/api/audit?limit=1000",
         "/api/audit?log=runs&limit=1000",
@@ -205,8 +230,8 @@ async fn a_team_sees_nothing_of_another() {
             assert!(!text.contains(id), "{path}: {text}");
         }
         // So that the search could find something.
-        let filters = ["q=", "action=", "queue=", "requested_by=", "parent=", "groups"];
-        assert!(text.len() > 20 || filters.iter().any(|one| path.contains(one)), "{path}: {text}");
+        let short = ["q=", "action=", "queue=", "requested_by=", "parent=", "groups", "programs"];
+        assert!(text.len() > 20 || short.iter().any(|one| path.contains(one)), "{path}: {text}");
     }
     let listed = ada.get("/api/executions").await.json();
     assert_eq!(listed["executions"].as_array().unwrap().len(), 1, "{listed}");
@@ -248,6 +273,7 @@ async fn a_team_sees_nothing_of_another() {
         ("DELETE", "/api/tokens/{}", &*token.id, "never"),
         ("POST", "/api/tokens/{}/rotate", &*token.id, "never"),
         ("DELETE", "/api/groups/{}", "canary-group", "never"),
+        ("DELETE", "/api/programs/{}", &*program.id, "program:never"),
         ("GET", "/api/teams/{}/members", "blue-canary", "never"),
         ("GET", "/api/teams/{}/members", &*blue, "never"),
         ("DELETE", "/api/teams/{}/members/x", "blue-canary", "never"),
@@ -263,6 +289,10 @@ async fn a_team_sees_nothing_of_another() {
     ada.expect(404, "POST", "/api/grants", foreign).await;
     ada.expect(404, "POST", "/api/tokens", json!({ "name": "x", "principal": user })).await;
     ada.expect(404, "PUT", "/api/groups/ops", json!({ "members": [user] })).await;
+    let foreign = json!({ "to": { "program": &*program.id }, "role": "viewer" });
+    ada.expect(404, "POST", "/api/grants", foreign).await;
+    let foreign = json!({ "name": "x", "principal": &*program.id });
+    ada.expect(404, "POST", "/api/tokens", foreign).await;
     let grants = people.directory.grants();
     let grant = grants.iter().find(|grant| grant.team == teams.blue.id).unwrap();
     ada.expect(404, "DELETE", &format!("/api/grants/{}", grant.id), NONE).await;
