@@ -14,9 +14,8 @@ use tinpot_bundle::{
     BlobStore, Body, ByteRange, Digest, Hasher, Limits, MAX_MANIFEST_BYTES, Manifest, unpack,
 };
 use tinpot_core::{BundleTicket, Error, ErrorKind, Result};
+use tinpot_venv::{Cache, CacheEntry, Found, Kind};
 use tokio::time::{Instant, timeout_at};
-
-use crate::cache::{Cache, CacheEntry, Found, Kind};
 
 /// The pause before a transfer that broke off goes on; it doubles until a byte arrives.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

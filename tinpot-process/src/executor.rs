@@ -13,6 +13,7 @@ use tinpot_contain::{
 };
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Error, ErrorKind, Executor, LoadError, Outcome, Result, Watcher};
+use tinpot_venv::{Cache, is_of_tool};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -20,10 +21,9 @@ use tokio::time::Instant;
 use crate::app::{App, Program};
 use crate::attempt;
 use crate::bundles::{Fetch, FetchBlob, Tree};
-use crate::cache::Cache;
 use crate::folders::{Apps, Scanner};
 use crate::output::Outputs;
-use crate::python::{Environments, SetupError, is_of_tool};
+use crate::python::{Environments, SetupError};
 use crate::run::Runner;
 use crate::workspace::Workspace;
 
@@ -371,7 +371,7 @@ impl Shared {
 
     async fn cache(&self) -> Result<&Arc<Cache>> {
         let open = || async {
-            let path = self.config.cache.clone().unwrap_or_else(default_cache);
+            let path = self.config.cache.clone().unwrap_or_else(Cache::default_path);
             let max_bytes = self.config.cache_bytes;
             let opened = tokio::task::spawn_blocking(move || Cache::open(path, max_bytes)).await;
             opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
@@ -552,20 +552,6 @@ async fn say(context: &Context, message: &str) {
 }
 
 /// Returns the directory for the cache of this user.
-fn default_cache() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|path| Path::new(path).is_absolute());
-    let cache = of("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| of("HOME").map(|home| Path::new(&home).join(".cache")));
-    match cache {
-        Some(cache) => cache.join("tinpot"),
-        None => {
-            let user = rustix::process::geteuid().as_raw();
-            std::env::temp_dir().join(format!("tinpot-cache-{user}"))
-        }
-    }
-}
-
 /// Counts a running attempt.
 struct Running<'a>(&'a watch::Sender<usize>);
 

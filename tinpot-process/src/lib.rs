@@ -4,7 +4,6 @@ mod app;
 mod artifacts;
 mod attempt;
 mod bundles;
-mod cache;
 mod executor;
 mod folders;
 mod inputs;

@@ -1,38 +1,26 @@
 //! Python on this machine: interpreters, and the environments made from them.
 
-mod requirement;
 mod requirements;
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use tinpot_bundle::{Hasher, RunLimits, Towerfile};
+use tinpot_bundle::{RunLimits, Towerfile};
 use tinpot_contain::{Ended, Launch};
-use tinpot_core::{Error, ErrorKind, Level, Result, Stream};
-use tokio::process::Command;
-use tokio::time::{Instant, timeout};
+use tinpot_core::{Error, Level, Result, Stream};
+use tinpot_venv::{
+    Cache, CacheEntry, Found, Interpreter, Interpreters, Key, Kind, Packages, Step, Tool, Versions,
+    is_of_tool,
+};
+use tokio::time::Instant;
 
-use self::requirement::Requirement;
 use self::requirements::Requirements;
-use crate::cache::{Cache, CacheEntry, Found, Kind};
 use crate::output::Outputs;
 use crate::run::{Cause, Runner};
 use crate::workspace::Workspace;
-
-/// The time for an interpreter to say what it is.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Prints what an interpreter is as JSON.
-const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({'executable': sys.executable, \
-                     'version': list(sys.version_info[:3]), \
-                     'abi': str(sysconfig.get_config_var('SOABI') or sys.implementation.cache_tag)}))";
-/// The minor versions of Python 3 that are tried, latest first.
-const MINORS: std::ops::RangeInclusive<u32> = 8..=19;
 
 /// The end of a set-up that made no environment.
 #[derive(Debug)]
@@ -51,24 +39,12 @@ impl From<Error> for SetupError {
     }
 }
 
-/// An interpreter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Interpreter {
-    executable: PathBuf,
-    version: [u32; 3],
-    abi: String,
-}
-
-/// The file of an interpreter as it was when it was probed.
-type Stamp = (PathBuf, u64, i64, i64);
-
 /// Makes environments.
 #[derive(Debug)]
 pub(crate) struct Environments {
-    python: PathBuf,
+    interpreters: Interpreters,
     /// The variables that tools need: those of the worker that select indexes and proxies.
     variables: Vec<(OsString, OsString)>,
-    probed: Mutex<Vec<(Stamp, Interpreter)>>,
 }
 
 /// The environment of an attempt.
@@ -79,11 +55,7 @@ pub(crate) struct Venv {
 
 impl Environments {
     pub(crate) fn new(python: Option<PathBuf>, variables: Vec<(OsString, OsString)>) -> Self {
-        let python = python.unwrap_or_else(|| PathBuf::from("python3"));
-        // The directory of a virtual environment stands for its interpreter.
-        let inside = python.join("bin/python");
-        let python = if inside.exists() { inside } else { python };
-        Self { python, variables, probed: Mutex::default() }
+        Self { interpreters: Interpreters::new(python, variables.clone()), variables }
     }
 
     /// Makes the environment of an attempt, or finds it in the cache, and links it into the
@@ -96,10 +68,11 @@ impl Environments {
         runner: &mut Runner<'_>,
         until: Instant,
     ) -> std::result::Result<Venv, SetupError> {
-        let wanted = towerfile.tinpot.python.as_deref().map(Requirement::parse);
-        let python = self.choose(wanted.as_ref()).await?;
+        let wanted = towerfile.tinpot.python.as_deref().map(Versions::parse);
+        let python = self.interpreters.choose(wanted.as_ref()).await?;
         let requirements = Requirements::read(towerfile, workspace)?;
-        let tool = Tool::find(&self.variables, requirements.as_ref())?;
+        let is_lock = requirements.as_ref().is_some_and(Requirements::is_lock);
+        let tool = Tool::find(&self.variables, is_lock.then_some("uv.lock"))?;
         let link = workspace.work().join(".venv");
         if requirements.as_ref().is_some_and(Requirements::refer_to_workspace) {
             // Such an environment is of no use to another attempt.
@@ -151,7 +124,14 @@ impl Environments {
     ) -> std::result::Result<(), SetupError> {
         say(runner, format!("using Python interpreter at: {}", python.executable.display())).await;
         say(runner, "creating virtual environment at: .venv".to_owned()).await;
-        let (create, install) = tool.commands(path, &python.executable, requirements);
+        let packages = match requirements.map(|file| (file, Path::new(file.path()))) {
+            None => Packages::Nothing,
+            Some((file, path)) if file.is_lock() => {
+                Packages::Frozen(path.parent().unwrap_or(Path::new("")))
+            }
+            Some((_, path)) => Packages::File(path),
+        };
+        let (create, install) = tool.steps(path, python, packages);
         self.step("create the virtual environment", create, workspace, runner, until).await?;
         if let (Some(install), Some(requirements)) = (install, requirements) {
             let file = requirements.path();
@@ -202,17 +182,11 @@ impl Environments {
         requirements: Option<&Requirements>,
         workspace: &Workspace,
     ) -> Result<String> {
-        let mut hasher = Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(b"tinpot venv 1");
-        // Cannot fail: it writes texts and numbers to memory.
-        part(&serde_json::to_vec(python).unwrap_or_default());
-        let real = fs::canonicalize(&python.executable).unwrap_or_default();
-        part(real.as_os_str().as_encoded_bytes());
-        part(tool.name().as_bytes());
+        let mut key = Key::default();
+        let mut part = |bytes: &[u8]| key.part(bytes);
+        part(b"tinpot app venv 2");
+        part(python.identity().as_bytes());
+        part(tool.identity().as_bytes());
         if let Some(requirements) = requirements {
             part(requirements.path().as_bytes());
             part(requirements.text());
@@ -234,197 +208,8 @@ impl Environments {
                 }
             }
         }
-        Ok(hasher.finish().to_string())
+        Ok(key.finish())
     }
-
-    /// Returns an interpreter of a wanted version.
-    async fn choose(&self, wanted: Option<&Requirement>) -> Result<Interpreter> {
-        let first = self.probe(&self.python).await?;
-        let Some(wanted) = wanted.filter(|wanted| !wanted.accepts(first.version)) else {
-            return Ok(first);
-        };
-        for minor in MINORS.rev() {
-            let name = format!("python3.{minor}");
-            if let Some(path) = find(&name, &self.variables)
-                && let Ok(other) = self.probe(&path).await
-                && wanted.accepts(other.version)
-            {
-                return Ok(other);
-            }
-        }
-        let [major, minor, patch] = first.version;
-        let message = format!(
-            "the app needs Python {wanted}, and this worker has {major}.{minor}.{patch} at {}: \
-             install a python3.N of that version",
-            first.executable.display()
-        );
-        Err(Error::new(ErrorKind::Unavailable, message))
-    }
-
-    /// Asks an interpreter what it is, once as long as its file stays the same.
-    async fn probe(&self, program: &Path) -> Result<Interpreter> {
-        let missing = |message: String| Error::new(ErrorKind::Unavailable, message);
-        let shown = program.display();
-        let path = match program.components().count() {
-            1 => find(&program.to_string_lossy(), &self.variables)
-                .ok_or_else(|| missing(format!("there is no {shown} on this worker")))?,
-            _ => program.to_owned(),
-        };
-        let metadata = fs::metadata(&path).map_err(|e| missing(format!("{shown}: {e}")))?;
-        let stamp = (path.clone(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
-        let known = || self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = known().iter().find(|(of, _)| *of == stamp)
-            && found.executable.exists()
-        {
-            return Ok(found.clone());
-        }
-        let mut command = Command::new(&path);
-        command.args(["-I", "-c", PROBE]).env_clear().envs(self.variables.iter().cloned());
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = timeout(PROBE_TIMEOUT, command.output());
-        let output = output.await.map_err(|_| missing(format!("{shown} does not answer")))?;
-        let output = output.map_err(|error| missing(format!("cannot start {shown}: {error}")))?;
-        let found: Interpreter = serde_json::from_slice(&output.stdout).map_err(|_| {
-            let text = String::from_utf8_lossy(&output.stderr);
-            missing(format!("{shown} is not a Python interpreter: {}", text.trim()))
-        })?;
-        let mut known = known();
-        known.retain(|(of, _)| of.0 != stamp.0);
-        known.push((stamp, found.clone()));
-        Ok(found)
-    }
-}
-
-/// A command of a set-up.
-#[derive(Debug)]
-struct Step {
-    command: Vec<OsString>,
-    variables: Vec<(OsString, OsString)>,
-}
-
-/// The program that makes environments.
-#[derive(Debug)]
-enum Tool {
-    /// `venv` and `pip` of the interpreter.
-    Pip,
-    /// uv, which is much faster.
-    Uv(PathBuf),
-}
-
-impl Tool {
-    fn find(
-        variables: &[(OsString, OsString)],
-        requirements: Option<&Requirements>,
-    ) -> Result<Self> {
-        match find("uv", variables) {
-            Some(uv) => Ok(Self::Uv(uv)),
-            None if requirements.is_some_and(Requirements::is_lock) => {
-                let message = "uv.lock needs uv, which this worker does not have: install uv, or \
-                               name a requirements.txt";
-                Err(Error::new(ErrorKind::Unavailable, message))
-            }
-            None => Ok(Self::Pip),
-        }
-    }
-
-    /// Returns the part of the key of an environment. Another version makes it the same way.
-    fn name(&self) -> String {
-        match self {
-            Self::Pip => "pip".to_owned(),
-            Self::Uv(path) => {
-                let metadata = fs::metadata(path).ok();
-                let stamp = metadata.map(|metadata| (metadata.ino(), metadata.mtime()));
-                format!("uv {stamp:?}")
-            }
-        }
-    }
-
-    /// Returns the commands that create an environment, and that install into it.
-    fn commands(
-        &self,
-        path: &Path,
-        python: &Path,
-        requirements: Option<&Requirements>,
-    ) -> (Step, Option<Step>) {
-        let step = |words: &[&std::ffi::OsStr], variables: Vec<(OsString, OsString)>| Step {
-            command: words.iter().map(|word| (*word).to_owned()).collect(),
-            variables,
-        };
-        let (venv_python, file) = (path.join("bin/python"), requirements.map(Requirements::path));
-        match self {
-            Self::Pip => {
-                let mut create: Vec<&std::ffi::OsStr> =
-                    vec![python.as_ref(), "-m".as_ref(), "venv".as_ref()];
-                if requirements.is_none() {
-                    // It takes seconds, and nothing needs it.
-                    create.push("--without-pip".as_ref());
-                }
-                create.push(path.as_ref());
-                let install = file.map(|file| {
-                    let words =
-                        ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"];
-                    let mut install: Vec<&std::ffi::OsStr> = vec![venv_python.as_ref()];
-                    install.extend(words.iter().map(|word| std::ffi::OsStr::new(*word)));
-                    install.extend(["-r".as_ref(), std::ffi::OsStr::new(file)]);
-                    step(&install, Vec::new())
-                });
-                (step(&create, Vec::new()), install)
-            }
-            Self::Uv(uv) => {
-                let uv: &std::ffi::OsStr = uv.as_ref();
-                let create = step(
-                    &[uv, "venv".as_ref(), "--python".as_ref(), python.as_ref(), path.as_ref()],
-                    Vec::new(),
-                );
-                let install = requirements.map(|requirements| {
-                    if requirements.is_lock() {
-                        let words = ["sync", "--frozen", "--no-install-project", "--no-dev"];
-                        let mut sync = vec![uv];
-                        sync.extend(words.iter().map(|word| std::ffi::OsStr::new(*word)));
-                        if let Some(folder) = Path::new(requirements.path()).parent() {
-                            sync.extend([
-                                "--project".as_ref(),
-                                match folder.as_os_str() {
-                                    name if name.is_empty() => ".".as_ref(),
-                                    name => name,
-                                },
-                            ]);
-                        }
-                        let environment = ("UV_PROJECT_ENVIRONMENT".into(), path.into());
-                        return step(&sync, vec![environment]);
-                    }
-                    step(
-                        &[
-                            uv,
-                            "pip".as_ref(),
-                            "install".as_ref(),
-                            "--python".as_ref(),
-                            venv_python.as_ref(),
-                            "-r".as_ref(),
-                            requirements.path().as_ref(),
-                        ],
-                        Vec::new(),
-                    )
-                });
-                (create, install)
-            }
-        }
-    }
-}
-
-/// Returns true for variables that select indexes and the like.
-pub(crate) fn is_of_tool(name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with("PIP_") || name.starts_with("UV_")
-}
-
-/// Finds a program on the path.
-fn find(name: &str, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
-    let (_, path) = variables.iter().find(|(name, _)| name == "PATH")?;
-    let mut found = std::env::split_paths(path).map(|folder| folder.join(name));
-    found.find(|path| {
-        fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
-    })
 }
 
 fn linked(path: &Path, link: &Path) -> std::result::Result<(), SetupError> {

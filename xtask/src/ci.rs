@@ -118,6 +118,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-bundle")
             .command("cargo check -p tinpot-metrics")
             .command("cargo check -p tinpot-contain")
+            .command("cargo check -p tinpot-venv")
             .command("cargo check -p tinpot-http-transport --no-default-features --features client")
             .command("cargo check -p tinpot-http-transport --no-default-features --features server")
             .command("cargo check -p tinpot-process")

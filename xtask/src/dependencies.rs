@@ -228,6 +228,26 @@ const RULES: &[Rule] = &[
         direct: None,
     },
     Rule {
+        krate: "tinpot-venv",
+        forbidden: &[
+            "tinpot-access",
+            "tinpot-bundle",
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-process",
+            "tinpot-http",
+            "tinpot-http-transport",
+            "tinpot-tower",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rusqlite",
+            "clap",
+        ],
+        direct: None,
+    },
+    Rule {
         krate: "tinpot-process",
         forbidden: &[
             "tinpot-access",

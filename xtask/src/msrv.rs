@@ -20,6 +20,7 @@ const CRATES: &[&str] = &[
     "tinpot-python",
     "tinpot-sqlite",
     "tinpot-tower",
+    "tinpot-venv",
 ];
 
 /// Compiles with that version, or with the oldest newer one that can be had. With `TINPOT_MSRV` set,

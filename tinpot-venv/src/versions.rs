@@ -1,10 +1,10 @@
-//! Versions of Python that an app accepts, such as `>=3.12,<4`.
+//! Versions of Python that an app or a file accepts, such as `>=3.12,<4`.
 
 use std::fmt;
 
 /// Clauses that a version must all fulfil.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Requirement {
+pub struct Versions {
     text: String,
     clauses: Vec<Clause>,
 }
@@ -17,9 +17,9 @@ struct Clause {
     is_prefix: bool,
 }
 
-impl Requirement {
-    /// Reads a text whose form the Towerfile has checked.
-    pub(super) fn parse(text: &str) -> Self {
+impl Versions {
+    /// Reads a text such as `>=3.12,<4`, whose form was checked: what is no number counts as 0.
+    pub fn parse(text: &str) -> Self {
         let clause = |clause: &str| {
             let clause = clause.trim();
             let version = clause.trim_start_matches(['<', '>', '=', '!', '~']);
@@ -42,7 +42,7 @@ impl Requirement {
     }
 
     /// Returns true if a version fulfils all clauses.
-    pub(super) fn accepts(&self, version: [u32; 3]) -> bool {
+    pub fn accepts(&self, version: [u32; 3]) -> bool {
         self.clauses.iter().all(|clause| clause.accepts(version))
     }
 }
@@ -70,7 +70,7 @@ impl Clause {
     }
 }
 
-impl fmt::Display for Requirement {
+impl fmt::Display for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Requirement {
 
 #[cfg(test)]
 mod tests {
-    use super::Requirement;
+    use super::Versions;
 
     #[test]
     fn versions_are_compared_by_their_numbers() {
@@ -87,7 +87,7 @@ mod tests {
             ">=3.9", ">=3.11.7", "<3.12", ">=3.9,<4", "3.11", "==3.11.*", "~=3.11.2", "~=3.9",
             "!=3.10.*", ">3", "<=3.11.7",
         ] {
-            assert!(Requirement::parse(text).accepts(version), "{text}");
+            assert!(Versions::parse(text).accepts(version), "{text}");
         }
         for text in [
             ">=3.12",
@@ -101,7 +101,7 @@ mod tests {
             "2",
             "==3.11.6",
         ] {
-            assert!(!Requirement::parse(text).accepts(version), "{text}");
+            assert!(!Versions::parse(text).accepts(version), "{text}");
         }
     }
 }

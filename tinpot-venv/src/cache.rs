@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,12 +19,15 @@ use tinpot_core::{Error, ErrorKind, Result};
 /// The interval of the attempts to lock a folder that another worker builds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// The time after which a folder that nobody has used is removed.
+const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
 /// The keys of checked trees that are remembered: 1 MiB. Beyond that, trees are checked again.
 const CHECKED: usize = 10_000;
 
 /// The kinds of folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// The files of a bundle.
     Tree,
     /// A Python environment.
@@ -44,7 +47,7 @@ impl Kind {
 
 /// The cache.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub struct Cache {
     root: PathBuf,
     max_bytes: u64,
     /// The keys of trees that this process has built, or has compared with their digests.
@@ -53,18 +56,21 @@ pub(crate) struct Cache {
 
 /// A folder in the cache. It is not removed while this exists.
 #[derive(Debug)]
-pub(crate) struct CacheEntry {
-    pub(crate) path: PathBuf,
+pub struct CacheEntry {
+    /// The path of the folder.
+    pub path: PathBuf,
     marker: PathBuf,
     _lock: File,
 }
 
 /// The right to build a folder. Without [`finish`](Self::finish), the folder is removed with this.
 #[derive(Debug)]
-pub(crate) struct Build {
+pub struct Build {
     cache: Arc<Cache>,
     /// The path of the folder, which does not exist yet.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
+    /// The path of a log, which stays if the folder is not finished.
+    pub log: PathBuf,
     marker: PathBuf,
     note: String,
     lock: Option<File>,
@@ -72,14 +78,38 @@ pub(crate) struct Build {
 
 /// A folder, or the right to build it.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub enum Found {
+    /// The folder is there.
     Entry(CacheEntry),
+    /// The folder has to be built.
     Missing(Build),
 }
 
 impl Cache {
+    /// Returns the directory of the cache where none is set: of the service, else of the user.
+    pub fn default_path() -> PathBuf {
+        let of = |name: &str| {
+            let path = PathBuf::from(std::env::var_os(name)?);
+            path.is_absolute().then_some(path)
+        };
+        if let Some(service) = of("CACHE_DIRECTORY") {
+            return service;
+        }
+        match of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache"))) {
+            Some(cache) => cache.join("tinpot"),
+            None => {
+                let user = rustix::process::geteuid().as_raw();
+                std::env::temp_dir().join(format!("tinpot-cache-{user}"))
+            }
+        }
+    }
+
     /// Opens the cache in a directory, which is created for this user alone.
-    pub(crate) fn open(root: PathBuf, max_bytes: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// - `Unavailable` if the directory cannot be created or read.
+    /// - `InvalidInput` if it belongs to another user, or others may write to it.
+    pub fn open(root: PathBuf, max_bytes: u64) -> Result<Self> {
         let create = |path: &Path| {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
                 let message = format!("cannot create the cache {}: {error}", path.display());
@@ -105,7 +135,10 @@ impl Cache {
 
     /// Returns the folder with this key, or the right to build it. Waits while another one builds
     /// it, and then calls `waiting` once. Cancel safe.
-    pub(crate) async fn find(
+    ///
+    /// # Errors
+    /// `Unavailable` if the lock cannot be used.
+    pub async fn find(
         self: &Arc<Self>,
         kind: Kind,
         key: &str,
@@ -126,7 +159,7 @@ impl Cache {
                 .open(&lock_path)
                 .map_err(|error| io_error(&lock_path, &error))?;
             match flock(&lock, FlockOperation::NonBlockingLockShared) {
-                Ok(()) if marker.exists() && path.is_dir() => {
+                Ok(()) if is_whole(kind, &path, &marker) => {
                     touch(&marker);
                     return Ok(Found::Entry(CacheEntry { path, marker, _lock: lock }));
                 }
@@ -135,12 +168,13 @@ impl Cache {
             }
             // A conversion is not atomic: another one may have built the folder in between.
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if marker.exists() && path.is_dir() => continue,
+                Ok(()) if is_whole(kind, &path, &marker) => continue,
                 Ok(()) => {
                     remove(&path, &marker);
                     return Ok(Found::Missing(Build {
                         cache: self.clone(),
                         path,
+                        log: marker.with_extension("log"),
                         marker,
                         note: String::new(),
                         lock: Some(lock),
@@ -158,12 +192,12 @@ impl Cache {
     }
 
     /// Returns true if [`checked`](Self::checked) was called for a tree.
-    pub(crate) fn is_checked(&self, key: &str) -> bool {
+    pub fn is_checked(&self, key: &str) -> bool {
         self.lock_checked().contains(key)
     }
 
     /// Notes that a tree is what it should be.
-    pub(crate) fn checked(&self, key: &str) {
+    pub fn checked(&self, key: &str) {
         let mut checked = self.lock_checked();
         if checked.len() >= CHECKED {
             checked.clear();
@@ -175,8 +209,8 @@ impl Cache {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the folders that were not used for the longest time until the others fit. Blocks the
-    /// thread.
+    /// Removes the folders that nobody has used for long, and further ones until the others fit.
+    /// Blocks the thread.
     fn shrink(&self) {
         let mut entries = Vec::new();
         for kind in Kind::ALL {
@@ -195,8 +229,9 @@ impl Cache {
         }
         entries.sort();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
-        for (_, bytes, marker) in entries {
-            if total <= self.max_bytes {
+        for (used, bytes, marker) in entries {
+            let is_old = used.elapsed().is_ok_and(|unused| unused > MAX_AGE);
+            if total <= self.max_bytes && !is_old {
                 return;
             }
             let lock = File::options().write(true).open(marker.with_extension("lock"));
@@ -204,6 +239,7 @@ impl Cache {
             // What is in use stays.
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 remove(&marker.with_extension(""), &marker);
+                let _ = fs::remove_file(marker.with_extension("log"));
                 total = total.saturating_sub(bytes);
             }
         }
@@ -212,26 +248,34 @@ impl Cache {
 
 impl CacheEntry {
     /// Returns what was noted when the folder was built.
-    pub(crate) fn note(&self) -> String {
+    pub fn note(&self) -> String {
         let text = fs::read_to_string(&self.marker).unwrap_or_default();
         text.lines().nth(1).unwrap_or_default().to_owned()
     }
 
+    /// Returns false if the folder counts no more.
+    pub fn is_there(&self) -> bool {
+        self.marker.exists() && self.path.exists()
+    }
+
     /// Makes the folder count no more: it is built again once its users are done with it.
-    pub(crate) fn spoil(self) {
+    pub fn spoil(self) {
         let _ = fs::remove_file(&self.marker);
     }
 }
 
 impl Build {
     /// Sets a line to keep with the folder.
-    pub(crate) fn note(mut self, note: String) -> Self {
+    pub fn note(mut self, note: String) -> Self {
         self.note = note;
         self
     }
 
     /// Makes the folder count.
-    pub(crate) async fn finish(self) -> Result<CacheEntry> {
+    ///
+    /// # Errors
+    /// `Unavailable` or `StorageFull` if its marker cannot be written.
+    pub async fn finish(self) -> Result<CacheEntry> {
         // It looks at each file.
         let finished = tokio::task::spawn_blocking(move || self.finish_blocking()).await;
         finished.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
@@ -239,7 +283,7 @@ impl Build {
 
     fn finish_blocking(mut self) -> Result<CacheEntry> {
         let bytes = size(&self.path);
-        fs::write(&self.marker, format!("{bytes}\n{}\n", self.note))
+        write_whole(&self.marker, &format!("{bytes}\n{}\n", self.note))
             .map_err(|e| io_error(&self.marker, &e))?;
         let lock = self.lock.take().ok_or_else(|| Error::new(ErrorKind::Other, "no lock"))?;
         // No other process removes the folder in between: only those that would build it wait.
@@ -259,10 +303,25 @@ impl Drop for Build {
     }
 }
 
+/// Returns true if a folder counts. An environment whose interpreter is gone does not.
+fn is_whole(kind: Kind, path: &Path, marker: &Path) -> bool {
+    let last = if kind == Kind::Venv { path.join("bin/python") } else { path.to_owned() };
+    marker.exists() && last.exists()
+}
+
 /// Removes the marker first: a folder that is removed in part must not count.
 fn remove(path: &Path, marker: &Path) {
     let _ = fs::remove_file(marker);
     let _ = fs::remove_dir_all(path);
+}
+
+/// Writes a file so that a crash leaves either nothing or all of it.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, path)
 }
 
 fn touch(marker: &Path) {
@@ -283,5 +342,9 @@ fn size(folder: &Path) -> u64 {
 }
 
 fn io_error(path: &Path, error: &io::Error) -> Error {
-    crate::workspace::failed("use", path, error)
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("cannot use {}: {error}", path.display()))
 }

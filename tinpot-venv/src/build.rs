@@ -1,0 +1,343 @@
+//! Builds the environments that folders and files ask for.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tinpot_core::{Error, ErrorKind, Result};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::cache::{Cache, CacheEntry, Found, Kind};
+use crate::interpreter::{Interpreter, Interpreters};
+use crate::key::Key;
+use crate::mask::mask;
+use crate::request::{Origin, Request, Wanted};
+use crate::run::{Log, run};
+use crate::tool::{Packages, Step, Tool, is_of_tool};
+
+/// The free space that a build needs to begin.
+const MIN_FREE_BYTES: u64 = 512 << 20;
+/// The number of builds for files that change meanwhile.
+const MAX_CHANGES: usize = 5;
+/// The files with settings of pip and uv, besides those below the user's directory.
+const SETTINGS: [&str; 3] = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf", "/etc/uv/uv.toml"];
+const SETTINGS_OF_USER: [&str; 3] = [".config/pip/pip.conf", ".pip/pip.conf", ".config/uv/uv.toml"];
+/// What pip and uv say if another try gives the same result.
+const CONFLICTS: [&str; 5] = [
+    "No matching distribution",
+    "ResolutionImpossible",
+    "No solution found",
+    "Invalid requirement",
+    "needs to be updated",
+];
+
+/// Builds environments, or finds them in the cache. One at a time.
+#[derive(Debug)]
+pub struct Builder {
+    cache: Arc<Cache>,
+    interpreters: Interpreters,
+    /// The variables of installers.
+    variables: Vec<(OsString, OsString)>,
+    timeout: Duration,
+    turn: Mutex<()>,
+}
+
+/// An environment. It stays in the cache while this exists.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Environment {
+    /// The directory.
+    pub path: PathBuf,
+    /// The name in the cache.
+    pub key: String,
+    /// The digest of the request.
+    pub digest: String,
+    /// The record of the build.
+    pub record: Record,
+    /// True if this call has built it.
+    pub is_new: bool,
+    entry: CacheEntry,
+}
+
+/// The record of a build, which is written after everything else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The version of Python.
+    pub python: String,
+    /// The installer: `uv` or `pip`.
+    pub installer: String,
+    /// The installed packages, such as `numpy 2.5.5`.
+    pub packages: Vec<String>,
+    /// The duration of the build in milliseconds.
+    pub milliseconds: u64,
+}
+
+/// The reason why there is no environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BuildError {
+    /// The reason, with the end of the log.
+    pub message: String,
+    /// True if only a change of the request can help.
+    pub is_final: bool,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<Error> for BuildError {
+    fn from(error: Error) -> Self {
+        let is_final = error.kind() == ErrorKind::InvalidInput;
+        Self { message: mask(error.message()).into_owned(), is_final }
+    }
+}
+
+impl Environment {
+    /// Returns the interpreter.
+    pub fn python(&self) -> PathBuf {
+        self.path.join("bin/python")
+    }
+
+    /// Returns false if it was removed, or its interpreter was.
+    pub fn is_there(&self) -> bool {
+        self.entry.is_there() && self.python().exists() && self.path.join("pyvenv.cfg").exists()
+    }
+}
+
+impl Builder {
+    /// Creates a builder that prefers the interpreter `python`. Installers get `variables`, and those
+    /// of this process that select indexes and the like.
+    pub fn new(
+        cache: Arc<Cache>,
+        python: Option<PathBuf>,
+        mut variables: Vec<(OsString, OsString)>,
+        timeout: Duration,
+    ) -> Self {
+        let is_wrong = |name: &OsString| {
+            // They belong to the worker's interpreter.
+            ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"].iter().any(|wrong| name == wrong)
+        };
+        variables.retain(|(name, _)| !is_of_tool(name) && !is_wrong(name));
+        variables.extend(std::env::vars_os().filter(|(name, _)| is_of_tool(name)));
+        let interpreters = Interpreters::new(python, variables.clone());
+        Self { cache, interpreters, variables, timeout, turn: Mutex::default() }
+    }
+
+    /// Reads a request, and returns its environment.
+    ///
+    /// # Errors
+    /// Fails if the request cannot be understood, or the environment cannot be built.
+    pub async fn environment(
+        &self,
+        root: &Path,
+        origin: &Origin,
+    ) -> std::result::Result<Environment, BuildError> {
+        for _ in 0..MAX_CHANGES {
+            let request = read(root, origin).await?;
+            let environment = self.build(&request).await?;
+            // What was installed belongs to files that may have changed meanwhile.
+            if !environment.is_new || read(root, origin).await?.digest == request.digest {
+                return Ok(environment);
+            }
+            environment.entry.spoil();
+        }
+        let message = "the files change all the time".to_owned();
+        Err(BuildError { message, is_final: false })
+    }
+
+    async fn build(&self, request: &Request) -> std::result::Result<Environment, BuildError> {
+        let python = self.interpreters.choose(request.python.as_ref()).await?;
+        let tool = Tool::find(&self.variables, request.only_uv())?;
+        let key = self.key(request, &python, &tool);
+        let digest = request.digest.clone();
+        let waiting = async || {
+            tracing::info!("waiting for the Python environment of {}", request.place);
+        };
+        let build = match self.cache.find(Kind::Venv, &key, waiting).await? {
+            Found::Entry(entry) => {
+                let record = serde_json::from_str(&entry.note()).unwrap_or_default();
+                let path = entry.path.clone();
+                return Ok(Environment { path, key, digest, record, is_new: false, entry });
+            }
+            Found::Missing(build) => build,
+        };
+        let _turn = self.turn.lock().await;
+        let begun = Instant::now();
+        free_space(&build.path)?;
+        let mut log = Log::create(&build.log)?;
+        let versions = (python.version(), python.executable.display().to_string());
+        tracing::info!(
+            "building the Python environment of {} with {} and Python {}",
+            request.place,
+            tool.name(),
+            versions.0
+        );
+        log.line(&format!("Python {} at {}", versions.0, versions.1));
+        let result = self.install(request, &python, &tool, &build.path, &mut log);
+        let result = match tokio::time::timeout(self.timeout, result).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("not done within {} s", self.timeout.as_secs())),
+        };
+        if let Err(reason) = result {
+            let tail = log.finish();
+            let is_final = CONFLICTS.iter().any(|text| tail.contains(text));
+            let message = format!("cannot build the Python environment: {reason}\n{tail}");
+            return Err(BuildError { message: message.trim_end().to_owned(), is_final });
+        }
+        log.finish();
+        let record = Record {
+            python: versions.0,
+            installer: tool.name().to_owned(),
+            packages: installed(&build.path),
+            milliseconds: begun.elapsed().as_millis() as u64,
+        };
+        tracing::info!(
+            "built the Python environment of {} in {:.1} s: {}",
+            request.place,
+            begun.elapsed().as_secs_f64(),
+            build.path.display()
+        );
+        // Cannot fail: it writes texts to memory.
+        let note = serde_json::to_string(&record).unwrap_or_default();
+        let entry = build.note(note).finish().await?;
+        Ok(Environment { path: entry.path.clone(), key, digest, record, is_new: true, entry })
+    }
+
+    async fn install(
+        &self,
+        request: &Request,
+        python: &Interpreter,
+        tool: &Tool,
+        path: &Path,
+        log: &mut Log,
+    ) -> std::result::Result<(), String> {
+        let failed = |error: std::io::Error| format!("cannot write a file: {error}");
+        let scratch = tempfile::tempdir().map_err(failed)?;
+        let list = scratch.path().join("requirements.txt");
+        let (packages, first) = match &request.packages {
+            Wanted::List(text) => {
+                fs::write(&list, text).map_err(failed)?;
+                (Packages::File(&list), None)
+            }
+            Wanted::File(file) => (Packages::File(file), None),
+            Wanted::Pylock => {
+                fs::copy(request.folder.join("pylock.toml"), scratch.path().join("pylock.toml"))
+                    .map_err(failed)?;
+                (Packages::File(Path::new("pylock.toml")), None)
+            }
+            Wanted::UvLock(groups) => (Packages::Locked(&request.folder, groups), None),
+            Wanted::Script { text, lock } => {
+                let script = scratch.path().join("script.py");
+                fs::write(&script, text).map_err(failed)?;
+                if let Some(lock) = lock {
+                    fs::write(scratch.path().join("script.py.lock"), lock).map_err(failed)?;
+                }
+                (Packages::File(&list), tool.export(&script, &list, python, lock.is_some()))
+            }
+        };
+        let (create, install) = tool.steps(path, python, packages);
+        let steps = [Some(("create it", create)), first.map(|step| ("resolve", step))];
+        let steps = steps.into_iter().flatten().chain(install.map(|step| ("install", step)));
+        for (what, step) in steps {
+            self.step(what, &step, &request.folder, log).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(
+        &self,
+        what: &str,
+        step: &Step,
+        folder: &Path,
+        log: &mut Log,
+    ) -> std::result::Result<(), String> {
+        let words: Vec<_> = step.command.iter().map(|word| word.to_string_lossy()).collect();
+        log.line(&format!("$ {}", words.join(" ")));
+        let variables = self.variables.iter().chain(&step.variables);
+        match run(&step.command, variables, folder, log).await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => match status.code() {
+                Some(code) => Err(format!("cannot {what}: exit code {code}")),
+                None => Err(format!("cannot {what}: {status}")),
+            },
+            Err(error) => Err(format!("cannot {what}: {error}")),
+        }
+    }
+
+    fn key(&self, request: &Request, python: &Interpreter, tool: &Tool) -> String {
+        let mut key = Key::default();
+        key.part("tinpot venv 1");
+        key.part(&request.digest);
+        key.part(python.identity());
+        key.part(tool.identity());
+        for (name, value) in self.variables.iter().filter(|(name, _)| is_of_tool(name)) {
+            key.part(name.as_encoded_bytes());
+            key.part(mask(&value.to_string_lossy()).as_bytes());
+        }
+        let home = self.variables.iter().find(|(name, _)| name == "HOME");
+        let own = home.into_iter().flat_map(|(_, home)| {
+            SETTINGS_OF_USER.iter().map(move |name| Path::new(home).join(name))
+        });
+        let named = self
+            .variables
+            .iter()
+            .filter(|(name, _)| name == "PIP_CONFIG_FILE" || name == "UV_CONFIG_FILE");
+        let all = SETTINGS.iter().map(PathBuf::from).chain(own);
+        for path in all.chain(named.map(|(_, path)| PathBuf::from(path))) {
+            if let Ok(text) = fs::read_to_string(&path) {
+                key.part(path.as_os_str().as_encoded_bytes());
+                key.part(mask(&text).as_bytes());
+            }
+        }
+        key.finish()
+    }
+}
+
+async fn read(root: &Path, origin: &Origin) -> Result<Request> {
+    let (root, origin) = (root.to_owned(), origin.clone());
+    let read = tokio::task::spawn_blocking(move || Request::read(&root, &origin)).await;
+    read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
+}
+
+fn free_space(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    if free >= MIN_FREE_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has {} MiB free, and a build needs {}: free disk space",
+        folder.display(),
+        free >> 20,
+        MIN_FREE_BYTES >> 20
+    );
+    Err(Error::new(ErrorKind::StorageFull, message))
+}
+
+/// Returns the names and versions of the installed packages.
+fn installed(path: &Path) -> Vec<String> {
+    let list = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let libraries = list(&path.join("lib")).map(|entry| entry.path().join("site-packages"));
+    let mut found: Vec<String> = libraries
+        .flat_map(|packages| list(&packages).collect::<Vec<_>>())
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let (name, version) = name.strip_suffix(".dist-info")?.rsplit_once('-')?;
+            Some(format!("{name} {version}"))
+        })
+        .collect();
+    found.sort();
+    found
+}

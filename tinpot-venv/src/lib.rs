@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod build;
+mod cache;
+mod interpreter;
+mod key;
+mod mask;
+mod request;
+mod run;
+mod tool;
+mod versions;
+
+pub use self::build::{BuildError, Builder, Environment};
+pub use self::cache::{Build, Cache, CacheEntry, Found, Kind};
+pub use self::interpreter::{Interpreter, Interpreters};
+pub use self::key::Key;
+pub use self::mask::mask;
+pub use self::request::{Origin, Request, declares_packages, folder_asks, may_ask};
+pub use self::tool::{Packages, Step, Tool, is_of_tool};
+pub use self::versions::Versions;

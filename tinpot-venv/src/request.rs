@@ -1,0 +1,255 @@
+//! What a folder or a file asks for.
+
+mod files;
+mod project;
+mod script;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tinpot_core::{Error, ErrorKind, Result};
+
+pub use self::script::declares as declares_packages;
+use crate::key::Key;
+use crate::versions::Versions;
+
+/// The maximum size of a file that asks.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const PYLOCK: &str = "pylock.toml";
+const PROJECT: &str = "pyproject.toml";
+const UV_LOCK: &str = "uv.lock";
+const REQUIREMENTS: &str = "requirements.txt";
+const PYTHON_VERSION: &str = ".python-version";
+
+/// The place that asks: relative to the directory of actions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A folder with one of the files; `""` is the directory itself.
+    Folder(String),
+    /// A Python file with a block of metadata (PEP 723).
+    Script(String),
+}
+
+/// The packages and the Python version that a folder or a file asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The file that asks, relative to the directory of actions.
+    pub place: String,
+    /// The versions of Python that may be used.
+    pub python: Option<Versions>,
+    /// The folder in which the installer runs.
+    pub(crate) folder: PathBuf,
+    pub(crate) packages: Wanted,
+    /// The digest of everything that was read.
+    pub(crate) digest: String,
+}
+
+/// The packages of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// A list of requirements, as the installer gets it.
+    List(String),
+    /// A file of requirements as it is.
+    File(PathBuf),
+    /// A `pylock.toml`, which only uv reads.
+    Pylock,
+    /// A `uv.lock`, with groups.
+    UvLock(Vec<String>),
+    /// A script whose metadata only uv reads completely.
+    Script { text: String, lock: Option<String> },
+}
+
+/// Returns true if a change of a file with that name can change a request.
+pub fn may_ask(name: &str) -> bool {
+    [PYLOCK, PROJECT, UV_LOCK, REQUIREMENTS, PYTHON_VERSION].contains(&name)
+        || name.ends_with(".py.lock")
+}
+
+/// Returns true if a folder asks for an environment. A `pyproject.toml` that only configures tools
+/// does not.
+pub fn folder_asks(folder: &Path) -> bool {
+    asking_file(folder).is_some()
+}
+
+fn asking_file(folder: &Path) -> Option<&'static str> {
+    let is_there = |name: &str| folder.join(name).is_file();
+    if is_there(PYLOCK) {
+        return Some(PYLOCK);
+    }
+    // One that cannot be read asks too, so that its error is seen.
+    let is_project = || read(&folder.join(PROJECT)).map_or(true, |text| project::asks(&text));
+    if is_there(PROJECT) && (is_there(UV_LOCK) || is_project()) {
+        return Some(PROJECT);
+    }
+    is_there(REQUIREMENTS).then_some(REQUIREMENTS)
+}
+
+impl Request {
+    /// Reads what an origin below `root` asks for. Blocks the thread.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a file cannot be read or understood. The message names the file.
+    pub fn read(root: &Path, origin: &Origin) -> Result<Self> {
+        match origin {
+            Origin::Script(file) => Self::of_script(root, file),
+            Origin::Folder(folder) => Self::of_folder(root, folder),
+        }
+    }
+
+    /// Returns the digest of everything that the request consists of.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Returns the file or table that only uv understands, if there is one.
+    pub(crate) fn only_uv(&self) -> Option<&'static str> {
+        match &self.packages {
+            Wanted::List(_) | Wanted::File(_) => None,
+            Wanted::Pylock => Some(PYLOCK),
+            Wanted::UvLock(_) => Some(UV_LOCK),
+            Wanted::Script { lock: Some(_), .. } => Some("the lock of a script"),
+            Wanted::Script { lock: None, .. } => Some("the table [tool.uv]"),
+        }
+    }
+
+    fn of_script(root: &Path, file: &str) -> Result<Self> {
+        let path = root.join(file);
+        let text = read(&path).map_err(|error| invalid(file, error))?;
+        let script = script::read(&text).map_err(|error| invalid(file, error))?;
+        let lock = fs::exists(with_lock(&path)).unwrap_or_default();
+        let lock = match lock {
+            true => Some(read(&with_lock(&path)).map_err(|error| invalid(file, error))?),
+            false => None,
+        };
+        let mut key = Key::default();
+        key.part("script");
+        // The code below the block may change without a new environment.
+        key.part(&script.block);
+        key.part(lock.as_deref().unwrap_or_default());
+        let folder = path.parent().unwrap_or(root).to_owned();
+        let packages = match script.needs_uv || lock.is_some() {
+            true => Wanted::Script { text: script.commented, lock },
+            false => {
+                let list = script.dependencies.join("\n");
+                files::add(&mut key, &folder, &list).map_err(|error| invalid(file, error))?;
+                Wanted::List(files::without_tinpot(&folder, &list))
+            }
+        };
+        let (python, digest) = (script.python, key.finish());
+        Ok(Self { place: file.to_owned(), python, folder, packages, digest })
+    }
+
+    fn of_folder(root: &Path, name: &str) -> Result<Self> {
+        let folder = root.join(name);
+        let place = |file: &str| match name {
+            "" => file.to_owned(),
+            name => format!("{name}/{file}"),
+        };
+        let Some(file) = asking_file(&folder) else {
+            return Err(invalid(&place(REQUIREMENTS), "the file is gone".to_owned()));
+        };
+        let place = place(file);
+        let failed = |error: String| invalid(&place, error);
+        let text = read(&folder.join(file)).map_err(failed)?;
+        let mut key = Key::default();
+        key.part(file);
+        key.part(&text);
+        let mut python = None;
+        let packages = match file {
+            PYLOCK => {
+                python = project::python_of_lock(&text).map_err(failed)?;
+                Wanted::Pylock
+            }
+            PROJECT => {
+                let project = project::read(&text).map_err(failed)?;
+                python = project.python.clone();
+                let lock = folder.join(UV_LOCK);
+                if lock.is_file() {
+                    key.part(read(&lock).map_err(failed)?);
+                    // The environment must not depend on where the project is, but relative paths
+                    // in the lock do.
+                    key.part(folder.as_os_str().as_encoded_bytes());
+                    Wanted::UvLock(project.groups)
+                } else {
+                    let list = project.list().map_err(failed)?;
+                    files::add(&mut key, &folder, &list).map_err(failed)?;
+                    Wanted::List(files::without_tinpot(&folder, &list))
+                }
+            }
+            _ => {
+                files::add(&mut key, &folder, &text).map_err(failed)?;
+                match files::names_tinpot(&text) {
+                    true => Wanted::List(files::without_tinpot(&folder, &text)),
+                    // Its paths are read as they always were.
+                    false => Wanted::File(folder.join(file)),
+                }
+            }
+        };
+        if let Some(pinned) = pinned(&folder) {
+            key.part(&pinned);
+            let both = python.map_or(pinned.clone(), |python| format!("{python},{pinned}"));
+            python = Some(Versions::parse(&both));
+        }
+        Ok(Self { place, python, folder, packages, digest: key.finish() })
+    }
+}
+
+/// Returns the version in `.python-version`, if it is a number.
+fn pinned(folder: &Path) -> Option<String> {
+    let text = read(&folder.join(PYTHON_VERSION)).ok()?;
+    let line =
+        text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let is_number = line.chars().all(|c| c.is_ascii_digit() || c == '.');
+    is_number.then(|| format!("=={line}.*"))
+}
+
+fn with_lock(script: &Path) -> PathBuf {
+    let mut name = script.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+/// Reads a regular file of bounded size as text.
+fn read(path: &Path) -> std::result::Result<String, String> {
+    let open = || {
+        // Opening a named pipe would wait for a writer.
+        if !fs::metadata(path)?.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        let mut text = Vec::new();
+        fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = open().map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(format!("{} has more than {} MiB", path.display(), MAX_BYTES >> 20));
+    }
+    String::from_utf8(text).map_err(|_| format!("{} is not UTF-8", path.display()))
+}
+
+fn invalid(place: &str, message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("{place}: {message}"))
+}
+
+/// Returns the versions of a `requires-python`.
+fn versions(value: Option<&toml::Value>) -> std::result::Result<Option<Versions>, String> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.as_str().ok_or("requires-python must be text, as in \">=3.11\"")?;
+    let is_fine = |clause: &str| {
+        let version = clause.trim().trim_start_matches(['<', '>', '=', '!', '~']).trim();
+        version.starts_with(|c: char| c.is_ascii_digit())
+    };
+    match text.split(',').filter(|clause| !clause.trim().is_empty()).all(is_fine) {
+        true => Ok(Some(Versions::parse(text.trim().trim_end_matches(',')))),
+        false => Err(format!("requires-python must be like \">=3.11\" (got {text:?})")),
+    }
+}
+
+/// Returns the texts of an array.
+fn texts(name: &str, value: Option<&toml::Value>) -> std::result::Result<Vec<String>, String> {
+    let wrong = || format!("{name} must be a list of texts");
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let texts = value.as_array().ok_or_else(wrong)?.iter();
+    texts.map(|text| text.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+}
