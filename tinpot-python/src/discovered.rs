@@ -106,8 +106,15 @@ impl Discovered {
 
     /// Returns the file of each action.
     pub(crate) fn owners(&self) -> BTreeMap<String, String> {
-        let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
-        self.actions.iter().map(|action| (action.name.clone(), file(&action.place))).collect()
+        let owner = |action: &Described| (action.name.clone(), action.file().to_owned());
+        self.actions.iter().map(owner).collect()
+    }
+
+    /// Leaves out the actions of these files.
+    pub(crate) fn leave_out(&mut self, files: &[String]) {
+        if !files.is_empty() {
+            self.actions.retain(|action| !files.iter().any(|file| file == action.file()));
+        }
     }
 
     /// Returns the isolation of the actions that declare one.
@@ -161,6 +168,10 @@ fn bounded(mut load_errors: Vec<LoadError>) -> Vec<LoadError> {
 }
 
 impl Described {
+    fn file(&self) -> &str {
+        self.place.rsplit_once(':').map_or(&*self.place, |(file, _)| file)
+    }
+
     /// Returns the action. Refuses whatever the coordinator refuses, because only here the error
     /// can name the file and the line.
     fn into_action(self) -> Result<Action> {

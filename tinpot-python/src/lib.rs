@@ -36,6 +36,7 @@ mod child_text;
 mod discovered;
 #[cfg(feature = "embed")]
 mod embed;
+mod environments;
 mod error;
 mod isolation;
 mod limits;
@@ -47,6 +48,7 @@ mod reply;
 
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
+pub use self::environments::{EnvironmentOptions, PythonEnvironments};
 pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};

@@ -11,6 +11,7 @@ mod guardian;
 mod interpreter;
 mod lifeline;
 mod limit_enforcer;
+mod look;
 mod output;
 mod reload;
 mod shared_interpreter;
@@ -21,15 +22,16 @@ use std::ffi::OsString;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use tinpot_contain::{Containment, ContainmentMode, Environment, Surroundings};
+use tinpot_contain::{Containment, ContainmentMode, Environment, PoolCgroup, Surroundings};
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Executor, Outcome, Result, Watcher};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::action_set_publisher::ActionSetPublisher;
@@ -39,9 +41,11 @@ use self::fleet::Fleet;
 use self::guardian::Guardian;
 use self::interpreter::Launch;
 use self::lifeline::Lifeline;
+pub(crate) use self::look::Look;
 use self::reload::{Files, Reloader};
 use self::shared_interpreter::SharedInterpreter;
 use self::sources::Sources;
+pub(crate) use self::sources::{Origins, Share, origins_on_disk};
 use self::spawn_context::SpawnContext;
 use crate::base::Base;
 use crate::error::PythonError;
@@ -104,12 +108,24 @@ const MAX_REFUSALS: usize = 5;
 pub struct PythonPool {
     fleet: Arc<Fleet>,
     shared: SharedInterpreter,
-    guardian: Guardian,
-    containment: Containment,
+    /// `None` for a pool that another one holds.
+    guardian: Option<Guardian>,
+    holder: Holder,
+    looks: watch::Sender<Look>,
     publisher: Arc<ActionSetPublisher>,
     dir: PathBuf,
     /// Aborted when the pool is dropped.
     _tasks: JoinSet<()>,
+}
+
+/// The parts by which one pool holds the interpreters of several.
+#[derive(Clone, Debug)]
+struct Holder {
+    spawn: Arc<SpawnContext>,
+    cgroup: Option<Arc<PoolCgroup>>,
+    containment: Containment,
+    /// The number of pools that were held.
+    pools: Arc<AtomicU64>,
 }
 
 /// Configures a [`PythonPool`].
@@ -148,6 +164,8 @@ pub struct PythonPoolBuilder {
     only: Option<String>,
     limits: Limits,
     isolation: Isolation,
+    share: Share,
+    holder: Option<Holder>,
 }
 
 impl PythonPool {
@@ -168,12 +186,19 @@ impl PythonPool {
             only: None,
             limits: Limits::default(),
             isolation: Isolation::Reuse,
+            share: Share::All,
+            holder: None,
         }
     }
 
     /// Returns the containment of the processes of this pool's attempts.
     pub fn containment(&self) -> &Containment {
-        &self.containment
+        &self.holder.containment
+    }
+
+    /// Returns a watch of the files that ask for environments.
+    pub(crate) fn looks(&self) -> watch::Receiver<Look> {
+        self.looks.subscribe()
     }
 }
 
@@ -301,6 +326,32 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// Offers a part of the files only, and leaves the others to other pools.
+    pub(crate) fn share(mut self, share: Share) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// Makes another pool hold the processes of this one. It has to be closed later.
+    pub(crate) fn held_by(mut self, pool: &PythonPool) -> Self {
+        self.holder = Some(pool.holder.clone());
+        self
+    }
+
+    /// Returns the value that a variable has in interpreters.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        let changes = self.environment.iter().rev();
+        match changes.into_iter().find(|(other, _)| other == name) {
+            Some((_, value)) => value.clone(),
+            None => std::env::var_os(name),
+        }
+    }
+
+    /// Returns the directory, the interpreter, and the only file.
+    pub(crate) fn place(&self) -> (&Path, Option<&Path>, Option<&str>) {
+        (&self.root, self.python.as_deref(), self.only.as_deref())
+    }
+
     /// Starts the first interpreter and imports the actions. The other interpreters start in the
     /// background.
     ///
@@ -333,27 +384,64 @@ impl PythonPoolBuilder {
         };
         let environment = Environment::of_this_process(&self.pass_env);
         let base = Base::new(environment, self.environment, self.surroundings);
-        let spawn = SpawnContext {
-            python: RwLock::new(python::probe(python.clone(), &base).await?.executable),
+        let probed = python::probe(python.clone(), &base).await?.executable;
+        let spawn = |package, mark, count, lifeline, store| SpawnContext {
+            python: RwLock::new(probed),
             chosen: python,
-            package: unpack().await.map_err(PythonError::io("cannot unpack the Python package"))?,
+            package,
             base,
-            mark: format!("{}-", uuid::Uuid::new_v4().simple()),
-            count: AtomicU64::new(0),
-            lifeline: Lifeline::open().map_err(PythonError::io("cannot open a pipe"))?,
+            mark,
+            count,
+            lifeline,
+            store,
         };
-        let spawn = Arc::new(spawn);
-        let (guardian, cgroup, containment) = guardian::contain(&spawn, self.containment)?;
-        tracing::info!("attempts are contained by {containment}");
-        let files = if self.reload { files(&self.root, &root, &spawn).await } else { None };
+        let (holder, guardian) = match self.holder {
+            Some(mut holder) => {
+                let number = holder.pools.fetch_add(1, Ordering::Relaxed) + 1;
+                let SpawnContext { package, mark, count, lifeline, .. } = &*holder.spawn;
+                let (package, mark) = (package.clone(), mark.clone());
+                let (count, lifeline) = (count.clone(), lifeline.clone());
+                let store = format!("sources-{number}");
+                holder.spawn = Arc::new(spawn(package, mark, count, lifeline, store));
+                (holder, None)
+            }
+            None => {
+                let package = unpack().await;
+                let package =
+                    package.map_err(PythonError::io("cannot unpack the Python package"))?;
+                let lifeline = Lifeline::open().map_err(PythonError::io("cannot open a pipe"))?;
+                let mark = format!("{}-", uuid::Uuid::new_v4().simple());
+                let (package, lifeline) = (Arc::new(package), Arc::new(lifeline));
+                let spawn =
+                    Arc::new(spawn(package, mark, Arc::default(), lifeline, "sources".to_owned()));
+                let (guardian, cgroup, containment) = guardian::contain(&spawn, self.containment)?;
+                tracing::info!("attempts are contained by {containment}");
+                let pools = Arc::default();
+                (Holder { spawn, cgroup, containment, pools }, Some(guardian))
+            }
+        };
+        let spawn = holder.spawn.clone();
+        let asks = self.share != Share::All;
+        let files = if self.reload { files(&self.root, &root, &spawn, asks).await } else { None };
         let (files, disk) = files.unzip();
+        let unreadable = PythonError::io("cannot read the directory of actions");
+        let (origins, others) = match &disk {
+            Some(disk) => (sources::origins(disk), Vec::new()),
+            None if !asks => (Origins::new(), Vec::new()),
+            None => origins_on_disk(&root)
+                .and_then(|origins| Ok((origins, self.share.others_on_disk(&root)?)))
+                .map_err(unreadable)?,
+        };
+        let looks = watch::Sender::new(Look { root: root.clone(), origins });
         let launch = Launch {
             spawn,
-            cgroup,
+            cgroup: holder.cgroup.clone(),
             root,
             generation: 1,
             shared: false,
             sources: disk.clone(),
+            share: self.share,
+            others,
             skip: Vec::new(),
             only: self.only,
             names: package_name(&self.root).into_iter().collect(),
@@ -378,13 +466,14 @@ impl PythonPoolBuilder {
         if let (Some(files), Some(disk)) = (files, disk) {
             let (fleet, publisher) = (fleet.clone(), publisher.clone());
             let root = launch.root.clone();
+            let looks = looks.clone();
             let reloader =
-                Reloader { fleet, publisher, files, launch, action_set, good, disk, root };
+                Reloader { fleet, publisher, files, launch, action_set, good, disk, root, looks };
             tasks.spawn(reloader.run());
         }
         let shared = SharedInterpreter::default();
         let dir = self.root;
-        Ok(PythonPool { fleet, shared, guardian, containment, publisher, dir, _tasks: tasks })
+        Ok(PythonPool { fleet, shared, guardian, holder, looks, publisher, dir, _tasks: tasks })
     }
 }
 
@@ -394,8 +483,13 @@ async fn unpack() -> std::io::Result<Package> {
 }
 
 /// Returns the watched files and their present versions; `None` if they cannot be watched.
-async fn files(given: &Path, root: &Path, spawn: &SpawnContext) -> Option<(Files, Arc<Sources>)> {
-    let files = Files::new(given, root.to_owned(), spawn.store());
+async fn files(
+    given: &Path,
+    root: &Path,
+    spawn: &SpawnContext,
+    asks: bool,
+) -> Option<(Files, Arc<Sources>)> {
+    let files = Files::new(given, root.to_owned(), spawn.store(), asks);
     let found = match files {
         Ok(mut files) => files.now().await.map(|now| (files, now)),
         Err(e) => Err(e),
@@ -482,7 +576,9 @@ impl Executor for PythonPool {
 
     async fn close(&self) -> Result<()> {
         self.fleet.close().await;
-        self.guardian.close().await;
+        if let Some(guardian) = &self.guardian {
+            guardian.close().await;
+        }
         Ok(())
     }
 }

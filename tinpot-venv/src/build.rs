@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Error, ErrorKind, Result};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use crate::cache::{Cache, CacheEntry, Found, Kind};
@@ -39,7 +39,10 @@ const CONFLICTS: [&str; 5] = [
 /// Builds environments, or finds them in the cache. One at a time.
 #[derive(Debug)]
 pub struct Builder {
-    cache: Arc<Cache>,
+    /// Opened for the first build: without one, nothing needs it.
+    cache: OnceCell<Arc<Cache>>,
+    cache_path: PathBuf,
+    cache_bytes: u64,
     interpreters: Interpreters,
     /// The variables of installers.
     variables: Vec<(OsString, OsString)>,
@@ -116,10 +119,11 @@ impl Environment {
 }
 
 impl Builder {
-    /// Creates a builder that prefers the interpreter `python`. Installers get `variables`, and those
-    /// of this process that select indexes and the like.
+    /// Creates a builder with a cache, its directory and its size in bytes, that prefers the interpreter
+    /// `python`. Installers get `variables`, and those
+    /// of this process that select indexes and the like and are not among them.
     pub fn new(
-        cache: Arc<Cache>,
+        cache: (PathBuf, u64),
         python: Option<PathBuf>,
         mut variables: Vec<(OsString, OsString)>,
         timeout: Duration,
@@ -128,10 +132,14 @@ impl Builder {
             // They belong to the worker's interpreter.
             ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"].iter().any(|wrong| name == wrong)
         };
-        variables.retain(|(name, _)| !is_of_tool(name) && !is_wrong(name));
-        variables.extend(std::env::vars_os().filter(|(name, _)| is_of_tool(name)));
+        variables.retain(|(name, _)| !is_wrong(name));
+        let given: Vec<_> = variables.iter().map(|(name, _)| name.clone()).collect();
+        let own = std::env::vars_os().filter(|(name, _)| is_of_tool(name) && !given.contains(name));
+        variables.extend(own);
         let interpreters = Interpreters::new(python, variables.clone());
-        Self { cache, interpreters, variables, timeout, turn: Mutex::default() }
+        let (cache_path, cache_bytes) = cache;
+        let (cache, turn) = (OnceCell::new(), Mutex::default());
+        Self { cache, cache_path, cache_bytes, interpreters, variables, timeout, turn }
     }
 
     /// Reads a request, and returns its environment.
@@ -156,6 +164,15 @@ impl Builder {
         Err(BuildError { message, is_final: false })
     }
 
+    async fn cache(&self) -> Result<&Arc<Cache>> {
+        let open = || async {
+            let (path, bytes) = (self.cache_path.clone(), self.cache_bytes);
+            let opened = tokio::task::spawn_blocking(move || Cache::open(path, bytes)).await;
+            opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
+        };
+        self.cache.get_or_try_init(|| async { open().await.map(Arc::new) }).await
+    }
+
     async fn build(&self, request: &Request) -> std::result::Result<Environment, BuildError> {
         let python = self.interpreters.choose(request.python.as_ref()).await?;
         let tool = Tool::find(&self.variables, request.only_uv())?;
@@ -164,7 +181,7 @@ impl Builder {
         let waiting = async || {
             tracing::info!("waiting for the Python environment of {}", request.place);
         };
-        let build = match self.cache.find(Kind::Venv, &key, waiting).await? {
+        let build = match self.cache().await?.find(Kind::Venv, &key, waiting).await? {
             Found::Entry(entry) => {
                 let record = serde_json::from_str(&entry.note()).unwrap_or_default();
                 let path = entry.path.clone();

@@ -31,6 +31,19 @@ pub enum Origin {
     Script(String),
 }
 
+impl Origin {
+    /// Returns the file that asks, relative to the directory of actions `root`.
+    pub fn place(&self, root: &Path) -> String {
+        match self {
+            Self::Script(file) => file.clone(),
+            Self::Folder(folder) => {
+                let file = asking_file(&root.join(folder)).unwrap_or(REQUIREMENTS);
+                if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+            }
+        }
+    }
+}
+
 /// The packages and the Python version that a folder or a file asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -142,14 +155,10 @@ impl Request {
 
     fn of_folder(root: &Path, name: &str) -> Result<Self> {
         let folder = root.join(name);
-        let place = |file: &str| match name {
-            "" => file.to_owned(),
-            name => format!("{name}/{file}"),
-        };
+        let place = Origin::Folder(name.to_owned()).place(root);
         let Some(file) = asking_file(&folder) else {
-            return Err(invalid(&place(REQUIREMENTS), "the file is gone".to_owned()));
+            return Err(invalid(&place, "the file is gone".to_owned()));
         };
-        let place = place(file);
         let failed = |error: String| invalid(&place, error);
         let text = read(&folder.join(file)).map_err(failed)?;
         let mut key = Key::default();

@@ -83,6 +83,8 @@ pub(super) async fn discover(
 struct Round<'a> {
     launch: Launch,
     good: &'a LastGood,
+    /// The files that other pools offer, with the actions in them.
+    others: Vec<String>,
     /// The errors of skipped files.
     skipped: BTreeMap<String, String>,
     /// The errors of files that keep an earlier version.
@@ -99,10 +101,15 @@ impl LastGood {
 impl<'a> Round<'a> {
     fn new(mut launch: Launch, good: &'a LastGood) -> Self {
         launch.owners = good.owners.clone();
+        let others = match &launch.sources {
+            Some(sources) => launch.share.others(sources),
+            None => launch.others.clone(),
+        };
+        launch.skip.clone_from(&others);
         let (skipped, reverted, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut this = Self { launch, good, skipped, reverted, stuck };
+        let mut this = Self { launch, good, others, skipped, reverted, stuck };
         for (file, (source, message)) in &good.stuck {
-            if this.source(file) == Some(source) {
+            if this.source(file) == Some(source) && !this.others.contains(file) {
                 this.set_stuck(file, message);
                 if this.has_changed(file) {
                     this.revert(file, message);
@@ -238,7 +245,8 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn done(self, first: Interpreter, found: Discovered) -> Discovery {
+    fn done(self, first: Interpreter, mut found: Discovered) -> Discovery {
+        found.leave_out(&self.others);
         let mut bad: BTreeSet<String> = self.skipped.keys().cloned().collect();
         for (file, load_error) in found.failures() {
             bad.insert(file.to_owned());

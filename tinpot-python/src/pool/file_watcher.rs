@@ -117,7 +117,7 @@ fn is_relevant(name: Option<&str>, is_directory: bool) -> bool {
     match name {
         None => true,
         Some(name) if is_directory => may_hold_sources(name),
-        Some(name) => is_source(name) || name == TOWERFILE,
+        Some(name) => is_source(name) || name == TOWERFILE || tinpot_venv::may_ask(name),
     }
 }
 
@@ -290,9 +290,12 @@ mod tests {
 
     #[test]
     fn temporary_files_of_editors_and_python_are_irrelevant() {
-        for name in ["a.pyc", ".a.py", ".#a.py", "a.py~", "#a.py#", "a.py.swp", "4913", "a.txt"] {
+        for name in
+            ["a.pyc", ".a.py", ".#a.py", "a.py~", "#a.py#", "a.py.swp", "4913", "a.txt", "uv.toml"]
+        {
             assert!(!is_relevant(Some(name), false), "{name}");
         }
+        assert!(is_relevant(Some("requirements.txt"), false));
         assert!(is_relevant(Some("a.py"), false) && is_relevant(None, false));
         for name in ["__pycache__", ".git", "node_modules"] {
             assert!(!is_relevant(Some(name), true), "{name}");

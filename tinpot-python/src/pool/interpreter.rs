@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::control::Control;
 use super::output::Tail;
-use super::sources::Sources;
+use super::sources::{Share, Sources};
 use super::spawn_context::{SpawnContext, has_no_directory};
 use crate::child_text::{self, json_path};
 use crate::discovered::Discovered;
@@ -43,7 +43,11 @@ pub(super) struct Launch {
     pub(super) shared: bool,
     /// The copies to import; `None` to import the files on disk.
     pub(super) sources: Option<Arc<Sources>>,
-    /// The files to skip: each of them killed or hung an interpreter.
+    /// The files that the pool offers, of those in the directory.
+    pub(super) share: Share,
+    /// The files that other pools offer, if there are no copies to tell.
+    pub(super) others: Vec<String>,
+    /// The files to skip: each of them killed or hung an interpreter, or is not in the share.
     pub(super) skip: Vec<String>,
     /// The one file to import, if not all.
     pub(super) only: Option<String>,

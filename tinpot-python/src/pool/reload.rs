@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tinpot_core::LoadError;
 use tinpot_core::executor::ActionSet;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::action_set_publisher::ActionSetPublisher;
@@ -15,7 +16,8 @@ use super::discovery::{Discovery, Failed, LastGood, discover};
 use super::file_watcher::{FileWatcher, PATIENCE, WatchHandle};
 use super::fleet::Fleet;
 use super::interpreter::Launch;
-use super::sources::{Scanner, Sources};
+use super::look::Look;
+use super::sources::{Scanner, Sources, origins};
 use crate::child_text::{self, load_error};
 use crate::error::PythonError;
 
@@ -39,12 +41,17 @@ pub(super) struct Files {
 
 impl Files {
     /// Watches the files below `root`, to which the path `given` leads. Creates the directory
-    /// `store` for copies of them.
-    pub(super) fn new(given: &Path, root: PathBuf, store: PathBuf) -> std::io::Result<Self> {
+    /// `store` for copies of them. `asks` says whether files may ask for environments.
+    pub(super) fn new(
+        given: &Path,
+        root: PathBuf,
+        store: PathBuf,
+        asks: bool,
+    ) -> std::io::Result<Self> {
         let watcher = FileWatcher::new();
         let handle = watcher.handle();
         let given = std::path::absolute(given)?;
-        let scanner = Arc::new(Mutex::new(Scanner::new(root.clone(), store)?));
+        let scanner = Arc::new(Mutex::new(Scanner::new(root.clone(), store, asks)?));
         Ok(Self { given, root, scanner, watcher, handle })
     }
 
@@ -92,6 +99,8 @@ pub(super) struct Reloader {
     pub(super) disk: Arc<Sources>,
     /// The directory that was loaded last, whether its files could be imported or not.
     pub(super) root: PathBuf,
+    /// Tells others what was found.
+    pub(super) looks: watch::Sender<Look>,
 }
 
 impl Reloader {
@@ -121,9 +130,13 @@ impl Reloader {
                     }
                     noticed = None;
                     self.disk = found;
+                    self.look();
                     retry = self.reload().await;
                 }
-                Ok(_) => self.files.watcher.next().await,
+                Ok(_) => {
+                    self.look();
+                    self.files.watcher.next().await;
+                }
                 Err(error) => {
                     if retry.is_none() {
                         self.keep(vec![self.unreadable(&error)]);
@@ -134,6 +147,13 @@ impl Reloader {
                     self.files.watcher.next().await;
                 }
             }
+        }
+    }
+
+    fn look(&self) {
+        if self.looks.receiver_count() > 0 {
+            let (root, origins) = (self.files.root.clone(), origins(&self.disk));
+            self.looks.send_replace(Look { root, origins });
         }
     }
 

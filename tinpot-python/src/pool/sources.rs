@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tinpot_venv::{Origin, declares_packages, folder_asks};
+
 use crate::package::{private_dir, private_file};
 
 /// The maximum size of all files together: copies of two or three generations are kept.
@@ -27,40 +29,123 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// The files by path, relative to the directory.
 pub(super) type Sources = BTreeMap<String, Arc<Source>>;
 
-/// A copy of one file. It is removed with this value, together with its compiled form.
+/// One version of a file.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// The path of the copy; `None` for a file that cannot be read, whose import reports the
-    /// reason.
-    copy: Option<PathBuf>,
+    /// The copy; `None` for a file that cannot be read, whose import reports the reason.
+    copy: Option<Arc<Copy>>,
+    /// The place that asks for the file's Python environment, if one does.
+    origin: Option<Arc<Origin>>,
+}
+
+/// A copy of one file. It is removed with this value, together with its compiled form.
+#[derive(Debug, PartialEq)]
+struct Copy {
+    path: PathBuf,
+    /// If true, the file has a block of metadata (PEP 723).
+    declares: bool,
+}
+
+/// The files of a directory that one pool offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// All of them, whatever environment they ask for.
+    #[default]
+    All,
+    /// Those that ask for no environment.
+    Rest,
+    /// Those that ask for one environment.
+    Of(Origin),
+}
+
+impl Share {
+    fn has(&self, origin: Option<&Origin>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Rest => origin.is_none(),
+            Self::Of(own) => origin == Some(own),
+        }
+    }
+
+    /// Returns the files that other pools offer.
+    pub(super) fn others(&self, sources: &Sources) -> Vec<String> {
+        let others = sources.iter().filter(|(_, source)| !self.has(source.origin.as_deref()));
+        others.map(|(file, _)| file.clone()).collect()
+    }
+
+    /// Returns the files on disk that other pools offer.
+    pub(super) fn others_on_disk(&self, root: &Path) -> io::Result<Vec<String>> {
+        if *self == Self::All {
+            return Ok(Vec::new());
+        }
+        let files = files_with_origins(root)?.into_iter();
+        let others = files.filter(|(_, origin)| !self.has(origin.as_deref()));
+        Ok(others.map(|(file, _)| file).collect())
+    }
+}
+
+/// The files by the place that asks for their environment.
+pub(crate) type Origins = BTreeMap<Origin, Vec<String>>;
+
+/// Returns the files that ask for environments.
+pub(super) fn origins(sources: &Sources) -> Origins {
+    let mut origins = Origins::new();
+    for (file, source) in sources {
+        if let Some(origin) = &source.origin {
+            origins.entry((**origin).clone()).or_default().push(file.clone());
+        }
+    }
+    origins
+}
+
+/// Returns the files below `root` on disk that ask for environments.
+pub(crate) fn origins_on_disk(root: &Path) -> io::Result<Origins> {
+    let mut origins = Origins::new();
+    for (file, origin) in files_with_origins(root)? {
+        if let Some(origin) = origin {
+            origins.entry((*origin).clone()).or_default().push(file);
+        }
+    }
+    Ok(origins)
+}
+
+fn files_with_origins(root: &Path) -> io::Result<Vec<(String, Option<Arc<Origin>>)>> {
+    let walked = walk(root, &mut |_| {}, true)?.into_iter();
+    let with_origin = |Walked { file, path, folder }: Walked| {
+        let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
+        // The import of a file that cannot be read reports the reason.
+        let text = if is_file { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        let declares = declares_packages(&String::from_utf8_lossy(&text));
+        let script = declares.then(|| Arc::new(Origin::Script(file.clone())));
+        (file, script.or(folder))
+    };
+    Ok(walked.map(with_origin).collect())
 }
 
 impl PartialEq for Source {
     /// Each content of a file has one copy, and all unreadable files are equal.
     fn eq(&self, other: &Self) -> bool {
-        self.copy == other.copy
+        self.copy == other.copy && self.origin == other.origin
     }
 }
 
 impl Source {
     /// Returns false if the copy was cleaned away.
     fn is_there(&self) -> bool {
-        self.copy.as_ref().is_none_or(|copy| copy.exists())
+        self.copy.as_ref().is_none_or(|copy| copy.path.exists())
     }
 
     /// Returns the name of the copy in its directory.
     pub(super) fn name(&self) -> Option<&str> {
-        self.copy.as_ref()?.file_name()?.to_str()
+        self.copy.as_ref()?.path.file_name()?.to_str()
     }
 }
 
-impl Drop for Source {
+impl Drop for Copy {
     fn drop(&mut self) {
-        if let Some(copy) = &self.copy {
-            // Remaining files are removed with the whole directory.
-            let _ = fs::remove_file(copy.with_extension("pyc"));
-            let _ = fs::remove_file(copy);
-        }
+        // Remaining files are removed with the whole directory.
+        let _ = fs::remove_file(self.path.with_extension("pyc"));
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -99,6 +184,8 @@ pub(super) struct Scanner {
     /// The directory of the copies.
     store: PathBuf,
     copies: u64,
+    /// If true, files may ask for environments.
+    asks: bool,
     known: HashMap<String, Known>,
 }
 
@@ -113,9 +200,10 @@ struct Known {
 
 impl Scanner {
     /// Returns a scanner for the files below `root`. Creates the directory `store` for the copies.
-    pub(super) fn new(root: PathBuf, store: PathBuf) -> io::Result<Self> {
+    /// `asks` says whether files may ask for environments.
+    pub(super) fn new(root: PathBuf, store: PathBuf, asks: bool) -> io::Result<Self> {
         fs::create_dir(&store)?;
-        Ok(Self { root, store, copies: 0, known: HashMap::new() })
+        Ok(Self { root, store, copies: 0, asks, known: HashMap::new() })
     }
 
     /// Scans another directory from now on.
@@ -134,18 +222,18 @@ impl Scanner {
     /// Fails if the directory cannot be read, has too many or too large files, or if a copy cannot
     /// be written.
     pub(super) fn scan(&mut self, mut enter: impl FnMut(&Path)) -> io::Result<Sources> {
-        let walked = walk(&self.root, &mut enter)?;
+        let walked = walk(&self.root, &mut enter, self.asks)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = now.as_secs() as i64;
         let (mut found, mut bytes) = (Sources::new(), 0);
-        for (file, path) in walked {
+        for Walked { file, path, folder } in walked {
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) => metadata,
                 // It was removed meanwhile.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => continue,
                 // Its import reports the reason, such as a link to nothing.
                 Err(_) => {
-                    found.insert(file, Arc::new(Source { copy: None }));
+                    found.insert(file, Arc::new(Source { copy: None, origin: folder }));
                     continue;
                 }
             };
@@ -167,6 +255,19 @@ impl Scanner {
                     source
                 }
             };
+            let declares = self.asks && source.copy.as_ref().is_some_and(|copy| copy.declares);
+            let origin = match declares {
+                true => Some(Arc::new(Origin::Script(file.clone()))),
+                false => folder,
+            };
+            let source = match source.origin == origin {
+                true => source,
+                // The same content in another environment.
+                false => Arc::new(Source { copy: source.copy.clone(), origin }),
+            };
+            if let Some(known) = self.known.get_mut(&file) {
+                known.source = source.clone();
+            }
             found.insert(file, source);
         }
         self.known.retain(|file, _| found.contains_key(file));
@@ -190,7 +291,8 @@ impl Scanner {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(_) => None,
             Ok(_) => {
-                let same = known.as_ref().and_then(|known| fs::read(known.copy.as_ref()?).ok());
+                let same =
+                    known.as_ref().and_then(|known| fs::read(&known.copy.as_ref()?.path).ok());
                 if same.is_some_and(|same| same == text) {
                     return Ok(known);
                 }
@@ -200,18 +302,29 @@ impl Scanner {
                     private_dir(&self.store)?;
                 }
                 private_file(&copy)?.write_all(&text)?;
-                Some(copy)
+                let declares = declares_packages(&String::from_utf8_lossy(&text));
+                Some(Arc::new(Copy { path: copy, declares }))
             }
         };
-        Ok(Some(Arc::new(Source { copy })))
+        Ok(Some(Arc::new(Source { copy, origin: None })))
     }
 }
 
-/// Returns the Python files below `root`, with their paths relative to it and their full paths.
-fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, PathBuf)>> {
+/// A Python file below a directory.
+#[derive(Debug)]
+struct Walked {
+    /// Its path relative to the directory.
+    file: String,
+    path: PathBuf,
+    /// The nearest folder that asks for an environment.
+    folder: Option<Arc<Origin>>,
+}
+
+/// Returns the Python files below `root`. `asks` says whether folders may ask for environments.
+fn walk(root: &Path, enter: &mut impl FnMut(&Path), asks: bool) -> io::Result<Vec<Walked>> {
     let (mut found, mut entries, mut seen) = (Vec::new(), 0, HashSet::new());
-    let mut folders = vec![(String::new(), root.to_owned())];
-    while let Some((prefix, folder)) = folders.pop() {
+    let mut folders = vec![(String::new(), root.to_owned(), None)];
+    while let Some((prefix, folder, above)) = folders.pop() {
         let real = fs::canonicalize(&folder);
         enter(&folder);
         let listed = match real.and_then(|real| Ok((real, fs::read_dir(&folder)?))) {
@@ -221,7 +334,8 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(_) => {
                 // Its import reports the reason.
-                found.push((format!("{prefix}{INIT}"), folder.join(INIT)));
+                let (file, path) = (format!("{prefix}{INIT}"), folder.join(INIT));
+                found.push(Walked { file, path, folder: above });
                 continue;
             }
         };
@@ -236,6 +350,8 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
         if listed.iter().any(|entry| entry.file_name() == TOWERFILE) && is_app(&folder) {
             continue;
         }
+        let own = || Arc::new(Origin::Folder(prefix.trim_end_matches('/').to_owned()));
+        let asking = if asks && folder_asks(&folder) { Some(own()) } else { above };
         let mut below = Vec::new();
         for entry in listed {
             // The import of a file whose name is not UTF-8 reports that.
@@ -246,13 +362,17 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
                 kind => kind.is_ok_and(|kind| kind.is_dir()),
             };
             if is_source(&name) && !is_folder() {
-                found.push((format!("{prefix}{name}"), path));
+                found.push(Walked {
+                    file: format!("{prefix}{name}"),
+                    path,
+                    folder: asking.clone(),
+                });
             } else if may_hold_sources(&name) && is_folder() {
-                below.push((format!("{prefix}{name}/"), path));
+                below.push((format!("{prefix}{name}/"), path, asking.clone()));
             }
         }
         // In a stable order: of two links to one folder, the first one counts.
-        below.sort_unstable_by(|one, other| other.cmp(one));
+        below.sort_unstable_by(|(one, ..), (other, ..)| other.cmp(one));
         folders.extend(below);
     }
     Ok(found)
@@ -328,7 +448,7 @@ mod tests {
             fs::write(root.join(file), "1").expect("a file");
         }
         std::os::unix::fs::symlink(&root, root.join("a/loop")).expect("a link");
-        let mut scanner = Scanner::new(root.clone(), store.clone()).expect("a scanner");
+        let mut scanner = Scanner::new(root.clone(), store.clone(), false).expect("a scanner");
         let first = scanner.scan(|_| {}).expect("files");
         assert_eq!(names(&first), ["a/two.py", "one.py"]);
         assert_eq!(scanner.scan(|_| {}).expect("files"), first);

@@ -20,13 +20,15 @@ pub(super) struct SpawnContext {
     pub(super) chosen: PathBuf,
     /// Its own path: a shim in front of it would start again with each interpreter.
     pub(super) python: RwLock<PathBuf>,
-    pub(super) package: Package,
+    pub(super) package: Arc<Package>,
     pub(super) base: Base,
     /// The first characters of the cookies of this pool's interpreters, which are unique.
     pub(super) mark: String,
     /// The number of interpreters that were started.
-    pub(super) count: AtomicU64,
-    pub(super) lifeline: Lifeline,
+    pub(super) count: Arc<AtomicU64>,
+    pub(super) lifeline: Arc<Lifeline>,
+    /// The name of the directory for copies of the sources.
+    pub(super) store: String,
 }
 
 impl SpawnContext {
@@ -54,7 +56,7 @@ impl SpawnContext {
 
     /// Returns the directory for copies of the sources, if they are copied.
     pub(super) fn store(&self) -> PathBuf {
-        self.package.path().join("sources")
+        self.package.path().join(&self.store)
     }
 
     /// Returns the command that runs a program of the package, with options for Python.

@@ -8,6 +8,7 @@ mod crashes;
 mod discovery;
 #[cfg(feature = "embed")]
 mod embedded;
+mod environments;
 mod files;
 mod forged_replies;
 mod healing;

@@ -1,0 +1,136 @@
+//! Keeps the environment of each place what the place asks for.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::Result;
+use tinpot_venv::{BuildError, Origin, Request};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::members::Members;
+use crate::pool::Look;
+
+/// The first pause before a build is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The pause if nothing can change but the index.
+const FINAL_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Follows the places that ask for environments.
+#[derive(Debug)]
+pub(super) struct Driver {
+    members: Arc<Members>,
+    looks: watch::Receiver<Look>,
+    running: BTreeMap<Origin, AbortHandle>,
+    tasks: JoinSet<()>,
+}
+
+impl Driver {
+    /// Starts with the places that are there now.
+    pub(super) fn new(members: Arc<Members>) -> Self {
+        let looks = members.main().looks();
+        let mut this = Self { members, looks, running: BTreeMap::new(), tasks: JoinSet::new() };
+        this.follow();
+        this
+    }
+
+    /// Runs until it is aborted.
+    pub(super) async fn run(mut self) {
+        while self.looks.changed().await.is_ok() {
+            self.follow();
+        }
+    }
+
+    fn follow(&mut self) {
+        let look = self.looks.borrow_and_update().clone();
+        let gone = |origin: &&Origin| !look.origins.contains_key(*origin);
+        let gone: Vec<_> = self.running.keys().filter(gone).cloned().collect();
+        for origin in gone {
+            if let Some(task) = self.running.remove(&origin) {
+                task.abort();
+            }
+            self.members.remove(&origin);
+        }
+        while self.tasks.try_join_next().is_some() {}
+        for (origin, files) in &look.origins {
+            if self.members.set_files(origin, files) {
+                let (members, looks) = (self.members.clone(), self.looks.clone());
+                let task = self.tasks.spawn(drive(members, origin.clone(), looks));
+                self.running.insert(origin.clone(), task);
+            }
+        }
+    }
+}
+
+/// A request: its digest, or the reason why it cannot be read.
+type Asked = Result<String, String>;
+
+async fn ask(root: &Path, origin: &Origin) -> Asked {
+    let (root, origin) = (root.to_owned(), origin.clone());
+    let read = move || Request::read(&root, &origin).map(|request| request.digest().to_owned());
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| error.to_string())?.map_err(|error| error.message().to_owned())
+}
+
+/// Keeps the environment of one place.
+async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver<Look>) {
+    let mut tried: Option<Asked> = None;
+    let mut retry: Option<Instant> = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let root = looks.borrow_and_update().root.clone();
+        let asked = ask(&root, &origin).await;
+        let has_changed = tried.as_ref() != Some(&asked);
+        let is_due = retry.is_some_and(|at| at <= Instant::now());
+        if has_changed || is_due || members.take_damaged(&origin) {
+            if has_changed {
+                pause = FIRST_PAUSE;
+            }
+            let place = origin.place(&root);
+            members.building(&origin, &place);
+            let built = tokio::select! {
+                built = build(&members, &root, &origin) => built,
+                // Its result would be of no use.
+                () = other(looks.clone(), &origin, &asked) => continue,
+            };
+            retry = built.err().map(|error| {
+                members.failed(&origin, &place, &error.message);
+                let pause_now = if error.is_final { FINAL_PAUSE } else { pause };
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                Instant::now() + pause_now
+            });
+            tried = Some(asked);
+            continue;
+        }
+        let due = async {
+            match retry {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = looks.changed() => if changed.is_err() { return },
+            () = due => {}
+        }
+    }
+}
+
+async fn build(members: &Arc<Members>, root: &Path, origin: &Origin) -> Result<(), BuildError> {
+    let environment = members.builder.environment(root, origin).await?;
+    members.adopt(origin, environment).await.map_err(BuildError::from)
+}
+
+/// Waits until a place asks for something else.
+async fn other(mut looks: watch::Receiver<Look>, origin: &Origin, asked: &Asked) {
+    while looks.changed().await.is_ok() {
+        let root = looks.borrow_and_update().root.clone();
+        if ask(&root, origin).await != *asked {
+            return;
+        }
+    }
+    std::future::pending().await
+}

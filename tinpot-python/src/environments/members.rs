@@ -1,0 +1,321 @@
+//! The pools of all environments, as one set of actions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tinpot_core::executor::ActionSet;
+use tinpot_core::{Executor, LoadError, Result, Watcher};
+use tinpot_venv::{Builder, Environment, Origin};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::child_text::load_error;
+use crate::pool::{PythonPool, PythonPoolBuilder, Share};
+
+/// All pools, and what they offer together.
+#[derive(Debug)]
+pub(super) struct Members {
+    pub(super) builder: Builder,
+    /// The pool of an environment, apart from the environment.
+    template: PythonPoolBuilder,
+    main: Arc<Member>,
+    state: Mutex<State>,
+    offer: watch::Sender<Arc<ActionSet>>,
+    /// True while no environment is being built for the first time.
+    is_settled: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    groups: BTreeMap<Origin, Group>,
+    routes: HashMap<String, Arc<Member>>,
+    /// Load errors besides those of pools and groups.
+    load_errors: Vec<LoadError>,
+    /// Members that still run attempts, besides those of groups.
+    retired: Vec<Weak<Member>>,
+    is_closed: bool,
+}
+
+/// The files that ask for one environment.
+#[derive(Debug, Default)]
+struct Group {
+    files: Vec<String>,
+    member: Option<Arc<Member>>,
+    /// The reason why the environment is not the one that is asked for.
+    problem: Option<LoadError>,
+    /// False until the first build has ended.
+    is_settled: bool,
+}
+
+/// A pool and its environment.
+#[derive(Debug)]
+pub(super) struct Member {
+    pool: PythonPool,
+    /// Holds the environment in the cache. `None` for the interpreter of the worker, and for an
+    /// environment that is gone.
+    environment: Mutex<Option<Environment>>,
+    /// Publishes changes of the pool's actions.
+    forward: Mutex<Option<AbortHandle>>,
+}
+
+impl Member {
+    pub(super) fn new(pool: PythonPool, environment: Option<Environment>) -> Arc<Self> {
+        let (environment, forward) = (Mutex::new(environment), Mutex::default());
+        Arc::new(Self { pool, environment, forward })
+    }
+
+    pub(super) fn pool(&self) -> &PythonPool {
+        &self.pool
+    }
+
+    fn environment(&self) -> MutexGuard<'_, Option<Environment>> {
+        self.environment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let forward = self.forward.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(forward) = forward.take() {
+            forward.abort();
+        }
+    }
+}
+
+impl Members {
+    pub(super) fn new(
+        builder: Builder,
+        template: PythonPoolBuilder,
+        main: PythonPool,
+    ) -> Arc<Self> {
+        let this = Arc::new(Self {
+            builder,
+            template,
+            main: Member::new(main, None),
+            state: Mutex::default(),
+            offer: watch::Sender::default(),
+            is_settled: watch::Sender::new(true),
+        });
+        this.follow(&this.main);
+        this.publish(&mut this.lock());
+        this
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn main(&self) -> &PythonPool {
+        &self.main.pool
+    }
+
+    pub(super) fn offer(&self) -> Watcher<Arc<ActionSet>> {
+        self.offer.subscribe().into()
+    }
+
+    /// Keeps an environment in the cache, that of the only file.
+    pub(super) fn keep(&self, environment: Environment) {
+        *self.main.environment() = Some(environment);
+    }
+
+    pub(super) fn add_load_error(&self, load_error: LoadError) {
+        let mut state = self.lock();
+        tracing::warn!(place = load_error.place, "{}", load_error.message);
+        state.load_errors.push(load_error);
+        self.publish(&mut state);
+    }
+
+    pub(super) fn route(&self, action: &str) -> Option<Arc<Member>> {
+        self.lock().routes.get(action).cloned()
+    }
+
+    pub(super) fn is_building(&self) -> bool {
+        !*self.is_settled.borrow()
+    }
+
+    pub(super) async fn settled(&self) {
+        // Cannot fail: the sender is a field of this value.
+        let _ = self.is_settled.subscribe().wait_for(|is_settled| *is_settled).await;
+    }
+
+    /// Publishes the changes of a pool's actions from now on.
+    fn follow(self: &Arc<Self>, member: &Arc<Member>) {
+        let (this, mut actions) = (Arc::downgrade(self), member.pool.actions());
+        let task = tokio::spawn(async move {
+            while actions.next().await.is_some() {
+                let Some(this) = this.upgrade() else { return };
+                this.publish(&mut this.lock());
+            }
+        });
+        let mut forward = member.forward.lock().unwrap_or_else(PoisonError::into_inner);
+        *forward = Some(task.abort_handle());
+    }
+
+    /// Adds a group, or sets its files. Returns true if it is new.
+    pub(super) fn set_files(&self, origin: &Origin, files: &[String]) -> bool {
+        let mut state = self.lock();
+        let is_new = !state.groups.contains_key(origin);
+        let group = state.groups.entry(origin.clone()).or_default();
+        if is_new || group.files != files {
+            group.files = files.to_vec();
+            self.publish(&mut state);
+        }
+        is_new
+    }
+
+    /// Removes a group. Its running attempts end.
+    pub(super) fn remove(&self, origin: &Origin) {
+        let mut state = self.lock();
+        let group = state.groups.remove(origin);
+        self.publish(&mut state);
+        drop(state);
+        if let Some(member) = group.and_then(|group| group.member) {
+            self.retire(member);
+        }
+    }
+
+    fn retire(&self, member: Arc<Member>) {
+        let mut state = self.lock();
+        state.retired.retain(|retired| retired.strong_count() > 0);
+        state.retired.push(Arc::downgrade(&member));
+        drop(state);
+        // Its last attempt drops it, which kills the interpreters.
+        drop(member);
+    }
+
+    /// Returns true if the environment of a group is not what it was any more. Then it is given up,
+    /// so that it can be built again.
+    pub(super) fn take_damaged(&self, origin: &Origin) -> bool {
+        let member = self.lock().groups.get(origin).and_then(|group| group.member.clone());
+        let Some(member) = member else { return false };
+        let mut environment = member.environment();
+        let is_damaged = environment.as_ref().is_some_and(|environment| !environment.is_there());
+        if is_damaged {
+            *environment = None;
+        }
+        is_damaged
+    }
+
+    /// Notes that the environment of a group is being built.
+    pub(super) fn building(&self, origin: &Origin, place: &str) {
+        let mut state = self.lock();
+        let Some(group) = state.groups.get_mut(origin) else { return };
+        if group.member.is_none() {
+            let files = group.files.join(", ");
+            let message = format!(
+                "the Python environment is being built; until it is ready, the actions of these \
+                 files cannot run: {files}"
+            );
+            group.problem = Some(load_error(place, &message));
+            self.publish(&mut state);
+        }
+    }
+
+    /// Notes that the environment of a group cannot be built.
+    pub(super) fn failed(&self, origin: &Origin, place: &str, reason: &str) {
+        let without = reason.strip_prefix(place).and_then(|rest| rest.strip_prefix(": "));
+        let reason = without.unwrap_or(reason);
+        let mut state = self.lock();
+        let Some(group) = state.groups.get_mut(origin) else { return };
+        let files = group.files.join(", ");
+        let end = match group.member {
+            Some(_) => "The last good environment stays in use.".to_owned(),
+            None => format!("The actions of these files cannot run: {files}"),
+        };
+        let problem = load_error(place, &format!("{reason}\n{end}"));
+        if group.problem.as_ref() != Some(&problem) {
+            tracing::warn!(place, "{}", problem.message);
+        }
+        group.problem = Some(problem);
+        group.is_settled = true;
+        self.publish(&mut state);
+    }
+
+    /// Makes an environment that of a group, and starts its pool.
+    pub(super) async fn adopt(
+        self: &Arc<Self>,
+        origin: &Origin,
+        environment: Environment,
+    ) -> Result<()> {
+        let member = self.lock().groups.get(origin).and_then(|group| group.member.clone());
+        let is_same = member.is_some_and(|member| {
+            member.environment().as_ref().is_some_and(|old| old.key == environment.key)
+        });
+        let member = match is_same {
+            true => None,
+            false => {
+                let pool = self.template.clone().inside(&environment.path);
+                let pool = pool.share(Share::Of(origin.clone())).held_by(self.main());
+                let member = Member::new(pool.start().await?, Some(environment));
+                self.follow(&member);
+                Some(member)
+            }
+        };
+        let mut state = self.lock();
+        if state.is_closed {
+            return Ok(());
+        }
+        let Some(group) = state.groups.get_mut(origin) else { return Ok(()) };
+        (group.problem, group.is_settled) = (None, true);
+        let old = member.and_then(|member| group.member.replace(member));
+        self.publish(&mut state);
+        drop(state);
+        if let Some(old) = old {
+            self.retire(old);
+        }
+        Ok(())
+    }
+
+    /// Publishes the actions and load errors of all pools.
+    fn publish(&self, state: &mut State) {
+        let mut joint = ActionSet::default();
+        let mut routes: HashMap<String, Arc<Member>> = HashMap::new();
+        let mut errors = state.load_errors.clone();
+        let members = state.groups.values().filter_map(|group| group.member.as_ref());
+        for member in std::iter::once(&self.main).chain(members) {
+            let set = member.pool.actions().current();
+            errors.extend(set.load_errors.iter().cloned());
+            for action in &set.actions {
+                if routes.contains_key(action.name.as_str()) {
+                    let message = "two actions in different Python environments have this name, \
+                                   and one of them is not offered: rename one";
+                    errors.push(LoadError::new(&*action.name, message));
+                    continue;
+                }
+                routes.insert(action.name.to_string(), member.clone());
+                joint.actions.push(action.clone());
+            }
+        }
+        errors.extend(state.groups.values().filter_map(|group| group.problem.clone()));
+        for error in errors {
+            if !joint.load_errors.contains(&error) {
+                joint.load_errors.push(error);
+            }
+        }
+        state.routes = routes;
+        let is_settled = state.groups.values().all(|group| group.is_settled);
+        self.offer.send_if_modified(|offered| {
+            let has_changed = **offered != joint;
+            if has_changed {
+                *offered = Arc::new(joint);
+            }
+            has_changed
+        });
+        self.is_settled.send_replace(is_settled);
+    }
+
+    /// Closes all pools, the one that holds the others last.
+    pub(super) async fn close(&self) -> Result<()> {
+        let members: Vec<_> = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            let retired: Vec<_> = state.retired.drain(..).filter_map(|old| old.upgrade()).collect();
+            let groups = std::mem::take(&mut state.groups).into_values();
+            groups.filter_map(|group| group.member).chain(retired).collect()
+        };
+        for member in members {
+            member.pool.close().await?;
+        }
+        self.main.pool.close().await
+    }
+}

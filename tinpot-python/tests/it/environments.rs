@@ -1,0 +1,278 @@
+//! Python environments that folders and files ask for.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use serde_json::json;
+use tinpot_core::Executor;
+use tinpot_python::{EnvironmentOptions, PythonEnvironments, PythonPool};
+
+use crate::support::{Actions, call, names, offer, start, until};
+
+/// Wheels without a build: zips with a module and its metadata.
+const WHEELS: &str = r#"
+import sys, zipfile
+folder = sys.argv[1]
+for word in sys.argv[2:]:
+    name, version = word.split("==")
+    with zipfile.ZipFile(f"{folder}/{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", f"VERSION = {version!r}\n")
+        info = f"{name}-{version}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+"#;
+
+const USER: &str = "import os, sys, tinpot_one\nfrom tinpot import action\n\
+    @action\n\
+    def NAME(): return [tinpot_one.VERSION, sys.prefix, os.environ.get('VIRTUAL_ENV'), \
+    [name for name in os.environ if name.startswith(('PIP_', 'UV_'))]]\n";
+const PLAIN: &str =
+    "import sys\nfrom tinpot import action\n@action\ndef plain(): return sys.prefix\n";
+
+/// A directory of actions, with an index of wheels and a cache that no other test has.
+struct Place {
+    actions: Actions,
+    index: Actions,
+}
+
+impl Place {
+    fn new(wheels: &[&str]) -> Self {
+        let place = Self { actions: Actions::new(), index: Actions::new() };
+        let mut make = Command::new("python3");
+        make.args(["-c", WHEELS]).arg(place.index.0.path()).args(wheels);
+        assert!(make.status().expect("python3").success());
+        place.file("plain.py", PLAIN)
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        Self { actions: self.actions.file(name, text), index: self.index }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        // At once, as editors do.
+        let new = self.index.path("new");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, self.actions.path(name)).expect("a file");
+    }
+
+    fn cache(&self) -> std::path::PathBuf {
+        self.index.path("cache")
+    }
+
+    fn options(&self) -> EnvironmentOptions {
+        let variable = |name: &str, value: &Path| (OsString::from(name), value.into());
+        let (index, yes) = (self.index.0.path(), Path::new("1"));
+        let mut options = EnvironmentOptions::default();
+        options.cache = Some(self.cache());
+        options.variables = vec![
+            variable("PIP_NO_INDEX", yes),
+            variable("PIP_FIND_LINKS", index),
+            variable("UV_OFFLINE", yes),
+            variable("UV_NO_INDEX", yes),
+            variable("UV_FIND_LINKS", index),
+        ];
+        options
+    }
+
+    fn builder(&self) -> tinpot_python::PythonPoolBuilder {
+        PythonPool::builder(self.actions.0.path()).size(1).spare(0)
+    }
+
+    async fn start(&self) -> Arc<PythonEnvironments> {
+        let started = self.builder().start_with_environments(self.options()).await;
+        let executor = Arc::new(started.expect("an executor"));
+        executor.settled().await;
+        executor
+    }
+}
+
+fn user(name: &str) -> String {
+    USER.replace("NAME", name)
+}
+
+/// Returns the version of the package and the directory of the environment that an action sees.
+async fn seen(executor: &Arc<PythonEnvironments>, action: &str) -> (String, String) {
+    let value = call(executor, action).await.value();
+    assert_eq!(value[1], value[2], "VIRTUAL_ENV must name the environment");
+    assert_eq!(value[3], json!([]), "settings of installers must not reach actions");
+    let text = |at: usize| value[at].as_str().expect("a text").to_owned();
+    (text(0), text(1))
+}
+
+/// Returns the load errors as one text.
+fn errors(executor: &Arc<PythonEnvironments>) -> String {
+    let set = offer(executor);
+    set.load_errors.iter().map(|error| format!("{}: {}\n", error.place, error.message)).collect()
+}
+
+#[tokio::test]
+async fn folders_and_files_have_environments_of_their_own() {
+    let script = "# /// script\n# dependencies = ['tinpot_one>=1,<2', 'tinpot']\n# ///\n";
+    let project = "[project]\nname = 'x'\nversion = '1'\ndependencies = []\n\
+        [dependency-groups]\nwanted = ['tinpot_one==3']\n[tool.tinpot]\ngroups = ['wanted']\n";
+    let place = Place::new(&["tinpot_one==1.0", "tinpot_one==2.0", "tinpot_one==3.0"])
+        .file("reports/requirements.txt", "tinpot_one==2.0  # the second\n")
+        .file("reports/deep/monthly.py", &user("monthly"))
+        .file("reports/script.py", &format!("{script}{}", user("script")))
+        .file("project/pyproject.toml", project)
+        .file("project/weekly.py", &user("weekly"));
+    let executor = place.start().await;
+    assert_eq!(errors(&executor), "");
+    let mut offered = names(&offer(&executor)).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    offered.sort();
+    assert_eq!(offered, ["monthly", "plain", "script", "weekly"]);
+    let (monthly, script) = (seen(&executor, "monthly").await, seen(&executor, "script").await);
+    assert_eq!((&*monthly.0, &*script.0), ("2.0", "1.0"));
+    assert_eq!(seen(&executor, "weekly").await.0, "3.0");
+    assert!(monthly.1.starts_with(&place.cache().display().to_string()), "{monthly:?}");
+    assert_ne!(call(&executor, "plain").await.value(), json!(monthly.1));
+    // Nothing is built where everything is there.
+    executor.close().await.expect("closed");
+    std::fs::remove_dir_all(place.index.path("new")).ok();
+    for wheel in ["1.0", "2.0", "3.0"] {
+        let wheel = place.index.path(&format!("tinpot_one-{wheel}-py3-none-any.whl"));
+        std::fs::remove_file(wheel).expect("a wheel");
+    }
+    let again = place.start().await;
+    assert_eq!(seen(&again, "monthly").await, monthly);
+    // The list is for the installer alone.
+    let below = std::fs::read_dir(place.actions.path("reports")).expect("a directory");
+    assert_eq!(below.count(), 3);
+}
+
+#[tokio::test]
+async fn environment_that_cannot_be_built_is_a_reason_until_its_request_changes() {
+    let place = Place::new(&["tinpot_one==1.0"])
+        .file(
+            "reports/requirements.txt",
+            "--extra-index-url http://me:secret@127.0.0.1:1/x\ntinpot_one==7\n",
+        )
+        .file("reports/monthly.py", &user("monthly"));
+    let executor = place.start().await;
+    assert_eq!(names(&offer(&executor)), ["plain"]);
+    let reason = errors(&executor);
+    let parts = ["reports/requirements.txt: cannot build", "tinpot_one==7", "reports/monthly.py"];
+    for part in parts {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    assert!(!reason.contains("secret") && !reason.contains("me:"), "{reason}");
+    // The others run.
+    call(&executor, "plain").await.value();
+    place.write("reports/requirements.txt", "tinpot_one==1.0\n");
+    until("the action", || names(&offer(&executor)).contains(&"monthly")).await;
+    assert_eq!(errors(&executor), "");
+    assert_eq!(seen(&executor, "monthly").await.0, "1.0");
+}
+
+#[tokio::test]
+async fn change_that_fails_keeps_the_last_good_environment() {
+    let place = Place::new(&["tinpot_one==1.0", "tinpot_one==2.0"])
+        .file("reports/requirements.txt", "tinpot_one==1.0\n")
+        .file("reports/monthly.py", &user("monthly"))
+        .file(
+            "reports/slow.py",
+            "import time, tinpot_one\nfrom tinpot import action\n@action\ndef slow():\n    \
+             print('begun', flush=True)\n    import os\n    \
+             while not os.path.exists(os.path.dirname(__file__) + '/go'): time.sleep(0.01)\n    \
+             return tinpot_one.VERSION\n",
+        );
+    let executor = place.start().await;
+    place.write("reports/requirements.txt", "tinpot_one==7\n");
+    until("the reason", || errors(&executor).contains("The last good environment")).await;
+    assert_eq!(seen(&executor, "monthly").await.0, "1.0");
+    let running = start(&executor, "slow", json!({}));
+    running.until_line("begun").await;
+    place.write("reports/requirements.txt", "tinpot_one==2.0\n");
+    until("the new environment", || errors(&executor).is_empty()).await;
+    assert_eq!(seen(&executor, "monthly").await.0, "2.0");
+    // What ran meanwhile ends where it began.
+    place.write("reports/go", "");
+    assert_eq!(running.end().await.value(), json!("1.0"));
+    // And a folder that asks for nothing any more runs with the others.
+    place.write("reports/monthly.py", &PLAIN.replace("plain", "monthly"));
+    std::fs::remove_file(place.actions.path("reports/slow.py")).expect("a file");
+    std::fs::remove_file(place.actions.path("reports/requirements.txt")).expect("a file");
+    until("the interpreter of the worker", || names(&offer(&executor)).len() == 2).await;
+    let plain = call(&executor, "plain").await.value();
+    crate::support::within("the interpreter of the worker", async {
+        while call(&executor, "monthly").await.value() != plain {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn workers_at_once_share_one_build() {
+    let place = Place::new(&["tinpot_one==1.0"])
+        .file("requirements.txt", "tinpot_one==1.0\n")
+        .file("monthly.py", &user("monthly"));
+    let (one, two) = tokio::join!(place.start(), place.start());
+    assert_eq!(seen(&one, "monthly").await, seen(&two, "monthly").await);
+    let environments = std::fs::read_dir(place.cache().join("venvs")).expect("a directory");
+    let ready = environments
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "ready"));
+    assert_eq!(ready.count(), 1);
+}
+
+#[tokio::test]
+async fn removed_environment_is_built_again() {
+    let place = Place::new(&["tinpot_one==1.0"])
+        .file("reports/requirements.txt", "tinpot_one==1.0\n")
+        .file("reports/monthly.py", &user("monthly"));
+    let executor = place.start().await;
+    let (_, path) = seen(&executor, "monthly").await;
+    std::fs::remove_dir_all(&path).expect("removed");
+    // A look at the files finds it.
+    place.write("reports/other.py", "");
+    until("the environment", || Path::new(&path).join("pyvenv.cfg").exists()).await;
+    until("the action", || errors(&executor).is_empty()).await;
+    assert_eq!(seen(&executor, "monthly").await.1, path);
+}
+
+#[tokio::test]
+async fn wrong_metadata_is_a_load_error_of_the_file() {
+    let place = Place::new(&[])
+        .file("open.py", "# /// script\n# dependencies = []\nx = 1\n")
+        .file("none.py", "# /// script\n# requires-python = '>=3.99'\n# ///\n");
+    let executor = place.start().await;
+    let reason = errors(&executor);
+    for part in
+        ["open.py: the block of metadata in line 1 has no end", "none.py: it needs Python >=3.99"]
+    {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn only_file_runs_in_its_environment() {
+    let script = "# /// script\n# dependencies = ['tinpot_one']\n# ///\n";
+    let place = Place::new(&["tinpot_one==1.0"])
+        .file("script.py", &format!("{script}{}", user("script")))
+        .file("broken.py", &script.replace("tinpot_one", "tinpot_none"));
+    let start = |file: &str| {
+        self::Place::builder(&place).only(file).start_with_environments(place.options())
+    };
+    let executor = Arc::new(start("script.py").await.expect("an executor"));
+    assert_eq!(names(&offer(&executor)), ["script"]);
+    assert_eq!(seen(&executor, "script").await.0, "1.0");
+    let broken = Arc::new(start("broken.py").await.expect("an executor"));
+    assert!(errors(&broken).contains("broken.py: cannot build"), "{}", errors(&broken));
+}
+
+#[tokio::test]
+async fn cache_that_others_can_write_to_is_refused() {
+    let place = Place::new(&[]).file("reports/requirements.txt", "");
+    let place = place.file("reports/empty.py", &PLAIN.replace("plain", "empty"));
+    std::fs::create_dir(place.cache()).expect("a directory");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(place.cache(), open).expect("permissions");
+    let executor = place.start().await;
+    assert_eq!(names(&offer(&executor)), ["plain"]);
+    assert!(errors(&executor).contains("no other user may write to it"), "{}", errors(&executor));
+}
