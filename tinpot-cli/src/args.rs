@@ -191,6 +191,9 @@ pub(crate) enum Command {
     Exec(ExecArgs),
     /// Check this machine for problems, and suggest remedies
     Doctor(DoctorArgs),
+    /// List the Python environments that workers of this user have built, and show their logs
+    #[command(subcommand)]
+    Python(Python),
     /// Print the OpenAPI description of the HTTP API
     Openapi,
     /// Print a script for completions in a shell
@@ -642,6 +645,17 @@ pub(crate) enum Queues {
     Resume {
         /// Name of the queue
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Python {
+    /// List Python environments, the last used one first
+    List,
+    /// Print the log of a build
+    Log {
+        /// Key of the environment, or its first characters
+        key: String,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use tinpot_core::Executor;
 use tinpot_process::ProcessExecutor;
-use tinpot_python::{ContainmentMode, PythonPool};
+use tinpot_python::{ContainmentMode, EnvironmentOptions, PythonPool};
 
 use crate::args::{CheckArgs, Global};
 use crate::exit::{CliError, Code, Done};
@@ -26,7 +26,8 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
     let programs =
         ProcessExecutor::builder(dir).reload(false).containment(ContainmentMode::ProcessGroup);
     let action_set = runtime()?.block_on(async {
-        let pool = builder.start().await?;
+        let pool = builder.start_with_environments(EnvironmentOptions::default()).await?;
+        pool.settled().await;
         let programs = programs.start().await?;
         let action_set = tinpot_server::joint_offer(&[pool.actions(), programs.actions()]);
         programs.close().await?;

@@ -77,6 +77,8 @@ fn serve(path: &Path, only: Option<&str>, name: Option<&str>, target: &Target) -
     if let Some(file) = only {
         builder = builder.only(file);
     }
+    // The first build of an environment can take long.
+    tinpot_server::init_tracing_with("error,tinpot_venv=info");
     let runtime = runtime()?;
     let server = runtime.block_on(async {
         let any_port = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), 0);

@@ -26,6 +26,7 @@ mod private;
 mod profile;
 mod programs;
 mod progress_bar;
+mod python;
 mod reference;
 mod secret_prompt;
 mod session;
@@ -158,6 +159,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Init(arguments) => programs::init(&arguments, global),
         Command::Check(arguments) => check::check(&arguments, global),
         Command::Doctor(arguments) => doctor::doctor(&arguments, global),
+        Command::Python(command) => python::python(&command, global),
         Command::Openapi => commands::openapi(global),
         Command::Completions(arguments) => complete::script(arguments.shell),
         Command::Manual { dir } => manual::write(&dir),

@@ -17,7 +17,7 @@ use tinpot_core::{
 use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_metrics::PrometheusObserver;
 use tinpot_process::StoredBlobs;
-use tinpot_python::{ContainmentMode, PythonPool};
+use tinpot_python::{ContainmentMode, EnvironmentOptions, PythonPool};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -212,7 +212,7 @@ impl LocalServerBuilder {
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }
-        let pool = builder.start().await?;
+        let pool = builder.start_with_environments(EnvironmentOptions::default()).await?;
         let mut programs =
             crate::programs::builder(&self.dir, self.containment, Some(pool.containment()))
                 .pass_env(&self.pass_env)

@@ -18,12 +18,15 @@ use crate::key::Key;
 use crate::mask::mask;
 use crate::request::{Origin, Request, Wanted};
 use crate::run::{Log, run};
+use crate::stored::TITLE;
 use crate::tool::{Packages, Step, Tool, is_of_tool};
 
 /// The free space that a build needs to begin.
 const MIN_FREE_BYTES: u64 = 512 << 20;
 /// The number of builds for files that change meanwhile.
 const MAX_CHANGES: usize = 5;
+/// The first digits of a key, which are enough for people.
+const SHORT: usize = 12;
 /// The files with settings of pip and uv, besides those below the user's directory.
 const SETTINGS: [&str; 3] = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf", "/etc/uv/uv.toml"];
 const SETTINGS_OF_USER: [&str; 3] = [".config/pip/pip.conf", ".pip/pip.conf", ".config/uv/uv.toml"];
@@ -200,6 +203,8 @@ impl Builder {
             tool.name(),
             versions.0
         );
+        let asking = request.root.join(&request.place);
+        log.line(&format!("{TITLE}{}", asking.display()));
         log.line(&format!("Python {} at {}", versions.0, versions.1));
         let result = self.install(request, &python, &tool, &build.path, &mut log);
         let result = match tokio::time::timeout(self.timeout, result).await {
@@ -209,8 +214,12 @@ impl Builder {
         if let Err(reason) = result {
             let tail = log.finish();
             let is_final = CONFLICTS.iter().any(|text| tail.contains(text));
-            let message = format!("cannot build the Python environment: {reason}\n{tail}");
-            return Err(BuildError { message: message.trim_end().to_owned(), is_final });
+            let message = format!(
+                "cannot build the Python environment: {reason}\n{tail}\n\
+                 The whole log: tinpot python log {}",
+                &key[..SHORT]
+            );
+            return Err(BuildError { message, is_final });
         }
         log.finish();
         let record = Record {

@@ -7,14 +7,16 @@ mod key;
 mod mask;
 mod request;
 mod run;
+mod stored;
 mod tool;
 mod versions;
 
-pub use self::build::{BuildError, Builder, Environment};
+pub use self::build::{BuildError, Builder, Environment, Record};
 pub use self::cache::{Build, Cache, CacheEntry, Found, Kind};
 pub use self::interpreter::{Interpreter, Interpreters};
 pub use self::key::Key;
 pub use self::mask::mask;
 pub use self::request::{Origin, Request, declares_packages, folder_asks, may_ask};
+pub use self::stored::Stored;
 pub use self::tool::{Packages, Step, Tool, is_of_tool};
 pub use self::versions::Versions;

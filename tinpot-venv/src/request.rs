@@ -49,6 +49,8 @@ impl Origin {
 pub struct Request {
     /// The file that asks, relative to the directory of actions.
     pub place: String,
+    /// The directory of actions.
+    pub(crate) root: PathBuf,
     /// The versions of Python that may be used.
     pub python: Option<Versions>,
     /// The folder in which the installer runs.
@@ -150,11 +152,13 @@ impl Request {
             }
         };
         let (python, digest) = (script.python, key.finish());
-        Ok(Self { place: file.to_owned(), python, folder, packages, digest })
+        let (place, root) = (file.to_owned(), root.to_owned());
+        Ok(Self { place, root, python, folder, packages, digest })
     }
 
     fn of_folder(root: &Path, name: &str) -> Result<Self> {
-        let folder = root.join(name);
+        // No slash at the end: it would be another folder in the key.
+        let folder = if name.is_empty() { root.to_owned() } else { root.join(name) };
         let place = Origin::Folder(name.to_owned()).place(root);
         let Some(file) = asking_file(&folder) else {
             return Err(invalid(&place, "the file is gone".to_owned()));
@@ -200,7 +204,8 @@ impl Request {
             let both = python.map_or(pinned.clone(), |python| format!("{python},{pinned}"));
             python = Some(Versions::parse(&both));
         }
-        Ok(Self { place, python, folder, packages, digest: key.finish() })
+        let root = root.to_owned();
+        Ok(Self { place, root, python, folder, packages, digest: key.finish() })
     }
 }
 

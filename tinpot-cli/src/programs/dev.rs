@@ -64,6 +64,7 @@ pub(crate) struct DevArgs {
 pub(crate) fn dev(arguments: DevArgs) -> Done {
     // Errors in files are printed below, in a form for people; the log need not repeat them.
     let default = "warn,tinpot_python::output=info,tinpot_python::pool::reload=error,\
+                   tinpot_python::environments=error,tinpot_venv=info,\
                    tinpot_process::executor=error";
     tinpot_server::init_tracing_as(arguments.log.log_format, Some(default));
     let runtime = super::runtime()?;

@@ -51,6 +51,53 @@ fn check_reports_errors_with_their_place() {
 }
 
 #[test]
+fn file_runs_in_the_environment_that_it_asks_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let metadata = "# /// script\n# dependencies = ['tinpot_wheel==1']\n# ///\n";
+    let text = "import tinpot_wheel\nfrom tinpot import action\n@action\ndef version(): return tinpot_wheel.VERSION\n";
+    let script = file(path, "actions/script.py", &format!("{metadata}{text}"));
+    let broken = metadata.replace("==1", "==2");
+    file(path, "actions/broken.py", &broken);
+    let wheel = "import sys, zipfile\n\
+        with zipfile.ZipFile(sys.argv[1] + '/tinpot_wheel-1-py3-none-any.whl', 'w') as wheel:\n    \
+            info = 'tinpot_wheel-1.dist-info/'\n    \
+            wheel.writestr('tinpot_wheel.py', 'VERSION = 1')\n    \
+            wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: tinpot-wheel\\nVersion: 1\\n')\n    \
+            wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n    \
+            wheel.writestr(info + 'RECORD', '')\n";
+    let made = std::process::Command::new("python3").args(["-c", wheel]).arg(path).status();
+    assert!(made.expect("python3").success());
+    let run = |arguments: &[&str]| {
+        let mut command = tinpot();
+        command.env("XDG_CACHE_HOME", path.join("cache")).args(arguments);
+        command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", path);
+        command.env("UV_OFFLINE", "1").env("UV_NO_INDEX", "1").env("UV_FIND_LINKS", path);
+        Ran::of(command)
+    };
+    let target = format!("{}::version", script.display());
+    let ran = run(&["exec", &target, "--json"]);
+    assert_eq!(ran.json()["result"], 1);
+    assert!(ran.stderr.contains("built the Python environment of script.py"), "{ran:?}");
+    let target = format!("{}::version", path.join("actions/broken.py").display());
+    let message = run(&["exec", &target]).failed(1).to_owned();
+    assert!(message.contains("cannot build the Python environment"), "{message}");
+    let dir = path.join("actions").display().to_string();
+    let ran = run(&["check", &dir]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("ok version\nload error broken.py\n"), "{ran:?}");
+    let listed = run(&["python", "list"]).ok().to_owned();
+    let built = listed.lines().find(|line| line.ends_with("actions/script.py")).expect("a line");
+    assert!(built.contains(" ready "), "{listed}");
+    let key = built.split(' ').next().expect("a key");
+    assert!(run(&["python", "log", key]).ok().contains("tinpot"), "the log");
+    let key =
+        message.rsplit("tinpot python log ").next().and_then(|rest| rest.split_whitespace().next());
+    assert!(run(&["python", "log", key.expect("a key")]).ok().contains("tinpot_wheel==2"));
+    assert!(run(&["python", "log", "none"]).failed(5).contains("no Python environment none"));
+}
+
+#[test]
 fn exec_runs_one_action_as_a_worker_would() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tinpot_core::{Error, ErrorKind};
 use tinpot_core::{Executor, Result};
 use tinpot_process::{FetchBlob, RunLimits};
-use tinpot_python::{Containment, ContainmentMode, Isolation, Limits, PythonPool};
+use tinpot_python::{
+    Containment, ContainmentMode, EnvironmentOptions, Isolation, Limits, PythonPool,
+};
 
 use super::limits::RESULT_BYTES;
 use super::trimmed;
@@ -79,6 +81,10 @@ pub struct ActionsSettings {
     /// Ignore changes of the Python files; by default the worker reloads them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_RELOAD"))]
     pub no_reload: bool,
+    /// Run all actions in one interpreter; by default the worker builds a Python environment for each
+    /// folder and file that asks for packages.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_ENVIRONMENTS"))]
+    pub no_environments: bool,
     /// The limits of each attempt.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub limits: LimitSettings,
@@ -100,6 +106,7 @@ impl Default for ActionsSettings {
             isolation: Isolation::Reuse,
             no_new_privileges: false,
             no_reload: false,
+            no_environments: false,
             limits: LimitSettings::default(),
             #[cfg(feature = "embed")]
             in_process: false,
@@ -193,6 +200,12 @@ impl ActionsSettings {
             .limits(self.limits.limits());
         if let Some(python) = &self.python {
             builder = builder.python(python);
+        }
+        if !self.no_environments {
+            let options = EnvironmentOptions::default();
+            let pool = builder.start_with_environments(options).await?;
+            let containment = pool.containment().clone();
+            return Ok((Box::new(pool), Some(containment)));
         }
         let pool = builder.start().await?;
         let containment = pool.containment().clone();
