@@ -451,7 +451,9 @@ impl PythonPoolBuilder {
             limits: self.limits,
             isolation: self.isolation,
         };
-        let fleet = Fleet::new(self.size, self.spare);
+        // There may be many environments, and few of them in use.
+        let on_demand = matches!(launch.share, Share::Of(_));
+        let fleet = Fleet::new(self.size, self.spare, on_demand);
         let discovery = discover(&fleet, launch, &LastGood::default()).await;
         let Discovery { launch, first, action_set, good } = discovery.map_err(PythonError::from)?;
         reload::report(&action_set.load_errors, &[]);

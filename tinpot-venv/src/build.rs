@@ -25,6 +25,8 @@ use crate::tool::{Packages, Step, Tool, is_of_tool};
 const MIN_FREE_BYTES: u64 = 512 << 20;
 /// The number of builds for files that change meanwhile.
 const MAX_CHANGES: usize = 5;
+/// The longest reason in the first line of a message.
+const REASON_CHARS: usize = 300;
 /// The first digits of a key, which are enough for people.
 const SHORT: usize = 12;
 /// The files with settings of pip and uv, besides those below the user's directory.
@@ -214,9 +216,11 @@ impl Builder {
         if let Err(reason) = result {
             let tail = log.finish();
             let is_final = CONFLICTS.iter().any(|text| tail.contains(text));
+            let reason = said(&tail).unwrap_or(reason);
             let message = format!(
-                "cannot build the Python environment: {reason}\n{tail}\n\
+                "cannot build the Python environment of {}: {reason}\n{tail}\n\
                  The whole log: tinpot python log {}",
+                request.place,
                 &key[..SHORT]
             );
             return Err(BuildError { message, is_final });
@@ -350,6 +354,16 @@ fn free_space(path: &Path) -> Result<()> {
         MIN_FREE_BYTES >> 20
     );
     Err(Error::new(ErrorKind::StorageFull, message))
+}
+
+/// Returns the reason that an installer has printed last.
+fn said(tail: &str) -> Option<String> {
+    let reason = |line: &str| {
+        let line = line.trim_start();
+        let reason = line.strip_prefix("ERROR: ").or_else(|| line.strip_prefix("error: "))?;
+        Some(reason.chars().take(REASON_CHARS).collect())
+    };
+    tail.lines().rev().find_map(reason)
 }
 
 /// Returns the names and versions of the installed packages.

@@ -203,10 +203,10 @@ impl Members {
         if group.member.is_none() {
             let files = group.files.join(", ");
             let message = format!(
-                "the Python environment is being built; until it is ready, the actions of these \
-                 files cannot run: {files}"
+                "the Python environment of {place} is being built; until it is ready, the actions \
+                 of these files cannot run: {files}"
             );
-            group.problem = Some(load_error(place, &message));
+            group.problem = Some(load_error(place, &message).blocking());
             self.publish(&mut state);
         }
     }
@@ -223,6 +223,8 @@ impl Members {
             None => format!("The actions of these files cannot run: {files}"),
         };
         let problem = load_error(place, &format!("{reason}\n{end}"));
+        // The coordinator then says why actions that it knows are not offered.
+        let problem = if group.member.is_none() { problem.blocking() } else { problem };
         if group.problem.as_ref() != Some(&problem) {
             tracing::warn!(place, "{}", problem.message);
         }

@@ -28,6 +28,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Fleet {
     /// The number of interpreters that should run.
     target: usize,
+    /// If true, interpreters are started only when attempts need them, apart from one.
+    on_demand: bool,
     /// One permit per attempt that can run.
     slots: Semaphore,
     state: Mutex<State>,
@@ -64,6 +66,8 @@ struct State {
     /// The number of extra interpreters to keep afterwards: attempts that wait for children tend to
     /// come again.
     extra_kept: usize,
+    /// The number of attempts that wait for an interpreter.
+    waiting: usize,
     /// The number of slots to remove as soon as they are free.
     slots_to_remove: usize,
 }
@@ -76,6 +80,15 @@ impl State {
     fn unable(&self) -> Option<String> {
         let is_unable = self.failures >= MAX_FAILURES && self.idle.is_empty() && !self.closed;
         is_unable.then(|| format!("no Python interpreter starts: {}", self.reason))
+    }
+
+    /// Returns true if no attempt needs another interpreter now, and the next one finds one.
+    fn has_enough(&self) -> bool {
+        match self.waiting {
+            0 => !self.idle.is_empty() || self.starting > 0,
+            // None of the idle ones will do.
+            waiting => self.starting >= waiting,
+        }
     }
 
     fn is_current(&self, generation: u64) -> bool {
@@ -105,9 +118,10 @@ pub(super) struct Busy<'a> {
 }
 
 impl Fleet {
-    pub(super) fn new(size: usize, spare: usize) -> Arc<Self> {
+    pub(super) fn new(size: usize, spare: usize, on_demand: bool) -> Arc<Self> {
         Arc::new(Self {
             target: size + spare,
+            on_demand,
             slots: Semaphore::new(size),
             state: Mutex::default(),
             available: Notify::new(),
@@ -131,16 +145,22 @@ impl Fleet {
         let mut has_retired = false;
         let interpreter = match self.try_take(isolation, &mut has_retired) {
             Some(result) => result?,
-            None => loop {
-                let mut available = std::pin::pin!(self.available.notified());
-                // Registered before the check, so that no change is missed.
-                available.as_mut().enable();
-                if let Some(result) = self.try_take(isolation, &mut has_retired) {
-                    break result?;
+            None => {
+                let _waiting = Waiting::new(self);
+                loop {
+                    let mut available = std::pin::pin!(self.available.notified());
+                    // Registered before the check, so that no change is missed.
+                    available.as_mut().enable();
+                    if let Some(result) = self.try_take(isolation, &mut has_retired) {
+                        break result?;
+                    }
+                    available.await;
                 }
-                available.await;
-            },
+            }
         };
+        if self.on_demand {
+            self.wanted.notify_one();
+        }
         Ok(Busy { fleet: self, interpreter: Some(interpreter), slot: Some(slot) })
     }
 
@@ -304,6 +324,9 @@ impl Fleet {
         if state.closed || state.launch.is_none() || state.live >= self.target + state.parked {
             return None;
         }
+        if self.on_demand && state.has_enough() {
+            return None;
+        }
         state.live += 1;
         Some(match state.failures {
             0 => Duration::ZERO,
@@ -423,6 +446,24 @@ fn reap(fleet: &Arc<Fleet>, mut child: Child, report: watch::Sender<Option<ExitS
             fleet.remove_dead();
         }
     });
+}
+
+/// An attempt that waits for an interpreter.
+#[derive(Debug)]
+struct Waiting<'a>(&'a Fleet);
+
+impl<'a> Waiting<'a> {
+    fn new(fleet: &'a Fleet) -> Self {
+        fleet.lock().waiting += 1;
+        fleet.wanted.notify_one();
+        Self(fleet)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
 }
 
 impl<'a> Busy<'a> {
