@@ -45,6 +45,8 @@ const SECRETS_DIR: &str = "TINPOT_SECRETS_DIR";
 const OWN: &[&str] = &["TINPOT_", "MQTT_", "BROKER_"];
 /// The ends of variables that only their whole names select.
 const CREDENTIALS: &[&str] = &["_TOKEN", "_PASSWORD"];
+/// The beginnings of such variables: addresses of package indexes have passwords in them.
+const INSTALLERS: &[&str] = &["PIP_", "UV_"];
 
 /// The variables of this process that interpreters get.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +83,8 @@ fn is_passed(name: &OsStr, names: &[String]) -> bool {
     if ALWAYS.contains(&name) || ALWAYS_BEGIN.iter().any(|begin| name.starts_with(begin)) {
         return true;
     }
-    let is_credential = CREDENTIALS.iter().any(|end| name.ends_with(end));
+    let is_credential = CREDENTIALS.iter().any(|end| name.ends_with(end))
+        || INSTALLERS.iter().any(|begin| name.starts_with(begin));
     names.iter().any(|pattern| match pattern.strip_suffix('*') {
         Some(begin) => !is_credential && name.starts_with(begin),
         None => name == pattern,
@@ -108,6 +111,7 @@ mod tests {
         assert!(passed("AWS_REGION", &["AWS_REGION"]) && !passed("AWS_REGION", &["AWS_"]));
         assert!(!passed("AWS_SESSION_TOKEN", &["AWS_*", "*"]));
         assert!(passed("AWS_SESSION_TOKEN", &["AWS_SESSION_TOKEN"]));
+        assert!(!passed("PIP_INDEX_URL", &["PIP_*", "*"]) && passed("UV_INDEX", &["UV_INDEX"]));
         for name in ["MQTT_BROKER", "TINPOT_BROKER_USER", "BROKER_USER", "MQTT_BROKER_PASSWORD"] {
             assert!(!passed(name, &["*", name]), "{name}");
         }

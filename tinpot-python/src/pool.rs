@@ -230,7 +230,8 @@ impl PythonPoolBuilder {
     }
 
     /// Passes on variables of this process: names, or their beginnings with a `*`. `*` alone selects
-    /// all, except those that end with `_TOKEN` or `_PASSWORD`, which need their whole names.
+    /// all, except those that end with `_TOKEN` or `_PASSWORD` or begin with `PIP_` or `UV_`, which
+    /// need their whole names.
     ///
     /// Without it, interpreters and everything that they start have only the variables that programs
     /// need: `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TERM`, `TMPDIR`, `TZ`, the locale, proxies,

@@ -42,8 +42,8 @@ pub struct ActionsSettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
     pub python: Option<PathBuf>,
     /// The variables of the worker's environment that actions get, separated by commas: names, or
-    /// their beginnings like `AWS_*`. `*` stands for all but those that end with _TOKEN or _PASSWORD,
-    /// which need their whole names. PATH, HOME, the locale and some more are always there, and
+    /// their beginnings like `AWS_*`. `*` stands for all but those that end with _TOKEN or _PASSWORD
+    /// or begin with PIP_ or UV_, which need their whole names. PATH, HOME, the locale and some more are always there, and
     /// settings of the worker never.
     #[cfg_attr(
         feature = "clap",
