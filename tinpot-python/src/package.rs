@@ -1,5 +1,7 @@
 //! The Python package `tinpot`, which this crate contains: users need not install it.
 
+mod shared;
+
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -85,6 +87,8 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 
+/// The directory of the modules.
+const MODULES: &str = "tinpot";
 /// The name of a package's directory before the random characters.
 const PREFIX: &str = "tinpot-python-";
 /// A file that is locked while the directory is in use.
@@ -101,6 +105,8 @@ const NOTE_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Package {
     directory: TempDir,
+    /// If true, the modules are links to the copy that all commands of this user share.
+    is_shared: bool,
     state: Mutex<State>,
 }
 
@@ -114,11 +120,15 @@ struct State {
 
 impl Package {
     /// Unpacks the package, and removes the directories that killed workers left behind.
-    pub(crate) fn unpack() -> io::Result<Self> {
+    ///
+    /// If `is_shared`, its modules and their compiled code stay for the next command: that is for
+    /// the user's own scripts. Actions of a worker must not find what others left there.
+    pub(crate) fn unpack(is_shared: bool) -> io::Result<Self> {
         remove_unused(&std::env::temp_dir());
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
-        let state = Mutex::new(State { lock: write(directory.path())?, cgroup: None });
-        Ok(Self { directory, state })
+        let lock = write(directory.path(), is_shared)?;
+        let state = Mutex::new(State { lock, cgroup: None });
+        Ok(Self { directory, is_shared, state })
     }
 
     /// Unpacks the package again if a file of it is gone: temporary files may be cleaned away.
@@ -131,7 +141,7 @@ impl Package {
         tracing::warn!("files of {} are gone; unpacking them again", path.display());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         private_dir(path)?;
-        state.lock = write(path)?;
+        state.lock = write(path, self.is_shared)?;
         match &state.cgroup {
             Some(cgroup) => write_cgroup(path, cgroup),
             None => Ok(()),
@@ -156,13 +166,24 @@ impl Package {
 }
 
 /// Writes the files of the package, and returns the locked file.
-fn write(directory: &Path) -> io::Result<File> {
+fn write(directory: &Path, is_shared: bool) -> io::Result<File> {
     let locked_first = directory.join("locked");
     let lock = private_file(&locked_first)?;
     flock(&lock, FlockOperation::LockExclusive)?;
     std::fs::rename(locked_first, directory.join(LOCK))?;
-    private_dir(&directory.join("tinpot"))?;
+    let modules = directory.join(MODULES);
+    if modules.is_symlink() {
+        std::fs::remove_file(&modules)?;
+    }
+    let shared = if is_shared { shared::modules() } else { None };
+    match &shared {
+        Some(shared) => std::os::unix::fs::symlink(shared, modules)?,
+        None => private_dir(&modules)?,
+    }
     for (name, text) in FILES {
+        if shared.is_some() && name.starts_with(MODULES) && name.contains('/') {
+            continue;
+        }
         private_file(&directory.join(name))?.write_all(text.as_bytes())?;
     }
     Ok(lock)

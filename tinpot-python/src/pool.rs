@@ -407,7 +407,7 @@ impl PythonPoolBuilder {
                 (holder, None)
             }
             None => {
-                let package = unpack().await;
+                let package = unpack(self.only.is_some()).await;
                 let package =
                     package.map_err(PythonError::io("cannot unpack the Python package"))?;
                 let lifeline = Lifeline::open().map_err(PythonError::io("cannot open a pipe"))?;
@@ -481,8 +481,10 @@ impl PythonPoolBuilder {
 }
 
 /// Unpacks the package, after the directories of killed workers were removed.
-async fn unpack() -> std::io::Result<Package> {
-    tokio::task::spawn_blocking(Package::unpack).await.map_err(std::io::Error::other)?
+async fn unpack(is_shared: bool) -> std::io::Result<Package> {
+    tokio::task::spawn_blocking(move || Package::unpack(is_shared))
+        .await
+        .map_err(std::io::Error::other)?
 }
 
 /// Returns the watched files and their present versions; `None` if they cannot be watched.
