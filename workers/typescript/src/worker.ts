@@ -123,6 +123,7 @@ export class Worker implements Host {
   private topics: string[] = [];
   private out: Message[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private hasLeft = false;
   private isTurnDue = false;
   private end: (() => void) | undefined;
 
@@ -179,6 +180,8 @@ export class Worker implements Host {
       await new Promise((resolve) => setTimeout(resolve, 20));
       this.turn();
     }
+    // A frame that still comes must not set the timer again: the process would not end.
+    this.hasLeft = true;
     clearTimeout(this.timer);
     this.flush(CONTROL, [this.machine.goodbye()]);
     await Promise.all(this.links.map((link) => link.close()));
@@ -264,6 +267,7 @@ export class Worker implements Host {
 
   private endTurn(): void {
     this.isTurnDue = false;
+    if (this.hasLeft) return;
     const now = performance.now();
     const init = this.sessions?.tick(now);
     if (init !== undefined) {
