@@ -145,7 +145,7 @@ func (l *attemptLog) due(now time.Duration) []message {
 			messages = append(messages, message{"log": one})
 		}
 	}
-	for len(l.pending) > 0 && l.inFlightBytes < windowBytes {
+	for len(l.pending) > 0 && l.inFlightBytes+l.pending[0].size <= windowBytes {
 		one := l.pending[0]
 		l.pending = l.pending[1:]
 		l.pendingBytes -= one.size

@@ -117,9 +117,9 @@ export class Log {
       this.sentAt = now;
       messages.push(...this.inFlight.map((chunk) => this.message(chunk)));
     }
-    while (this.inFlightBytes < WINDOW_BYTES) {
-      const chunk = this.pending.shift();
-      if (chunk === undefined) break;
+    for (let chunk = this.pending[0]; chunk; chunk = this.pending[0]) {
+      if (this.inFlightBytes + chunk.size > WINDOW_BYTES) break;
+      this.pending.shift();
       this.pendingBytes -= chunk.size;
       // Later chunks do not move it: a lost one is missed while lines keep coming.
       if (this.inFlight.length === 0) this.sentAt = now;

@@ -131,7 +131,7 @@ class Log:
                 self._sent_at = now
                 for chunk in self._in_flight:
                     yield chunk.message(self.fence)
-            while self._pending and self._in_flight_bytes < WINDOW_BYTES:
+            while self._pending and self._in_flight_bytes + self._pending[0].size <= WINDOW_BYTES:
                 chunk = self._pending.popleft()
                 self._pending_bytes -= chunk.size
                 if not self._in_flight:
