@@ -17,7 +17,7 @@ const TYPED: &[&str] = &[
     "workers/python/tests/test_scenes.py",
     "workers/python/tests/test_vectors.py",
     "workers/python/tests/test_worker.py",
-    "workers/python/tests/suite_worker.py",
+    "workers/python/examples/conformance.py",
     "workers/python/examples/hello.py",
     SUITE,
 ];
@@ -31,9 +31,9 @@ pub(crate) fn check() -> Result<String, String> {
     let worker = |path: &str| here.join(path).to_string_lossy().into_owned();
     let interpreter = python.to_string_lossy().into_owned();
     let commands = [
-        vec![interpreter, worker("workers/python/tests/suite_worker.py")],
+        vec![interpreter, worker("workers/python/examples/conformance.py")],
         vec![go.to_string_lossy().into_owned()],
-        vec!["node".to_owned(), worker("workers/typescript/dist/test/suite-worker.js")],
+        vec!["node".to_owned(), worker("workers/typescript/dist/examples/conformance.js")],
     ];
     // Most of the time they wait.
     let suites: Vec<_> = commands
@@ -106,7 +106,7 @@ fn go(here: &Path) -> Result<PathBuf, String> {
         let mut go = Command::new("go");
         go.current_dir(GO).args(arguments);
         if arguments[0] == "build" {
-            go.arg(&worker).arg("./internal/suiteworker");
+            go.arg(&worker).arg("./examples/conformance");
         }
         execute(&mut go)?;
     }

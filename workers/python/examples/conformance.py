@@ -1,4 +1,4 @@
-"""The worker that the suite runs."""
+"""The worker with the actions that the suites call."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ async def main() -> None:
     @worker.action
     def echo(text: str) -> str:
         return text
+
+    calls = 0
+
+    @worker.action
+    async def count() -> int:
+        nonlocal calls
+        calls += 1
+        return calls
 
     @worker.action
     async def lines(context: Context, count: int) -> None:

@@ -1,4 +1,4 @@
-/** The worker that the suite runs. */
+/** The worker with the actions that the suites call. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleepFor } from "node:timers/promises";
@@ -19,8 +19,11 @@ const sleep = async ({ seconds }: { seconds: number }, { signal }: Context): Pro
   await sleepFor(seconds * 1000, undefined, { signal });
 };
 
+let calls = 0;
+
 await new Worker({ broker, name, slots: Number(slots), identity })
   .action("echo", ({ text }: { text: string }) => text)
+  .action("count", () => (calls += 1))
   .action("lines", ({ count }: { count: number }, context) => {
     for (let number = 1; number <= count; number += 1) context.log(`line ${number}`);
   })

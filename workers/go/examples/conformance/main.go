@@ -1,4 +1,4 @@
-// The command suiteworker is the worker that the suite runs.
+// The command conformance is a worker with the actions that the suites call.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,6 +49,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	var calls atomic.Int64
 	sleep := tinpot.Typed(func(ctx *tinpot.Context, p struct{ Seconds float64 }) (any, error) {
 		select {
 		case <-time.After(time.Duration(p.Seconds * float64(time.Second))):
@@ -61,6 +63,9 @@ func run() error {
 		Actions: []tinpot.Action{
 			{Name: "echo", Run: tinpot.Typed(func(_ *tinpot.Context, p struct{ Text string }) (string, error) {
 				return p.Text, nil
+			})},
+			{Name: "count", Run: tinpot.Typed(func(*tinpot.Context, struct{}) (int64, error) {
+				return calls.Add(1), nil
 			})},
 			{Name: "lines", Run: tinpot.Typed(func(ctx *tinpot.Context, p struct{ Count int }) (any, error) {
 				for number := range p.Count {
