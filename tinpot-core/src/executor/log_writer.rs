@@ -323,10 +323,11 @@ impl LogBuffer {
     pub fn take(&self, max_bytes: usize) -> Vec<LogChunk> {
         let mut taken = Vec::new();
         let mut state = self.shared.lock();
-        let mut bytes = 0;
-        while bytes < max_bytes
+        let (mut bytes, mut size) = (0, 0);
+        while size < max_bytes
             && let Some(chunk) = state.chunks.pop_front()
         {
+            size += chunk.size_bytes();
             let fields = chunk.fields.as_ref().map_or(0, |fields| fields.as_str().len());
             bytes += fields + chunk.lines.iter().map(|line| line.len() + 8).sum::<usize>();
             taken.push(chunk);

@@ -21,8 +21,9 @@ use crate::refusals::Refusals;
 use crate::transport::Received;
 use crate::wire::{Incoming, Wire};
 
-/// The number of bytes in flight per attempt: what a connection carries in a few milliseconds.
-const WINDOW_BYTES: usize = 512 * 1024;
+/// The number of bytes in flight per attempt at which no more are sent: what a connection carries
+/// in a few milliseconds. The last chunk may exceed it, and the protocol allows 512 KiB in all.
+const WINDOW_BYTES: usize = (512 - 128) * 1024;
 /// The maximum number of bytes of text in one frame.
 const FRAME_BYTES: usize = 128 * 1024;
 /// The minimum time between two progress messages of one attempt.
