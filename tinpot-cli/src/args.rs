@@ -2,6 +2,7 @@
 
 mod access;
 mod apps;
+mod conformance;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub(crate) use self::access::{
     Programs, RoleName, SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
 };
 pub(crate) use self::apps::{Apps, BundleDir, DeployArgs, PackArgs, RollbackArgs, Versions};
+pub(crate) use self::conformance::{Conformance, ConformanceArgs, FrameKind, ReportForm};
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 use crate::times::{Clock, Moment, since, until};
@@ -194,6 +196,9 @@ pub(crate) enum Command {
     /// List the Python environments that workers of this user have built, and show their logs
     #[command(subcommand)]
     Python(Python),
+    /// Check whether a worker in any language follows the protocol
+    #[command(subcommand)]
+    Conformance(Conformance),
     /// Print the OpenAPI description of the HTTP API
     Openapi,
     /// Print a script for completions in a shell

@@ -34,7 +34,7 @@ pub(crate) const CODES: &[(Code, &str)] = &[
     (
         Code::Failed,
         "the execution failed, timed out or was lost; `check` or `doctor` found a problem; \
-         or a server could not start",
+         a worker does not conform; or a server could not start",
     ),
     (Code::Usage, "invalid usage: the command line, a settings file or a parameter is wrong"),
     (Code::Cancelled, "the execution was cancelled"),

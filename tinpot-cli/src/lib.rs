@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod complete;
 mod config;
+mod conformance;
 mod credentials;
 mod dev_file;
 mod doctor;
@@ -160,6 +161,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Check(arguments) => check::check(&arguments, global),
         Command::Doctor(arguments) => doctor::doctor(&arguments, global),
         Command::Python(command) => python::python(&command, global),
+        Command::Conformance(command) => conformance::conformance(&command, global),
         Command::Openapi => commands::openapi(global),
         Command::Completions(arguments) => complete::script(arguments.shell),
         Command::Manual { dir } => manual::write(&dir),

@@ -123,6 +123,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-http-transport --no-default-features --features server")
             .command("cargo check -p tinpot-process")
             .command("cargo check -p tinpot-tower")
+            .command("cargo check -p tinpot-conformance")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")
@@ -144,7 +145,7 @@ fn steps() -> Vec<Step> {
         Step::new("vectors", "the test vectors of sealed frames, in Rust, Python and Node")
             .check(vectors::check),
         Step::new("workers", "the worker libraries in Python, Go and TypeScript, on a real server")
-            .command("cargo build --workspace --bins")
+            .command("cargo build --workspace --bins --examples")
             .check(workers::check),
         Step::new("api", "the API's description, tried on a real server with generated requests")
             .check(api::check),

@@ -48,7 +48,7 @@ const PLUGGED_IN: &[&str] = &[
 ];
 
 /// The crates that assemble the others; none of those may know them.
-const ASSEMBLIES: &[&str] = &["tinpot", "tinpot-server", "tinpot-cli"];
+const ASSEMBLIES: &[&str] = &["tinpot", "tinpot-server", "tinpot-conformance", "tinpot-cli"];
 
 const RULES: &[Rule] = &[
     Rule {
@@ -293,6 +293,24 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "tinpot-server",
         forbidden: &["tinpot", "tinpot-cli", "clap", "pyo3"],
+        direct: None,
+    },
+    // A coordinator that follows scripts: no server.
+    Rule {
+        krate: "tinpot-conformance",
+        forbidden: &[
+            "tinpot-http",
+            "tinpot-http-transport",
+            "tinpot-process",
+            "tinpot-python",
+            "tinpot-server",
+            "tinpot-sqlite",
+            "tinpot-tower",
+            "axum",
+            "clap",
+            "pyo3",
+            "rusqlite",
+        ],
         direct: None,
     },
     // The core, unless a feature asks for more.

@@ -10,6 +10,7 @@ use crate::run::{execute, output, target_folder};
 const CRATES: &[&str] = &[
     "tinpot-access",
     "tinpot-bundle",
+    "tinpot-conformance",
     "tinpot-contain",
     "tinpot-core",
     "tinpot-http",
