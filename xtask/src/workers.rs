@@ -11,18 +11,24 @@ const PYTHON: &str = "workers/python";
 const GO: &str = "workers/go";
 const TYPESCRIPT: &str = "workers/typescript";
 const SUITE: &str = "workers/suite/suite.py";
+const MUTANTS: &str = "workers/python/tests/mutants.py";
 /// The Python code that is type-checked, with `workers/python/src` and `workers/suite` as paths.
 const TYPED: &[&str] = &[
     "workers/python/src",
     "workers/python/tests/test_scenes.py",
     "workers/python/tests/test_vectors.py",
     "workers/python/tests/test_worker.py",
+    MUTANTS,
     "workers/python/examples/conformance.py",
     "workers/python/examples/hello.py",
     SUITE,
 ];
 
-/// Tests each library by itself, and then all of them against a broker and a coordinator.
+/// The time that a scene waits for a message: machines of a CI are slow.
+const PATIENCE: &str = "60";
+
+/// Tests each library by itself, and then all of them against a broker and a coordinator, and in
+/// the scenes of the protocol.
 pub(crate) fn check() -> Result<String, String> {
     let here = env::current_dir().map_err(|error| error.to_string())?;
     let python = python(&here)?;
@@ -36,13 +42,26 @@ pub(crate) fn check() -> Result<String, String> {
         vec!["node".to_owned(), worker("workers/typescript/dist/examples/conformance.js")],
     ];
     // Most of the time they wait.
-    let suites: Vec<_> = commands
-        .into_iter()
+    let mut suites: Vec<_> = commands
+        .iter()
+        .cloned()
         .map(|command| {
             let (python, here) = (python.clone(), here.clone());
             thread::spawn(move || suite(&python, &here, &command))
         })
         .collect();
+    suites.push(thread::spawn({
+        let here = here.clone();
+        move || {
+            let own = here.join(target_folder()).join("debug/examples/conformance_worker");
+            let own = vec![own.to_string_lossy().into_owned()];
+            // One after the other: they take processor time.
+            for command in commands.iter().chain([&own]) {
+                conformance(&here, command)?;
+            }
+            mutants(&python, &here)
+        }
+    }));
     let mut failures = Vec::new();
     for suite in suites {
         match suite.join() {
@@ -52,7 +71,8 @@ pub(crate) fn check() -> Result<String, String> {
         }
     }
     if failures.is_empty() {
-        return Ok("workers in Python, Go and TypeScript pass the suite".to_owned());
+        let passed = "workers in Python, Go, TypeScript and Rust pass suite and scenes";
+        return Ok(passed.to_owned());
     }
     Err(failures.join("\n"))
 }
@@ -123,17 +143,40 @@ fn typescript() -> Result<(), String> {
 
 /// Runs the suite with one worker. Its output is shown if it fails.
 fn suite(python: &Path, here: &Path, worker: &[String]) -> Result<(), String> {
-    let program = here.join(target_folder()).join("debug").join("tinpot");
-    if let Err(error) = fs::metadata(&program) {
-        return Err(format!("   {}: {error}", program.display()));
-    }
     let mut command = Command::new(python);
-    command.arg(SUITE).args(worker).env("TINPOT", &program).stdin(Stdio::null());
-    let ran = with_library(here, &mut command).output();
-    let ran = ran.map_err(|error| format!("   cannot start {SUITE}: {error}"))?;
+    command.arg(SUITE).args(worker).env("TINPOT", program(here)?);
+    run_to_end(here, &mut command, &format!("the suite fails with {}", worker.join(" ")))
+}
+
+/// Plays the scenes of the protocol with one worker.
+fn conformance(here: &Path, worker: &[String]) -> Result<(), String> {
+    let mut command = Command::new(program(here)?);
+    command.args(["conformance", "worker", "--patience", PATIENCE, "--"]).args(worker);
+    run_to_end(here, &mut command, &format!("scenes fail with {}", worker.join(" ")))
+}
+
+/// Plays scenes with workers that break the protocol on purpose.
+fn mutants(python: &Path, here: &Path) -> Result<(), String> {
+    let mut command = Command::new(python);
+    command.arg(here.join(MUTANTS)).env("TINPOT", program(here)?);
+    run_to_end(here, &mut command, "scenes do not notice a broken worker")
+}
+
+fn program(here: &Path) -> Result<PathBuf, String> {
+    let program = here.join(target_folder()).join("debug").join("tinpot");
+    match fs::metadata(&program) {
+        Ok(_) => Ok(program),
+        Err(error) => Err(format!("   {}: {error}", program.display())),
+    }
+}
+
+/// Runs a command, and shows its output if it fails.
+fn run_to_end(here: &Path, command: &mut Command, failure: &str) -> Result<(), String> {
+    let ran = with_library(here, command).stdin(Stdio::null()).output();
+    let ran = ran.map_err(|error| format!("   cannot start {command:?}: {error}"))?;
     if ran.status.success() {
         return Ok(());
     }
     let texts = [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    Err(format!("   the suite fails with {}:\n{}", worker.join(" "), texts.concat()))
+    Err(format!("   {failure}:\n{}", texts.concat()))
 }
