@@ -68,7 +68,8 @@ const CHECKS: usize = 2;
 /// let deploy = Deploy::new(&packed.manifest)?;
 /// let deployed = apps.deploy(&by, "default", "hello", &deploy, &|_| Ok(())).await?;
 /// assert!(matches!(deployed, Deployment::Created(version) if version.number == 1));
-/// assert_eq!(apps.app("default", "hello").await?.active, Some(1));
+/// let app = apps.app("default", "hello").await?;
+/// assert_eq!((app.active, app.action_names()), (Some(1), vec!["hello"]));
 /// # Ok(())
 /// # }
 /// ```
@@ -178,6 +179,8 @@ impl Apps {
             created_at: now,
             created_by: by.name.clone(),
             updated_at: now,
+            actions: Vec::new(),
+            active_actions: Vec::new(),
         };
         self.record(by, "app.create", &app, String::new()).await?;
         let change = Change::create(APP, app_id(team, name), write(&app)?);
@@ -301,6 +304,8 @@ impl Apps {
             );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        // Two apps may have been deployed at one time.
+        self.check_names(team, name, &self.actions(&version).await?).await?;
         self.update_alone(by, team, name, |app| {
             if !is_due(app.active) {
                 return Ok(None);
@@ -360,11 +365,15 @@ impl Apps {
     ) -> Result<App> {
         for _ in 0..TRIES {
             let (record, mut app) = self.find(team, name).await?;
+            let former = app.active;
             let Some(Step { what, detail, more, announced }) = change(&mut app)? else {
                 self.announce(&app).await?;
                 return Ok(app);
             };
             app.updated_at = Timestamp::now();
+            if app.active != former {
+                self.learn_actions(&mut app, former).await?;
+            }
             self.record(by, what, &app, detail).await?;
             if announced && let Err(error) = self.announce(&app).await {
                 self.record_failure(by, what, &app, &error).await;

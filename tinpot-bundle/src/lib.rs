@@ -13,6 +13,8 @@ mod pack;
 pub mod testing;
 mod towerfile;
 mod unpack;
+#[cfg(feature = "worker")]
+pub mod worker;
 
 pub use self::apps::{
     App, Apps, Collected, Collection, Deploy, Deployment, FileChange, MAX_VERSIONS, TextChange,

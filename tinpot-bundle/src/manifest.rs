@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tinpot_core::{Error, ErrorKind, Result};
+use tinpot_core::{Action, Error, ErrorKind, Result};
 
 use crate::digest::{Digest, Hasher};
 use crate::towerfile::{Runtime, Towerfile};
@@ -88,6 +88,9 @@ pub struct Manifest {
     pub schema: Option<Value>,
     /// The ability that a worker needs.
     pub runtime: Runtime,
+    /// The actions of a folder of Python actions, as an import found them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Value>,
 }
 
 impl Manifest {
@@ -104,7 +107,22 @@ impl Manifest {
             towerfile: serde_json::to_value(towerfile).map_err(broken)?,
             schema: towerfile.schema().map(|schema| schema.deserialize()).transpose()?,
             runtime: towerfile.runtime(),
+            actions: None,
         })
+    }
+
+    /// Adds the actions of a folder of Python actions, which an import of its files has found.
+    ///
+    /// # Errors
+    /// `Malformed` if an action is not JSON, which none is.
+    pub fn with_actions<'a>(
+        mut self,
+        actions: impl IntoIterator<Item = &'a Action>,
+    ) -> Result<Self> {
+        let actions: Vec<&Action> = actions.into_iter().collect();
+        let value = serde_json::to_value(actions).map_err(|error| malformed(&error.to_string()))?;
+        self.actions = Some(value);
+        Ok(self)
     }
 
     /// Returns the canonical JSON: compact, with the keys of all objects in order.

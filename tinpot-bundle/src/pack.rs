@@ -25,6 +25,8 @@ pub struct PackOptions {
     pub exclude: Vec<String>,
     /// The limits of the bundle.
     pub limits: Limits,
+    /// The Towerfile of a folder that has none.
+    pub towerfile: Option<String>,
 }
 
 impl PackOptions {
@@ -33,6 +35,21 @@ impl PackOptions {
     pub fn exclude<T: Into<String>>(mut self, globs: impl IntoIterator<Item = T>) -> Self {
         self.exclude.extend(globs.into_iter().map(Into::into));
         self
+    }
+
+    /// Sets the text of the Towerfile for a folder that has none.
+    #[must_use]
+    pub fn towerfile(mut self, text: impl Into<String>) -> Self {
+        self.towerfile = Some(text.into());
+        self
+    }
+
+    /// Returns the text of the Towerfile that is packed if the folder has none.
+    fn written(&self, folder: &Path) -> Option<&str> {
+        let text = self.towerfile.as_deref()?;
+        let has_none = fs::symlink_metadata(folder.join(TOWERFILE))
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        has_none.then_some(text)
     }
 }
 
@@ -67,7 +84,7 @@ pub fn read_towerfile(folder: &Path) -> Result<Towerfile> {
     Towerfile::parse(&text)
 }
 
-/// Packs a folder with a Towerfile. Blocks the thread.
+/// Packs a folder with a Towerfile, of its own or of the options. Blocks the thread.
 ///
 /// The archive starts with the Towerfile. Times, owners, the umask and the order of the folder on
 /// the disk do not matter. The new archive is then inspected in the same way as on the server.
@@ -77,11 +94,15 @@ pub fn read_towerfile(folder: &Path) -> Result<Towerfile> {
 /// whole bundle breaks a rule or a limit; `StorageFull` if there is no space for the archive;
 /// `Unavailable` if a file cannot be read.
 pub fn pack(folder: &Path, options: &PackOptions) -> Result<Packed> {
-    let towerfile = read_towerfile(folder)?;
+    let written = options.written(folder);
+    let towerfile = match written {
+        Some(text) => Towerfile::parse(text)?,
+        None => read_towerfile(folder)?,
+    };
     let entries = list(folder, &towerfile, options)?;
     let archive = tempfile::tempfile()
         .map_err(|error| failed("create", Path::new("a temporary file"), &error))?;
-    let mut archive = writing::write(folder, &entries, archive)?;
+    let mut archive = writing::write(folder, &entries, written, archive)?;
     rewind(&mut archive)?;
     let inspection = inspect(&archive, &options.limits)?;
     rewind(&mut archive)?;

@@ -41,11 +41,7 @@ pub(crate) fn setup_failed(message: impl Into<String>) -> Outcome {
 
 /// Returns the failure of an attempt whose bundle was removed.
 pub(crate) fn bundle_gone(bundle: &Digest) -> Outcome {
-    let message = format!(
-        "the bundle {} is gone: its version was pruned; deploy the app, and run it again",
-        bundle.short()
-    );
-    Outcome::Failed(Failure::new(message).kind("BundleGone"))
+    Outcome::Failed(Failure::new(tinpot_bundle::worker::gone(bundle)).kind("BundleGone"))
 }
 
 /// Returns true for a variable of the worker that programs get.

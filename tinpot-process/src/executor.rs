@@ -1,5 +1,7 @@
 //! The executor for programs.
 
+mod environments;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tinpot_bundle::worker::{Fetch, FetchBlob, Tree};
 use tinpot_bundle::{Digest, RunLimits, Runtime, Towerfile};
 use tinpot_contain::{
     Containment, ContainmentMode, Environment, Launch, StopRequests, Supervision, Surroundings,
@@ -20,7 +23,6 @@ use tokio::time::Instant;
 
 use crate::app::{App, Program};
 use crate::attempt;
-use crate::bundles::{Fetch, FetchBlob, Tree};
 use crate::folders::{Apps, Scanner};
 use crate::output::Outputs;
 use crate::python::{Environments, SetupError};
@@ -414,12 +416,7 @@ impl Shared {
                 let limit = towerfile.tinpot.setup_timeout.unwrap_or(self.config.setup_timeout);
                 let until = Instant::now() + limit;
                 let venv = self.python.prepare(cache, towerfile, workspace, &mut runner, until);
-                let venv = venv.await.map_err(|error| match error {
-                    SetupError::Failed(message) => attempt::setup_failed(message),
-                    SetupError::Stopped => Outcome::Cancelled,
-                    SetupError::Closed => Outcome::failed("the executor was closed"),
-                });
-                match venv {
+                match venv.await.map_err(SetupError::outcome) {
                     Ok(venv) => Some(venv),
                     Err(outcome) => {
                         if let Some(failure) = outcome.failure() {
@@ -551,7 +548,6 @@ async fn say(context: &Context, message: &str) {
     context.logs().write(Stream::System, Level::Error, lines).await;
 }
 
-/// Returns the directory for the cache of this user.
 /// Counts a running attempt.
 struct Running<'a>(&'a watch::Sender<usize>);
 

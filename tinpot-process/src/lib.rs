@@ -3,7 +3,6 @@
 mod app;
 mod artifacts;
 mod attempt;
-mod bundles;
 mod executor;
 mod folders;
 mod inputs;
@@ -12,7 +11,7 @@ mod python;
 mod run;
 mod workspace;
 
-pub use self::bundles::{FetchBlob, FetchOptions, StoredBlobs};
 pub use self::executor::{ProcessExecutor, ProcessExecutorBuilder};
 pub use tinpot_bundle::RunLimits;
+pub use tinpot_bundle::worker::{BundleEnvironments, FetchBlob, FetchOptions, StoredBlobs};
 pub use tinpot_contain::{Containment, ContainmentMode, Surroundings, supervise_if_asked};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tinpot_bundle::{RunLimits, Towerfile};
 use tinpot_contain::{Ended, Launch};
-use tinpot_core::{Error, Level, Result, Stream};
+use tinpot_core::{Error, ErrorKind, Level, Outcome, Result, Stream};
 use tinpot_venv::{
     Cache, CacheEntry, Found, Interpreter, Interpreters, Key, Kind, Packages, Step, Tool, Versions,
     is_of_tool,
@@ -18,6 +18,7 @@ use tinpot_venv::{
 use tokio::time::Instant;
 
 use self::requirements::Requirements;
+use crate::attempt::setup_failed;
 use crate::output::Outputs;
 use crate::run::{Cause, Runner};
 use crate::workspace::Workspace;
@@ -31,6 +32,17 @@ pub(crate) enum SetupError {
     Stopped,
     /// The executor was closed.
     Closed,
+}
+
+impl SetupError {
+    /// Returns the outcome of the attempt.
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Failed(message) => setup_failed(message),
+            Self::Stopped => Outcome::Cancelled,
+            Self::Closed => Outcome::failed("the executor was closed"),
+        }
+    }
 }
 
 impl From<Error> for SetupError {
@@ -50,7 +62,14 @@ pub(crate) struct Environments {
 /// The environment of an attempt.
 #[derive(Debug)]
 pub(crate) struct Venv {
-    _entry: Option<CacheEntry>,
+    entry: Option<CacheEntry>,
+}
+
+impl Venv {
+    /// Returns the folder in the cache; `None` for an environment of the attempt alone.
+    pub(crate) fn into_entry(self) -> Option<CacheEntry> {
+        self.entry
+    }
 }
 
 impl Environments {
@@ -80,7 +99,7 @@ impl Environments {
             self.build(&path, &python, tool, requirements.as_ref(), workspace, runner, until)
                 .await?;
             linked(&path, &link)?;
-            return Ok(Venv { _entry: None });
+            return Ok(Venv { entry: None });
         }
         let key = self.key(&python, &tool, requirements.as_ref(), workspace)?;
         let context = runner.context;
@@ -107,7 +126,24 @@ impl Environments {
             }
         };
         linked(&entry.path, &link)?;
-        Ok(Venv { _entry: Some(entry) })
+        Ok(Venv { entry: Some(entry) })
+    }
+
+    /// Returns true if a folder of Python actions needs an environment of its own.
+    ///
+    /// # Errors
+    /// `InvalidInput` for requirements that need the folder itself, which interpreters do not share.
+    pub(crate) fn is_needed(&self, towerfile: &Towerfile, workspace: &Workspace) -> Result<bool> {
+        let requirements = Requirements::read(towerfile, workspace)?;
+        if let Some(file) = requirements.as_ref().filter(|file| file.refer_to_workspace()) {
+            let message = format!(
+                "{} of a folder of Python actions must not have -e: name packages, or import the \
+                 files of the folder with app.import_paths",
+                file.path()
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(requirements.is_some() || towerfile.tinpot.python.is_some())
     }
 
     /// Builds an environment in a new folder.

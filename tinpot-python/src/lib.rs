@@ -11,6 +11,7 @@
 //!
 //! | feature | adds | needs |
 //! | --- | --- | --- |
+//! | `bundles` | `BundlePools`: deployed folders of actions | |
 //! | `embed` | `PythonExecutor` | libpython and its headers |
 //!
 //! # Examples
@@ -31,6 +32,8 @@
 //! installed.
 
 mod base;
+#[cfg(feature = "bundles")]
+mod bundle_pools;
 mod calls;
 mod child_text;
 mod discovered;
@@ -46,6 +49,8 @@ mod pool;
 mod python;
 mod reply;
 
+#[cfg(feature = "bundles")]
+pub use self::bundle_pools::{BundlePools, BundlePoolsBuilder};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
 pub use self::environments::{EnvironmentOptions, PythonEnvironments};

@@ -165,12 +165,39 @@ impl Package {
     }
 }
 
-/// Writes the files of the package, and returns the locked file.
-fn write(directory: &Path, is_shared: bool) -> io::Result<File> {
+/// A private directory for the files of one pool. Later workers remove it if this one is killed.
+#[derive(Debug)]
+#[cfg(feature = "bundles")]
+pub(crate) struct OwnDirectory {
+    directory: TempDir,
+    _lock: File,
+}
+
+#[cfg(feature = "bundles")]
+impl OwnDirectory {
+    pub(crate) fn create() -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let lock = lock(directory.path())?;
+        Ok(Self { directory, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// Creates the locked file.
+fn lock(directory: &Path) -> io::Result<File> {
     let locked_first = directory.join("locked");
     let lock = private_file(&locked_first)?;
     flock(&lock, FlockOperation::LockExclusive)?;
     std::fs::rename(locked_first, directory.join(LOCK))?;
+    Ok(lock)
+}
+
+/// Writes the files of the package, and returns the locked file.
+fn write(directory: &Path, is_shared: bool) -> io::Result<File> {
+    let lock = lock(directory)?;
     let modules = directory.join(MODULES);
     if modules.is_symlink() {
         std::fs::remove_file(&modules)?;

@@ -166,6 +166,7 @@ pub struct PythonPoolBuilder {
     isolation: Isolation,
     share: Share,
     holder: Option<Holder>,
+    cgroup: Option<PathBuf>,
 }
 
 impl PythonPool {
@@ -188,6 +189,7 @@ impl PythonPool {
             isolation: Isolation::Reuse,
             share: Share::All,
             holder: None,
+            cgroup: None,
         }
     }
 
@@ -318,6 +320,31 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// Sets the cgroup of another pool of this worker. The interpreters run below it, so that an empty
+    /// cgroup proves that nothing of either is alive.
+    #[must_use]
+    pub fn cgroup_below(mut self, pool: impl Into<PathBuf>) -> Self {
+        self.cgroup = Some(pool.into());
+        self
+    }
+
+    /// Returns the same configuration for another directory, whose changes are not followed.
+    #[cfg(feature = "bundles")]
+    pub(crate) fn at(mut self, root: PathBuf) -> Self {
+        (self.root, self.reload) = (root, false);
+        self
+    }
+
+    #[cfg(feature = "bundles")]
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    #[cfg(feature = "bundles")]
+    pub(crate) fn default_limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Imports one file of the directory instead of all, and what that file imports. Changes are not
     /// followed.
     #[must_use]
@@ -415,7 +442,8 @@ impl PythonPoolBuilder {
                 let (package, lifeline) = (Arc::new(package), Arc::new(lifeline));
                 let spawn =
                     Arc::new(spawn(package, mark, Arc::default(), lifeline, "sources".to_owned()));
-                let (guardian, cgroup, containment) = guardian::contain(&spawn, self.containment)?;
+                let (guardian, cgroup, containment) =
+                    guardian::contain(&spawn, self.containment, self.cgroup.as_deref())?;
                 tracing::info!("attempts are contained by {containment}");
                 let pools = Arc::default();
                 (Holder { spawn, cgroup, containment, pools }, Some(guardian))

@@ -17,7 +17,7 @@ use tinpot_core::{
 use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_metrics::PrometheusObserver;
 use tinpot_process::StoredBlobs;
-use tinpot_python::{ContainmentMode, EnvironmentOptions, PythonPool};
+use tinpot_python::{BundlePools, Containment, ContainmentMode, EnvironmentOptions, PythonPool};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -212,7 +212,11 @@ impl LocalServerBuilder {
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }
+        let mut template = builder.clone();
         let pool = builder.start_with_environments(EnvironmentOptions::default()).await?;
+        if let Containment::Cgroup { path } = pool.containment() {
+            template = template.cgroup_below(path);
+        }
         let mut programs =
             crate::programs::builder(&self.dir, self.containment, Some(pool.containment()))
                 .pass_env(&self.pass_env)
@@ -223,7 +227,8 @@ impl LocalServerBuilder {
         let mut apps = self.apps.unwrap_or_else(|| {
             Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()))
         });
-        programs = programs.bundles(Arc::new(StoredBlobs::new(apps.blobs().clone())));
+        let bundles = Arc::new(StoredBlobs::new(apps.blobs().clone()));
+        programs = programs.bundles(bundles.clone());
         // One file of Python needs no programs.
         let programs = match is_whole {
             true => Some(programs.start().await?),
@@ -270,7 +275,9 @@ impl LocalServerBuilder {
             .max_result_bytes(RESULT_BYTES)
             .log_limit_bytes(LOG_BYTES);
         if let Some(programs) = programs {
-            worker = worker.executor(programs);
+            let deployed = BundlePools::builder(template, bundles);
+            let deployed = deployed.environments(programs.environments()).build();
+            worker = worker.executor(deployed).executor(programs);
         }
         let worker = worker.start().await?;
         let (leave, leaving) = watch::channel(None);

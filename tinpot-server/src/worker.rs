@@ -128,7 +128,10 @@ impl WorkerSettings {
                  the URL of the coordinator's HTTP server with --bundle-server (TINPOT_BUNDLE_SERVER)"
             );
         }
-        let programs = self.actions.programs(default_dir, containment.as_ref(), bundles).await?;
+        let programs = self.actions.programs(default_dir, containment.as_ref(), bundles.clone());
+        let programs = programs.await?;
+        let deployed = bundles
+            .map(|bundles| self.actions.bundle_pools(containment.as_ref(), bundles, &programs));
         let id = WorkerId::generate(&self.name);
         let begin = |directory: &PathBuf| {
             Incarnation::begin(directory, &id, containment.as_ref()).map_err(|e| {
@@ -148,9 +151,12 @@ impl WorkerSettings {
             .log_limit_bytes(LOG_BYTES)
             .groups(self.selection.groups())
             .queues(self.selection.queues());
-        for executor in [python, programs] {
-            builder = builder.executor(executor);
+        builder = builder.executor(python);
+        // Closed first, since the other one makes its environments.
+        if let Some(deployed) = deployed {
+            builder = builder.executor(deployed);
         }
+        builder = builder.executor(programs);
         if let Some(identity) = &identity {
             builder = builder.sealed(identity.suite(), identity.pins()?);
         }

@@ -1,10 +1,13 @@
 //! The coordinator that holds the active versions as actions.
 
+use std::collections::HashSet;
+
 use tinpot_core::access::AuditWho;
 use tinpot_core::{Action, Coordinator, Deployed, Result};
 
 use super::documents::{APP, read};
 use super::{App, Apps, PAGE, Step};
+use crate::towerfile::Runtime;
 
 impl Apps {
     /// Makes the active versions actions of a coordinator, now and with each change.
@@ -36,7 +39,7 @@ impl Apps {
     }
 
     async fn restore(&self, app: &App) -> Result<()> {
-        let Some(held) = self.held(app)? else { return self.confirm(app).await };
+        let Some(held) = self.held(app) else { return self.confirm(app).await };
         if app.active == Some(held.version) && app.enabled == held.enabled {
             return Ok(());
         }
@@ -50,11 +53,40 @@ impl Apps {
     }
 
     /// Returns the version of an app that the coordinator has.
-    fn held(&self, app: &App) -> Result<Option<Deployed>> {
-        let Some(coordinator) = &self.coordinator else { return Ok(None) };
-        let action = Action::new(app.name.to_string())?.team(team_of_action(&app.team));
+    fn held(&self, app: &App) -> Option<Deployed> {
+        let coordinator = self.coordinator.as_ref()?;
         let catalogue = coordinator.catalogue();
-        Ok(catalogue.get(&*action.key()).and_then(|entry| entry.action.deployed.clone()))
+        let team = team_of_action(&app.team);
+        let of_app =
+            catalogue.values().filter(|entry| entry.action.team == team).filter_map(|entry| {
+                let deployed = entry.action.deployed.as_ref()?;
+                let owner = deployed.app.as_deref().unwrap_or(&entry.action.name);
+                (*owner == *app.name).then_some(deployed)
+            });
+        // Actions that are gone are disabled.
+        let found = of_app.max_by_key(|one| (one.enabled, one.version)).cloned();
+        found
+    }
+
+    /// Adds the actions of the active version to those of the app, if one of its versions is a folder
+    /// of actions. `former` is the version that was active before.
+    pub(super) async fn learn_actions(&self, app: &mut App, former: Option<u32>) -> Result<()> {
+        let Some(active) = app.active else { return Ok(()) };
+        let version = self.version(&app.team, &app.name, active).await?;
+        let is_folder = version.runtime == Runtime::Python;
+        if !is_folder && app.actions.is_empty() {
+            return Ok(());
+        }
+        if is_folder && app.actions.is_empty() && former.is_some() {
+            // Until now it was the action of its name, which is disabled from now on.
+            app.actions.push(app.name.to_string());
+        }
+        let active = self.actions(&version).await?.into_iter().map(|action| action.name);
+        app.active_actions = active.collect();
+        app.actions.extend(app.active_actions.iter().cloned());
+        app.actions.sort_unstable();
+        app.actions.dedup();
+        Ok(())
     }
 
     /// Makes sure that the coordinator has the active version of an app, as it is recorded now.
@@ -69,14 +101,31 @@ impl Apps {
         let (Some(coordinator), Some(active)) = (&self.coordinator, app.active) else {
             return Ok(());
         };
-        if self.held(app)?.is_some_and(|held| (held.version, held.enabled) == (active, app.enabled))
+        if self.held(app).is_some_and(|held| (held.version, held.enabled) == (active, app.enabled))
         {
             return Ok(());
         }
         let version = self.version(&app.team, &app.name, active).await?;
-        let deployed = Deployed::new(version.runtime.as_str(), version.number, version.bundle);
-        let action = self.action(&version).await?.deployed(deployed.enabled(app.enabled));
-        coordinator.deploy(vec![action]).await
+        let deployed = |enabled, action: &str| {
+            let runtime = version.runtime.as_str();
+            let this = Deployed::new(runtime, version.number, version.bundle).enabled(enabled);
+            if *action == *app.name { this } else { this.app(app.name.clone()) }
+        };
+        let mut actions = self.actions(&version).await?;
+        let names: HashSet<String> = actions.iter().map(|action| action.name.clone()).collect();
+        for action in &mut actions {
+            action.deployed = Some(deployed(app.enabled, &action.name));
+        }
+        // What an earlier version had is disabled, and keeps its definition.
+        let catalogue = coordinator.catalogue();
+        for name in app.actions.iter().filter(|name| !names.contains(*name)) {
+            let key = Action::new(name)?.team(team_of_action(&app.team)).key();
+            let former = catalogue.get(&*key).filter(|entry| entry.action.deployed.is_some());
+            let former =
+                former.map(|entry| Action::clone(&entry.action).deployed(deployed(false, name)));
+            actions.extend(former);
+        }
+        coordinator.deploy(actions).await
     }
 }
 

@@ -17,7 +17,7 @@ use crate::archive::{Inspection, inspect};
 use crate::blob::{Body, ByteRange, PutOptions, body};
 use crate::digest::Digest;
 use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
-use crate::towerfile::Towerfile;
+use crate::towerfile::{Runtime, Towerfile};
 
 /// The pieces of an archive that may wait to be inflated. With the pieces of a blob store of this
 /// crate, they stay below 1 MiB.
@@ -132,7 +132,7 @@ impl Apps {
         if self.blob_info(team, &manifest.artifact.digest).await?.is_none() {
             return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
         }
-        let checked = self.check(name, manifest, may).await?;
+        let checked = self.check(team, name, manifest, may).await?;
         let Some(version) = self.add(by, team, name, &checked).await? else {
             // They had not been deployed for long, and were deleted just now.
             let artifact = checked.manifest.artifact.digest;
@@ -193,7 +193,7 @@ impl Apps {
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Option<Deployment>> {
         let Some(found) = self.with_content(team, name, content).await? else { return Ok(None) };
-        may(&self.action(&found).await?)?;
+        self.actions(&found).await?.iter().try_for_each(may)?;
         let app = self.app(team, name).await?;
         if app.active == Some(found.number) || !activate {
             // An earlier deploy may have failed at the coordinator.
@@ -245,12 +245,15 @@ impl Apps {
     /// Checks an archive against its manifest, and stores the text of its Towerfile.
     async fn check(
         &self,
+        team: &str,
         name: &str,
         manifest: Manifest,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Checked> {
         let inspection = self.inspect(&manifest.artifact.digest).await?;
-        let (towerfile, found) = inspection.manifest()?;
+        let (towerfile, mut found) = inspection.manifest()?;
+        // The server never runs Python: it takes what the import of the caller has found.
+        found.actions.clone_from(&manifest.actions);
         if found != manifest {
             let message = "manifest: must describe the archive as this server does: pack the \
                            folder with the same version of tinpot";
@@ -263,7 +266,9 @@ impl Apps {
                  {other:?})"
             )));
         }
-        may(&towerfile.action()?)?;
+        let actions = manifest.app_actions(&towerfile)?;
+        actions.iter().try_for_each(may)?;
+        self.check_names(team, name, &actions).await?;
         let text = inspection.towerfile.unwrap_or_default();
         let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
         Ok(Checked { towerfile, bundle: manifest.digest()?, manifest })
@@ -285,7 +290,11 @@ impl Apps {
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Version> {
         let (towerfile, manifest) = inspection.manifest()?;
-        may(&of_app(towerfile.action()?, team, name))?;
+        // An archive alone has no actions that an import has found, which the error says.
+        let actions = manifest.app_actions(&towerfile)?;
+        for action in actions {
+            may(&of_app(action, team, name))?;
+        }
         if self.blob_info(team, &manifest.artifact.digest).await?.is_none() {
             return Err(gone(&manifest.artifact.digest));
         }
@@ -300,6 +309,29 @@ impl Apps {
         let is_due = |active: Option<u32>| active.is_none_or(|active| active < version.number);
         self.make_active(by, team, name, version.number, is_due).await?;
         Ok(version)
+    }
+
+    /// Checks that no other app of the team has one of these actions.
+    pub(super) async fn check_names(
+        &self,
+        team: &str,
+        name: &str,
+        actions: &[Action],
+    ) -> Result<()> {
+        for other in self.list(team).await? {
+            if *other.name == *name || other.versions == 0 {
+                continue;
+            }
+            let taken = actions.iter().find(|action| other.has_action(&action.name));
+            if let Some(Action { name: action, .. }) = taken {
+                let message = format!(
+                    "action {action:?} belongs to app {:?}: rename one of them",
+                    &*other.name
+                );
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+        }
+        Ok(())
     }
 
     /// Reads an archive by the rules of unpacking.
@@ -397,6 +429,22 @@ impl Apps {
     pub async fn action(&self, version: &Version) -> Result<Action> {
         let action = self.towerfile(version).await?.action()?;
         Ok(of_app(action, &version.team, &version.app))
+    }
+
+    /// Returns the actions that an app is with this version: several for a folder of Python actions.
+    ///
+    /// # Errors
+    /// As [`action`](Self::action).
+    pub async fn actions(&self, version: &Version) -> Result<Vec<Action>> {
+        if version.runtime != Runtime::Python {
+            return Ok(vec![self.action(version).await?]);
+        }
+        let towerfile = self.towerfile(version).await?;
+        let mut actions = self.manifest(version).await?.app_actions(&towerfile)?;
+        for action in &mut actions {
+            action.team = team_of_action(&version.team).to_owned();
+        }
+        Ok(actions)
     }
 
     /// Returns the Towerfile of a version.

@@ -42,6 +42,34 @@ pub struct App {
     pub created_by: Arc<str>,
     /// The time of the last change.
     pub updated_at: Timestamp,
+    /// The names of the actions of all versions that were active, if one of them is a folder of Python
+    /// actions. Otherwise it is the action of its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<String>,
+    /// Those of the active version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active_actions: Vec<String>,
+}
+
+impl App {
+    /// Returns the names of the actions of the active version.
+    ///
+    /// [`Apps`](super::Apps) has an example.
+    pub fn action_names(&self) -> Vec<&str> {
+        match self.active {
+            None => Vec::new(),
+            Some(_) if self.active_actions.is_empty() => vec![&self.name],
+            Some(_) => self.active_actions.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// Returns true if an action of this name belongs to the app.
+    pub(super) fn has_action(&self, name: &str) -> bool {
+        match self.actions.is_empty() {
+            true => *self.name == *name,
+            false => self.actions.iter().any(|action| action == name),
+        }
+    }
 }
 
 /// A version of an app. It never changes, until it is pruned.

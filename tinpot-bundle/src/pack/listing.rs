@@ -10,7 +10,7 @@ use tinpot_core::Result;
 use super::selection::{IGNORE, MAX_IGNORE_BYTES, Rules, check, ignored, sort, too_long};
 use super::{PackOptions, failed};
 use crate::limits::refused;
-use crate::towerfile::Towerfile;
+use crate::towerfile::{TOWERFILE, Towerfile};
 
 /// A file or link that is packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub fn list(folder: &Path, towerfile: &Towerfile, options: &PackOptions) -> Resu
     };
     walk.enter("")?;
     let mut found = walk.found;
+    if let Some(text) = options.written(folder) {
+        let (path, bytes) = (TOWERFILE.to_owned(), text.len() as u64);
+        found.push(PackEntry::File { path, bytes, executable: false });
+    }
     sort(&mut found, PackEntry::path);
     check(towerfile, found.iter().map(PackEntry::path))?;
     Ok(found)

@@ -6,7 +6,7 @@ use tinpot_core::Result;
 
 use crate::globs::{Excluded, Source};
 use crate::limits::{Limits, refused};
-use crate::towerfile::{TOWERFILE, Towerfile};
+use crate::towerfile::{Kind, TOWERFILE, Towerfile};
 
 /// The name of the file with globs of files to leave out, one per line.
 pub(super) const IGNORE: &str = ".tinpotignore";
@@ -27,7 +27,12 @@ impl<'a> Rules<'a> {
         exclusions: &[(String, String)],
         limits: &'a Limits,
     ) -> Result<Self> {
-        let (source, excluded) = (Source::new(&towerfile.source)?, Excluded::new(exclusions)?);
+        let mut exclusions = exclusions.to_vec();
+        if towerfile.tinpot.kind == Kind::Actions {
+            // Imports write it, and it differs from one Python to the next.
+            exclusions.push(("tinpot.kind".to_owned(), "__pycache__/".to_owned()));
+        }
+        let (source, excluded) = (Source::new(&towerfile.source)?, Excluded::new(&exclusions)?);
         Ok(Self { source, excluded, limits })
     }
 

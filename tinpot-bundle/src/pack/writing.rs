@@ -14,22 +14,53 @@ use tinpot_core::Result;
 use super::failed;
 use super::listing::PackEntry;
 use crate::limits::refused;
+use crate::towerfile::TOWERFILE;
 
 /// The `operating system` of gzip: unknown.
 const ANY_SYSTEM: u8 = 255;
 
 type Tar<W> = Builder<GzEncoder<BufWriter<W>>>;
 
-/// Writes the archive, and returns where it was written to.
-pub(super) fn write<W: Write>(folder: &Path, entries: &[PackEntry], to: W) -> Result<W> {
+/// Writes the archive, and returns where it was written to. `towerfile` is the text of the Towerfile
+/// if the folder has none.
+pub(super) fn write<W: Write>(
+    folder: &Path,
+    entries: &[PackEntry],
+    towerfile: Option<&str>,
+    to: W,
+) -> Result<W> {
     let gzip = GzBuilder::new().mtime(0).operating_system(ANY_SYSTEM);
     let mut tar = Builder::new(gzip.write(BufWriter::new(to), Compression::new(6)));
     for entry in entries {
-        append(folder, entry, &mut tar)?;
+        match towerfile {
+            Some(text) if entry.path() == TOWERFILE => append_text(entry.path(), text, &mut tar)?,
+            _ => append(folder, entry, &mut tar)?,
+        }
     }
     let finish =
         || tar.into_inner()?.finish()?.into_inner().map_err(io::IntoInnerError::into_error);
     finish().map_err(|error| failed("write", Path::new("the archive"), &error))
+}
+
+/// Appends a file with this text.
+fn append_text<W: Write>(path: &str, text: &str, tar: &mut Tar<W>) -> Result<()> {
+    let write_failed = |error: io::Error| failed("pack", Path::new(path), &error);
+    let mut header = header();
+    header.set_path(path).map_err(write_failed)?;
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    tar.append(&header, text.as_bytes()).map_err(write_failed)
+}
+
+/// Returns a header without time and owner.
+fn header() -> Header {
+    let mut header = Header::new_ustar();
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
 }
 
 fn append<W: Write>(folder: &Path, entry: &PackEntry, tar: &mut Tar<W>) -> Result<()> {
@@ -37,16 +68,13 @@ fn append<W: Write>(folder: &Path, entry: &PackEntry, tar: &mut Tar<W>) -> Resul
     let write_failed = |error: io::Error| failed("pack", &full, &error);
     let path = entry.path();
     let mut long: Vec<(&str, &[u8])> = Vec::new();
-    let mut header = Header::new_ustar();
+    let mut header = header();
     if header.set_path(path).is_err() {
         long.push(("path", path.as_bytes()));
         // A new one, because the former may hold a part of the path.
-        header = Header::new_ustar();
+        header = self::header();
         header.set_path("long-path").map_err(write_failed)?;
     }
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
     match entry {
         PackEntry::File { bytes, executable, .. } => {
             header.set_entry_type(EntryType::Regular);

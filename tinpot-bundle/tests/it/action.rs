@@ -64,7 +64,7 @@ fn a_loss_alone_repeats_no_failed_run() {
 #[test]
 fn what_no_action_can_have_is_refused() {
     for (rest, expected) in [
-        ("[tinpot]\nkind = \"actions\"", "\"actions\" is not supported yet"),
+        ("[tinpot]\nkind = \"actions\"", "is a folder of several actions"),
         ("[tinpot]\nqueue = \"a/b\"", "tinpot.queue must not have '/'"),
         ("[tinpot]\ngroup = \"a/b\"", "tinpot.group must not have '/'"),
     ] {

@@ -48,6 +48,16 @@ impl Bundle {
         Self { manifest: packed.manifest, archive }
     }
 
+    /// Packs a folder of Python actions, as if an import had found these.
+    pub(crate) fn folder(app: &str, actions: &[&str]) -> Self {
+        let towerfile = format!("[app]\nname = \"{app}\"\n[tinpot]\nkind = \"actions\"\n");
+        let mut this = Self::with(&towerfile, &actions.join(" "));
+        let actions: Vec<Action> =
+            actions.iter().map(|name| Action::new(*name).expect("a name")).collect();
+        this.manifest = this.manifest.with_actions(&actions).expect("JSON");
+        this
+    }
+
     pub(crate) fn deploy(&self) -> Deploy {
         Deploy::new(&self.manifest).expect("a manifest")
     }
@@ -209,7 +219,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     refused(&hello, lies, "content must be that of the manifest").await;
     let actions = "[app]\nname = \"hello\"\n[tinpot]\nkind = \"actions\"\n";
     let actions = Bundle::with(actions, "hi");
-    refused(&actions, actions.deploy(), "not supported yet").await;
+    refused(&actions, actions.deploy(), "manifest: has no actions").await;
     // The archive of another app under the manifest of this one.
     let mut forged = hello.clone();
     forged.manifest.artifact = other.manifest.artifact;

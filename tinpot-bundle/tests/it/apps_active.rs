@@ -65,7 +65,7 @@ impl Records for Failing {
 
 /// Stores that outlive a coordinator.
 #[derive(Default)]
-struct Disk {
+pub(crate) struct Disk {
     network: MemoryNetwork,
     store: Arc<MemoryStore>,
     blobs: Arc<MemoryBlobStore>,
@@ -73,12 +73,17 @@ struct Disk {
 }
 
 impl Disk {
-    async fn start(&self) -> (Coordinator, Apps) {
+    pub(crate) async fn start(&self) -> (Coordinator, Apps) {
         let coordinator = Coordinator::builder(self.network.transport()).store(self.store.clone());
         let coordinator = coordinator.start().await.expect("it starts");
         let apps = Apps::new(self.blobs.clone(), self.records.clone());
         let apps = apps.attach(coordinator.clone()).await.expect("apps");
         (coordinator, apps)
+    }
+
+    /// Sets whether the active version of an app can be recorded.
+    pub(crate) fn fails(&self, yes: bool) {
+        self.records.fails.store(yes, Ordering::Relaxed);
     }
 
     /// Starts a worker that returns the version of each attempt.

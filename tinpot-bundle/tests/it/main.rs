@@ -3,6 +3,7 @@
 mod action;
 mod apps;
 mod apps_active;
+mod apps_folders;
 mod blob_mutants;
 mod blobs;
 mod collect;

@@ -7,12 +7,20 @@ use clap::{Args, Subcommand, ValueHint};
 /// The directory to pack.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BundleDir {
-    /// Directory with a Towerfile
+    /// Directory with a Towerfile, or with Python files that have actions
     #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
     /// Glob of files to leave out, in addition to those of .tinpotignore. Repeat it for several
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
+    /// Name of the app, for a directory of Python actions without a Towerfile; by default, that of the
+    /// directory
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Option<String>,
+    /// Python interpreter or virtual environment that imports a folder of Python actions; VIRTUAL_ENV
+    /// or python3 by default
+    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) python: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -26,6 +26,9 @@ pub(super) struct App {
     enabled: bool,
     pub(super) active_version: Option<u32>,
     latest_version: u32,
+    /// Earlier servers do not say it.
+    #[serde(default)]
+    actions: Vec<String>,
     created_at: String,
     created_by: String,
     updated_at: String,
@@ -94,6 +97,9 @@ fn show(client: &Client, app: &App, clock: &Clock) -> Result<(), CliError> {
     lines.extend(app.description.lines().map(|line| clean(line, false)));
     lines.push(format!("\nstate    {}", app.state(paint)));
     lines.push(format!("active   {}", app.active()));
+    if app.actions.iter().any(|action| *action != app.name) {
+        lines.push(format!("actions  {}", clean(&app.actions.join(", "), false)));
+    }
     let by = clean(&app.created_by, false);
     lines.push(format!("created  {} by {by}", clock.full(&app.created_at)));
     output::println(&lines.join("\n"))?;

@@ -1,22 +1,27 @@
 //! `tinpot pack` and `tinpot deploy`.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 use tinpot_bundle::{
-    Digest, PackEntry, PackOptions, Packed, TOWERFILE, list, pack as pack_dir, read_towerfile,
+    Digest, Kind, Limits, PackEntry, PackOptions, Packed, TOWERFILE, Towerfile, check_app_name,
+    list, pack as pack_dir, read_towerfile, unpack,
 };
-use tinpot_core::{Error, ErrorKind};
+use tinpot_core::{Action, Error, ErrorKind, Executor};
+use tinpot_python::{BundlePools, ContainmentMode, PythonPool};
 use ureq::http::StatusCode;
 
 use crate::args::{BundleDir, DeployArgs, Global, PackArgs};
 use crate::client::{Client, RequestError, encoded};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint};
+use crate::programs::runtime;
 use crate::{json, profile};
 
 /// The tries of an upload while the server takes others, with a second between them.
@@ -62,9 +67,13 @@ pub(crate) fn pack(arguments: &PackArgs, global: &Global) -> Done {
 }
 
 fn list_files(bundle: &BundleDir, global: &Global) -> Done {
-    let towerfile = read_towerfile(&bundle.dir).map_err(|error| failed(&bundle.dir, error))?;
+    let options = options(bundle)?;
+    let towerfile = match &options.towerfile {
+        Some(text) => Towerfile::parse(text),
+        None => read_towerfile(&bundle.dir),
+    };
+    let towerfile = towerfile.map_err(|error| failed(&bundle.dir, error))?;
     warn(&towerfile.warnings);
-    let options = PackOptions::default().exclude(&bundle.exclude);
     let entries =
         list(&bundle.dir, &towerfile, &options).map_err(|error| failed(&bundle.dir, error))?;
     for entry in &entries {
@@ -86,12 +95,96 @@ fn list_files(bundle: &BundleDir, global: &Global) -> Done {
     Ok(Code::Success)
 }
 
+/// Returns the options for a directory: with a Towerfile if it has none, and has Python files.
+fn options(bundle: &BundleDir) -> Result<PackOptions, CliError> {
+    let options = PackOptions::default().exclude(&bundle.exclude);
+    let dir = &bundle.dir;
+    if fs::symlink_metadata(dir.join(TOWERFILE)).is_ok() || !has_python(dir) {
+        return match &bundle.app {
+            Some(_) if dir.join(TOWERFILE).exists() => Err(CliError::usage(format!(
+                "--app does not go with a {TOWERFILE}: its app.name counts (in {})",
+                dir.display()
+            ))),
+            _ => Ok(options),
+        };
+    }
+    let name = match &bundle.app {
+        Some(name) => name.clone(),
+        None => fs::canonicalize(dir)?.file_name().map(app_name).unwrap_or_default(),
+    };
+    check_app_name(&name).map_err(|rule| {
+        let advice = "name the app with --app NAME";
+        CliError::usage(format!("the name of an app {rule}: {advice} (in {})", dir.display()))
+    })?;
+    Ok(options.towerfile(format!("[app]\nname = \"{name}\"\n\n[tinpot]\nkind = \"actions\"\n")))
+}
+
+/// Returns the name of an app that is most like that of its directory.
+fn app_name(dir: &OsStr) -> String {
+    let name = dir.to_string_lossy().to_lowercase();
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// Returns true if there is a Python file in the directory, or in one directly below it.
+fn has_python(dir: &Path) -> bool {
+    let files = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    let is_python = |path: &Path| path.extension().is_some_and(|end| end == "py");
+    files(dir)
+        .map(|entry| entry.path())
+        .any(|path| is_python(&path) || files(&path).any(|entry| is_python(&entry.path())))
+}
+
 /// Packs a directory, and prints the warnings about its Towerfile.
 fn packed(bundle: &BundleDir) -> Result<Packed, CliError> {
-    let options = PackOptions::default().exclude(&bundle.exclude);
-    let packed = pack_dir(&bundle.dir, &options).map_err(|error| failed(&bundle.dir, error))?;
+    let options = options(bundle)?;
+    let mut packed = pack_dir(&bundle.dir, &options).map_err(|error| failed(&bundle.dir, error))?;
     warn(&packed.towerfile.warnings);
+    if packed.towerfile.tinpot.kind == Kind::Actions {
+        packed.towerfile.check_actions().map_err(|error| failed(&bundle.dir, error))?;
+        let actions = imported(&mut packed, bundle.python.as_deref())?;
+        if actions.is_empty() {
+            return Err(nothing(&bundle.dir));
+        }
+        let manifest = packed.manifest.clone().with_actions(actions.iter().map(|one| &**one))?;
+        // The server checks it in the same way.
+        let checked = manifest.app_actions(&packed.towerfile);
+        checked.map_err(|error| failed(&bundle.dir, error))?;
+        packed.manifest = manifest;
+    }
     Ok(packed)
+}
+
+/// Imports the actions of an archive as a worker does. The server never runs Python.
+fn imported(packed: &mut Packed, python: Option<&Path>) -> Result<Vec<Arc<Action>>, CliError> {
+    let archive = &mut packed.archive;
+    let folder = tempfile::tempdir().map_err(unwritten)?;
+    let root = folder.path().join(BundlePools::FOLDER);
+    unpack(&*archive, &root, &Limits::default())?;
+    archive.rewind().map_err(unwritten)?;
+    let mut builder =
+        PythonPool::builder(root).size(1).reload(false).containment(ContainmentMode::ProcessGroup);
+    builder = builder.of_bundle(&packed.towerfile);
+    if let Some(python) = python {
+        builder = builder.python(python);
+    }
+    let offered = runtime()?.block_on(async {
+        let pool = builder.start().await?;
+        let offered = pool.actions().current();
+        pool.close().await?;
+        Ok::<_, Error>(offered)
+    })?;
+    if offered.load_errors.is_empty() {
+        return Ok(offered.actions.clone());
+    }
+    let label = Paint::stderr().red("load error");
+    for error in &offered.load_errors {
+        output::say(&format!("{label} {}", output::clean(&error.place, false)));
+        for line in error.message.lines() {
+            output::say(&format!("    {}", output::clean(line, false)));
+        }
+    }
+    Err(CliError::new(Code::Failed, "the folder cannot be imported: nothing was deployed"))
 }
 
 fn warn(warnings: &[String]) {
@@ -108,16 +201,23 @@ fn failed(dir: &Path, error: Error) -> CliError {
             let message = format!("no directory {shown}: name one that has a {TOWERFILE}");
             CliError::new(Code::NotFound, message)
         }
-        ErrorKind::NotFound if !dir.join(TOWERFILE).exists() => {
-            let message = format!(
-                "no {TOWERFILE} in {shown}: write one with [app], name = \"…\" and script = \"…\", or \
-                 name another directory"
-            );
-            CliError::new(Code::NotFound, message)
-        }
+        ErrorKind::NotFound if !dir.join(TOWERFILE).exists() => nothing(dir),
         ErrorKind::InvalidInput => CliError::usage(format!("{error} (in {shown})")),
         _ => error.into(),
     }
+}
+
+/// Returns the error for a directory that has nothing to deploy.
+fn nothing(dir: &Path) -> CliError {
+    let shown = dir.display();
+    let message = match dir.join(TOWERFILE).exists() {
+        true => format!("no Python function with @action in {shown}: write one"),
+        false => format!(
+            "no {TOWERFILE} and no Python function with @action in {shown}: write a {TOWERFILE} with \
+             [app], name = \"…\" and script = \"…\", write an action, or name another directory"
+        ),
+    };
+    CliError::new(Code::NotFound, message)
 }
 
 /// Writes the archive next to its place first, so that a failure leaves no half of it.

@@ -26,24 +26,24 @@ default = "World"
 
 /// The ways of a worker to its coordinator.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum By {
+pub(crate) enum By {
     Mosquitto,
     EmbeddedBroker,
     Http,
 }
 
 /// A coordinator, an app to deploy, and folders for workers.
-struct Place {
-    folder: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
     by: By,
-    port: u16,
+    pub(crate) port: u16,
     broker: String,
-    coordinator: Process,
+    pub(crate) coordinator: Process,
     _mosquitto: Option<Mosquitto>,
 }
 
 impl Place {
-    fn start(by: By) -> Self {
+    pub(crate) fn start(by: By) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("actions")).expect("a folder");
         file(folder.path(), "greet/Towerfile", TOWERFILE);
@@ -75,23 +75,23 @@ impl Place {
         process
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.coordinator.kill();
         self.coordinator = Self::begin(self.folder.path(), self.by, self.port, &self.broker);
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         let mut command = tinpot();
         command.env("TINPOT_SERVER", self.url()).current_dir(self.folder.path()).args(words);
         Ran::of(command)
     }
 
     /// Returns a command in the folder of a worker, which has a cache of its own.
-    fn worker(&self, name: &str, words: &[&str]) -> Command {
+    pub(crate) fn worker(&self, name: &str, words: &[&str]) -> Command {
         let place = self.folder.path().join(name);
         std::fs::create_dir_all(&place).expect("a folder");
         let mut command = tinpot();
@@ -103,7 +103,7 @@ impl Place {
     }
 
     /// Lets a worker join, by HTTP or by the broker, and returns the command that starts it.
-    fn joined(&self, name: &str) -> Command {
+    pub(crate) fn joined(&self, name: &str) -> Command {
         let mut command = tinpot();
         command.env("TINPOT_STORE", self.folder.path().join("tinpot.db"));
         command.current_dir(self.folder.path());
@@ -116,7 +116,7 @@ impl Place {
     }
 
     /// Returns the command that starts a worker without a key, which fetches bundles there.
-    fn plain(&self, name: &str, bundles: &str) -> Command {
+    pub(crate) fn plain(&self, name: &str, bundles: &str) -> Command {
         self.worker(name, &["--broker", &self.broker, "--bundle-server", bundles])
     }
 
@@ -126,7 +126,7 @@ impl Place {
     }
 
     #[track_caller]
-    fn wait_for(&self, id: &str, status: &str) -> serde_json::Value {
+    pub(crate) fn wait_for(&self, id: &str, status: &str) -> serde_json::Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let shown = self.run(&["executions", "show", id, "--json"]).json();
@@ -153,13 +153,13 @@ fn ends_without_telling(mut process: Process, bundle: &str) {
 }
 
 /// A way to the server on which answers stop after a number of bytes, until it is opened.
-struct Tap {
+pub(crate) struct Tap {
     port: u16,
     state: Arc<TapState>,
 }
 
 #[derive(Default)]
-struct TapState {
+pub(crate) struct TapState {
     server: u16,
     passed: AtomicU64,
     limit: Mutex<Option<u64>>,
@@ -169,7 +169,7 @@ struct TapState {
 }
 
 impl Tap {
-    fn start(server: u16, limit: Option<u64>) -> Self {
+    pub(crate) fn start(server: u16, limit: Option<u64>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(TapState { server, limit: Mutex::new(limit), ..TapState::default() });
@@ -186,12 +186,12 @@ impl Tap {
         Self { port, state }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     #[track_caller]
-    fn wait_for(&self, bytes: u64) {
+    pub(crate) fn wait_for(&self, bytes: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.state.passed.load(Ordering::Relaxed) < bytes {
             assert!(Instant::now() < deadline, "the worker does not fetch");
@@ -199,13 +199,13 @@ impl Tap {
         }
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.state.limit.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.state.opened.notify_all();
     }
 
     /// The heads of all requests.
-    fn heads(&self) -> String {
+    pub(crate) fn heads(&self) -> String {
         self.state.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -1,6 +1,7 @@
 //! The command as a process, with a terminal and without.
 
 mod access;
+mod action_bundles;
 mod apps;
 mod at_server;
 mod attacks;

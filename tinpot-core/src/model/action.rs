@@ -11,6 +11,7 @@ pub use self::parameters::{Parameter, parameters};
 pub use self::schema::Schema;
 pub(crate) use self::schema::{SecretParts, secret_texts};
 use crate::model::deployed::Deployed;
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::retry::RetryPolicy;
@@ -292,18 +293,29 @@ pub struct LoadError {
     /// executor cannot start them, or the disk is full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocking: bool,
+    /// The bundle that cannot be loaded: deployed actions of this bundle count as not available where
+    /// no other worker runs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
 }
 
 impl LoadError {
     /// Creates a load error at `place`.
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into(), blocking: false }
+        Self { place: place.into(), message: message.into(), blocking: false, bundle: None }
     }
 
     /// Marks the error as the reason why actions that could be loaded are not offered.
     #[must_use]
     pub fn blocking(mut self) -> Self {
         self.blocking = true;
+        self
+    }
+
+    /// Names the bundle that cannot be loaded.
+    #[must_use]
+    pub fn of_bundle(mut self, bundle: Digest) -> Self {
+        self.bundle = Some(bundle);
         self
     }
 }

@@ -29,6 +29,9 @@ pub struct Deployed {
     /// If false, submissions are refused. What was accepted before runs.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// The name of the app, if it is not that of the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<Arc<str>>,
 }
 
 fn yes() -> bool {
@@ -38,13 +41,20 @@ fn yes() -> bool {
 impl Deployed {
     /// Creates a version that is enabled.
     pub fn new(runtime: impl Into<Arc<str>>, version: u32, bundle: Digest) -> Self {
-        Self { runtime: runtime.into(), version, bundle, enabled: true }
+        Self { runtime: runtime.into(), version, bundle, enabled: true, app: None }
     }
 
     /// Sets whether it takes submissions.
     #[must_use]
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
+        self
+    }
+
+    /// Names the app, for an action with another name.
+    #[must_use]
+    pub fn app(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.app = Some(name.into());
         self
     }
 

@@ -42,6 +42,10 @@ pub(crate) struct ActionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     version: Option<u32>,
+    /// The name of the app; absent unless the action was deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    app: Option<&'a str>,
 }
 
 /// Parameters, as an object by name in the order of the signature.
@@ -93,6 +97,10 @@ impl<'a> ActionView<'a> {
             retries: action.retry.retries,
             concurrency: action.concurrency,
             version: action.deployed.as_ref().map(|deployed| deployed.version),
+            app: action
+                .deployed
+                .as_ref()
+                .map(|deployed| deployed.app.as_deref().unwrap_or(&action.name)),
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct AppJson {
     active_version: Option<u32>,
     /// The number of the latest version; 0 without any.
     latest_version: u32,
+    /// The names of the actions of the active version: several for a folder of Python actions.
+    actions: Vec<String>,
     created_at: Time,
     /// The name of the user or program that created it.
     created_by: String,
@@ -115,6 +117,7 @@ impl AppJson {
             enabled: app.enabled,
             active_version: app.active,
             latest_version: app.versions,
+            actions: app.action_names().into_iter().map(str::to_owned).collect(),
             created_at: Time(app.created_at),
             created_by: app.created_by.to_string(),
             updated_at: Time(app.updated_at),

@@ -119,7 +119,9 @@ pub(crate) async fn change(
     }
     if let Some(number) = active_version {
         let version = asked.apps.version(team, &name, number).await?;
-        asked.scoped.may_deploy_action(&asked.apps.action(&version).await?)?;
+        for action in asked.apps.actions(&version).await? {
+            asked.scoped.may_deploy_action(&name, &action)?;
+        }
         changed = asked.apps.activate(&by, team, &name, number).await?;
     }
     if let Some(enabled) = enabled {

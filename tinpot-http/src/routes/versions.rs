@@ -126,7 +126,7 @@ pub(crate) async fn deploy(
     asked.apps.app(asked.team(), &name).await?;
     let DeployBody { content, manifest, archive, activate } = json_body(request, &app).await?;
     let activate = activate.unwrap_or(true);
-    let may = |action: &tinpot_core::Action| asked.scoped.may_deploy_action(action);
+    let may = |action: &tinpot_core::Action| asked.scoped.may_deploy_action(&name, action);
     let (apps, by, team) = (&asked.apps, &asked.by(), asked.team());
     let deployed = match (content, manifest, archive) {
         (Some(content), Some(manifest), archive) => {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,18 +47,25 @@ struct Running {
     tie: OwnedFd,
 }
 
-/// Creates the cgroup of a pool if that is wanted and possible, and starts the guardian.
+/// Creates the cgroup of a pool if that is wanted and possible, below that of another pool if there is
+/// one, and starts the guardian.
 pub(super) fn contain(
     spawn: &Arc<SpawnContext>,
     mode: ContainmentMode,
+    below: Option<&Path>,
 ) -> Result<(Guardian, Option<Arc<PoolCgroup>>, Containment), PythonError> {
     let unless_required = |cgroup: Result<PoolCgroup, String>| match cgroup {
         Err(reason) if mode == ContainmentMode::Cgroup => Err(PythonError::NoCgroups { reason }),
         other => Ok(other),
     };
-    let cgroup = unless_required(match mode {
-        ContainmentMode::ProcessGroup => Err("the configuration selects process groups".to_owned()),
-        _ => PoolCgroup::create(&spawn.package.name(), |path| spawn.package.note_cgroup(path)),
+    let cgroup = unless_required(match (mode, below) {
+        (ContainmentMode::ProcessGroup, _) => {
+            Err("the configuration selects process groups".to_owned())
+        }
+        (_, Some(parent)) => PoolCgroup::create_below(parent, &spawn.package.name()),
+        (_, None) => {
+            PoolCgroup::create(&spawn.package.name(), |path| spawn.package.note_cgroup(path))
+        }
     })?;
     let path = cgroup.as_ref().ok().map(|cgroup| cgroup.path().to_owned());
     let (guardian, pid) = Guardian::start(spawn.clone(), path)

@@ -1,5 +1,7 @@
 //! Integration tests of tinpot-python: one binary, one module per subject.
 
+#[cfg(feature = "bundles")]
+mod bundle_pools;
 mod clean_interpreter;
 mod conformance;
 mod containment;

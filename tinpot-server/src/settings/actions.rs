@@ -7,9 +7,10 @@ use std::time::Duration;
 #[cfg(feature = "embed")]
 use tinpot_core::{Error, ErrorKind};
 use tinpot_core::{Executor, Result};
-use tinpot_process::{FetchBlob, RunLimits};
+use tinpot_process::{FetchBlob, ProcessExecutor, RunLimits};
 use tinpot_python::{
-    Containment, ContainmentMode, EnvironmentOptions, Isolation, Limits, PythonPool,
+    BundlePools, Containment, ContainmentMode, EnvironmentOptions, Isolation, Limits, PythonPool,
+    PythonPoolBuilder,
 };
 
 use super::limits::RESULT_BYTES;
@@ -129,7 +130,7 @@ impl ActionsSettings {
     ) -> Result<(Vec<Box<dyn Executor>>, Option<Containment>)> {
         let (python, containment) = self.python_executor(default_dir).await?;
         let programs = self.programs(default_dir, containment.as_ref(), None).await?;
-        Ok((vec![python, programs], containment))
+        Ok((vec![python, Box::new(programs)], containment))
     }
 
     fn directory<'a>(&'a self, default_dir: &'a Path) -> &'a Path {
@@ -148,7 +149,7 @@ impl ActionsSettings {
         default_dir: &Path,
         containment: Option<&Containment>,
         bundles: Option<Arc<dyn FetchBlob>>,
-    ) -> Result<Box<dyn Executor>> {
+    ) -> Result<ProcessExecutor> {
         let dir = self.directory(default_dir);
         let mut programs = crate::programs::builder(dir, self.containment, containment)
             .pass_env(trimmed(&self.env))
@@ -162,7 +163,37 @@ impl ActionsSettings {
         if let Some(bundles) = bundles {
             programs = programs.bundles(bundles);
         }
-        Ok(Box::new(programs.start().await?))
+        programs.start().await
+    }
+
+    /// Returns the executor for deployed Python actions, next to Python with this containment.
+    /// `programs` makes their environments.
+    pub(crate) fn bundle_pools(
+        &self,
+        containment: Option<&Containment>,
+        bundles: Arc<dyn FetchBlob>,
+        programs: &ProcessExecutor,
+    ) -> BundlePools {
+        let mut template = self.pool(Path::new("."));
+        if let Some(Containment::Cgroup { path }) = containment {
+            template = template.cgroup_below(path);
+        }
+        BundlePools::builder(template, bundles).environments(programs.environments()).build()
+    }
+
+    fn pool(&self, dir: &Path) -> PythonPoolBuilder {
+        let builder = PythonPool::builder(dir)
+            .size(self.concurrency as usize)
+            .pass_env(trimmed(&self.env))
+            .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
+            .containment(self.containment)
+            .isolation(self.isolation)
+            .reload(!self.no_reload)
+            .limits(self.limits.limits());
+        match &self.python {
+            Some(python) => builder.python(python),
+            None => builder,
+        }
     }
 
     /// Starts Python and imports the actions.
@@ -190,17 +221,7 @@ impl ActionsSettings {
             }
             return Ok((Box::new(builder.start().await?), None));
         }
-        let mut builder = PythonPool::builder(dir)
-            .size(self.concurrency as usize)
-            .pass_env(trimmed(&self.env))
-            .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
-            .containment(self.containment)
-            .isolation(self.isolation)
-            .reload(!self.no_reload)
-            .limits(self.limits.limits());
-        if let Some(python) = &self.python {
-            builder = builder.python(python);
-        }
+        let builder = self.pool(dir);
         if !self.no_environments {
             let options = EnvironmentOptions::default();
             let pool = builder.start_with_environments(options).await?;

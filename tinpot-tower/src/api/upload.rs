@@ -74,7 +74,7 @@ async fn receive(
     let digest = put.map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?.digest;
     let inspection = tower.apps.inspect(&digest).await.map_err(no_bundle)?;
     check(&inspection)?;
-    let may = |action: &Action| member.scoped.may_deploy_action(action);
+    let may = |action: &Action| member.scoped.may_deploy_action(slug, action);
     let (by, team) = (member.by(), &*member.team.id);
     Ok(tower.apps.upload(&by, team, slug, inspection, &may).await?)
 }

@@ -52,15 +52,17 @@ impl Scoped {
         }
     }
 
-    /// Checks that the caller may make an app this action, in its group and its queue.
+    /// Checks that the caller may make an app this action, in its group and its queue. An app that is
+    /// a folder of Python actions has others than that of its name, and the right to deploy the app
+    /// covers them.
     ///
     /// # Errors
     /// `Forbidden` if the caller may not deploy there.
-    pub fn may_deploy_action(&self, action: &Action) -> Result<()> {
-        let Action { name, group, queue, .. } = action;
-        let target = Target::team(&self.caller.team).action(name);
+    pub fn may_deploy_action(&self, app: &str, action: &Action) -> Result<()> {
+        let Action { group, queue, .. } = action;
+        let target = Target::team(&self.caller.team).action(app);
         let target = target.group(Some(group.as_str())).queue(queue);
-        let act = || format!("deploy app {name:?} to group {group:?} and queue {queue:?}");
+        let act = || format!("deploy app {app:?} to group {group:?} and queue {queue:?}");
         match self.decide(Right::Deploy, &target, act) {
             Decision::Allow => Ok(()),
             // The same for a group and a queue that there are and those that there are not.

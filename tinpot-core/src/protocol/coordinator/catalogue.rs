@@ -26,6 +26,8 @@ pub(super) enum Standing {
     NotOffered,
     /// Live workers have the action, or may have it, and cannot start it.
     NotStartable,
+    /// Live workers have its runtime, and cannot load its bundle.
+    NotLoadable,
     NotServed,
     Draining,
     Silent,
@@ -45,6 +47,9 @@ impl Standing {
             Self::NotStartable => {
                 Some("no live worker can start it now; the problems of the workers have the reason")
             }
+            Self::NotLoadable => Some(
+                "no live worker can load its bundle; the problems of the workers have the reason",
+            ),
             Self::NotServed => Some("no live worker that offers it serves its queue"),
             Self::Draining => Some("all workers that offer it are draining"),
             Self::Silent => Some("all workers that offer it have missed heartbeats"),

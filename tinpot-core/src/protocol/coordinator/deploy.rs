@@ -10,12 +10,17 @@ use super::runtimes::Runtimes;
 use super::worker::WorkerEntry;
 use super::{CoordinatorEffect, CoordinatorMachine};
 use crate::model::action::{Action, Schema, check_label};
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::id::WorkerId;
 use crate::model::transition::Transition;
 use crate::model::visible::DEFAULT_TEAM;
 use crate::protocol::tick::Tick;
+
+/// What distinguishes the workers for deployed actions: their runtimes, their queues, and the bundles
+/// that they cannot load.
+type Kind<'a> = (&'a Runtimes, &'a BTreeSet<String>, BTreeSet<&'a Digest>);
 
 impl CoordinatorMachine {
     /// Puts actions into the catalogue that no worker has to offer, in place of those with their
@@ -122,19 +127,21 @@ impl CoordinatorMachine {
         let mut kinds = BTreeMap::new();
         for worker in self.workers.values().filter(|worker| !worker.runtimes.is_empty()) {
             let standing = worker.standing();
-            let kind = (&worker.runtimes, &worker.queues);
+            let kind = (&worker.runtimes, &worker.queues, worker.broken_bundles());
             let best = kinds.entry(kind).or_insert(standing);
             *best = standing.max(*best);
         }
         let count = self.actions.deployed_stand(|action| {
-            let of =
-                |((runtimes, queues), standing): (&(&Runtimes, &BTreeSet<String>), &Standing)| {
-                    let serves = queues.is_empty() || queues.contains(&action.queue);
-                    runtimes.run_action(action).then_some(match serves {
-                        true => *standing,
-                        false => Standing::NotServed,
-                    })
-                };
+            let of = |((runtimes, queues, broken), standing): (&Kind<'_>, &Standing)| {
+                let serves = queues.is_empty() || queues.contains(&action.queue);
+                let bundle = action.deployed.as_ref().map(|deployed| &deployed.bundle);
+                let is_broken = bundle.is_some_and(|bundle| broken.contains(bundle));
+                runtimes.run_action(action).then_some(match (serves, is_broken) {
+                    (false, _) => Standing::NotServed,
+                    (true, true) => Standing::NotLoadable.min(*standing),
+                    (true, false) => *standing,
+                })
+            };
             kinds.iter().filter_map(of).max().unwrap_or(Standing::NotOffered)
         });
         count * kinds.len()

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use super::catalogue::Standing;
 use super::queue::LaneKey;
 use super::queue_head::Window;
 use super::worker::WorkerEntry;
@@ -40,6 +41,23 @@ impl CoordinatorMachine {
                 worker.runtimes.run(runtime, &lane.action, group)
             }
         }
+    }
+
+    /// Returns true if a worker cannot load the bundle of a waiting execution, and another one that
+    /// has said no such thing is there. Without another one, the attempt fails with the reason.
+    fn leaves_to_others(&self, worker: &WorkerEntry, lane: &LaneKey, id: ExecutionId) -> bool {
+        let Some(active) = self.active.get(&id) else { return false };
+        let execution = &active.execution;
+        let Some(pinned) = &execution.bundle else { return false };
+        if !worker.cannot_load(&pinned.bundle) {
+            return false;
+        }
+        self.workers.values().any(|other| {
+            other.serves(&execution.queue)
+                && self.offers(other, lane)
+                && other.standing() == Standing::Available
+                && !other.cannot_load(&pinned.bundle)
+        })
     }
 
     fn has_room(&self, worker: &WorkerEntry, action: &str) -> bool {
@@ -85,6 +103,7 @@ impl CoordinatorMachine {
                 && self.offers(worker, &key)
                 && self.has_room(worker, &key.action)
                 && worker.load.may_take(execution.rank())
+                && !self.leaves_to_others(worker, &key, id)
         });
         let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.load.in_slots() as i64;
         // Among equals, the worker that was granted an attempt the longest time ago.
@@ -131,9 +150,12 @@ impl CoordinatorMachine {
             .map(|(_, lane)| lane);
         let first = able
             .filter(|(key, _)| self.has_room(worker, &key.action))
-            .filter_map(|(_, keys)| match worker.plain {
-                true => keys.first_without_secrets(),
-                false => keys.first(),
+            .filter_map(|(lane, keys)| {
+                let first = match worker.plain {
+                    true => keys.first_without_secrets(),
+                    false => keys.first(),
+                };
+                first.filter(|first| !self.leaves_to_others(worker, lane, first.1))
             })
             .filter(|key| worker.load.may_take(key.0));
         first.min().map(|key| key.1)

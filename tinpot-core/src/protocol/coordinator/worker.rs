@@ -13,6 +13,7 @@ use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::model::action::{Action, LoadError};
 use crate::model::address::Address;
+use crate::model::digest::Digest;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
@@ -205,6 +206,16 @@ impl WorkerEntry {
     pub(super) fn why_withheld(&self) -> Option<&str> {
         let blocking = self.load_errors.iter().find(|problem| problem.blocking)?;
         blocking.message.lines().next()
+    }
+
+    /// Returns true if the worker has said that it cannot load a bundle.
+    pub(super) fn cannot_load(&self, bundle: &Digest) -> bool {
+        self.load_errors.iter().any(|problem| problem.bundle.as_ref() == Some(bundle))
+    }
+
+    /// Returns the bundles that the worker cannot load.
+    pub(super) fn broken_bundles(&self) -> BTreeSet<&Digest> {
+        self.load_errors.iter().filter_map(|problem| problem.bundle.as_ref()).collect()
     }
 
     /// Returns the teams that its actions belong to.

@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use tinpot_bundle::{
-    BlobStore, Body, ByteRange, Digest, Hasher, Limits, MAX_MANIFEST_BYTES, Manifest, unpack,
-};
 use tinpot_core::{BundleTicket, Error, ErrorKind, Result};
 use tinpot_venv::{Cache, CacheEntry, Found, Kind};
 use tokio::time::{Instant, timeout_at};
+
+use super::{content, failed};
+use crate::blob::{BlobStore, Body, ByteRange};
+use crate::digest::{Digest, Hasher};
+use crate::limits::Limits;
+use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
+use crate::unpack::unpack;
 
 /// The pause before a transfer that broke off goes on; it doubles until a byte arrives.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -68,26 +72,33 @@ impl FetchBlob for StoredBlobs {
 
 /// An unpacked bundle in the cache, which stays there while this exists.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub struct Tree {
     entry: CacheEntry,
 }
 
 /// The fetch of one bundle for an attempt.
 #[derive(Debug)]
-pub(crate) struct Fetch<'a> {
-    pub(crate) source: &'a dyn FetchBlob,
-    pub(crate) ticket: Option<&'a BundleTicket>,
+pub struct Fetch<'a> {
+    /// The source.
+    pub source: &'a dyn FetchBlob,
+    /// The right of the attempt to read the bundle.
+    pub ticket: Option<&'a BundleTicket>,
     /// The longest time without a further byte.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
 }
 
 impl Tree {
     /// Returns the bundle with this digest of its manifest: from the cache, or fetched, checked and
     /// unpacked. One fetch at a time on this machine. Cancel safe.
     ///
+    /// # Errors
+    /// `NotFound` if the source has removed it; `Forbidden` if the source refuses the ticket;
+    /// `Unavailable` if the source cannot be reached; `Malformed` if it sends something else;
+    /// `StorageFull` if there is no space.
+    ///
     /// A bundle from the cache is compared with its digest once in each process: what is on a disk
     /// for long may be damaged.
-    pub(crate) async fn of(cache: &Arc<Cache>, digest: &Digest, fetch: &Fetch<'_>) -> Result<Self> {
+    pub async fn of(cache: &Arc<Cache>, digest: &Digest, fetch: &Fetch<'_>) -> Result<Self> {
         let key = digest.to_string();
         let build = loop {
             match cache.find(Kind::Tree, &key, async || {}).await? {
@@ -112,7 +123,7 @@ impl Tree {
         let limits = Limits::default();
         let manifest = fetch.file(digest, MAX_MANIFEST_BYTES as u64).await?;
         let manifest = blocking(move || {
-            let bytes = io::read_to_string(manifest).map_err(|error| failed(&error))?;
+            let bytes = io::read_to_string(manifest).map_err(|error| unusable(&error))?;
             Manifest::parse(bytes.as_bytes())
         })
         .await?;
@@ -141,14 +152,14 @@ impl Tree {
     }
 
     /// Returns the folder with its files, which must not be changed.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.entry.path
     }
 }
 
 /// Returns true if the files of a bundle are those that were unpacked. Blocks the thread.
 fn is_whole(entry: &CacheEntry) -> bool {
-    let found = crate::workspace::content(&entry.path);
+    let found = content(&entry.path);
     found.is_ok_and(|content| entry.note() == content.to_string())
 }
 
@@ -173,7 +184,7 @@ impl Fetch<'_> {
     }
 
     async fn content(&self, digest: &Digest, max_bytes: u64) -> Result<(File, Digest, bool)> {
-        let file = blocking(|| tempfile::tempfile().map_err(|error| failed(&error))).await?;
+        let file = blocking(|| tempfile::tempfile().map_err(|error| unusable(&error))).await?;
         let mut hasher = Hasher::new();
         let (mut until, mut pause, mut resumed) =
             (Instant::now() + self.patience, FIRST_PAUSE, false);
@@ -222,10 +233,11 @@ impl Fetch<'_> {
                     format!("blob {} must have at most {max_bytes} bytes", digest.short());
                 return Err(Error::new(ErrorKind::Malformed, message));
             }
-            let to = file.try_clone().map_err(|error| failed(&error))?;
+            let to = file.try_clone().map_err(|error| unusable(&error))?;
             let (written, at) = (piece.clone(), hasher.bytes());
             // At its place: what is repeated after a failure replaces what was written of it.
-            blocking(move || to.write_all_at(&written, at).map_err(|error| failed(&error))).await?;
+            blocking(move || to.write_all_at(&written, at).map_err(|error| unusable(&error)))
+                .await?;
             hasher.update(&piece);
         }
         Ok(())
@@ -239,6 +251,6 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
 }
 
-fn failed(error: &io::Error) -> Error {
-    crate::workspace::failed("use", Path::new("a temporary file"), error)
+fn unusable(error: &io::Error) -> Error {
+    failed("use", Path::new("a temporary file"), error)
 }
