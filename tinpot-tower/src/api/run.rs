@@ -104,6 +104,9 @@ pub(crate) struct RunJson {
 #[derive(Serialize)]
 struct MoreJson {
     execution: String,
+    /// The exit code of the program of the last attempt, if it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     attempts: Vec<AttemptJson>,
@@ -151,6 +154,15 @@ fn error_of(outcome: &Outcome) -> Option<String> {
     }
 }
 
+/// Returns the exit code of a program that ended by itself.
+fn exit_code_of(outcome: &Outcome) -> Option<i32> {
+    match outcome {
+        Outcome::Succeeded(_) => Some(0),
+        Outcome::Failed(failure) => failure.exit_code,
+        _ => None,
+    }
+}
+
 impl Tower {
     /// Returns a run as lists have it.
     pub(crate) async fn run_json(&self, execution: &Execution) -> Result<RunJson> {
@@ -181,6 +193,7 @@ impl Tower {
     pub(crate) async fn whole_run_json(&self, execution: &Execution) -> Result<RunJson> {
         let more = MoreJson {
             execution: execution.id.to_string(),
+            exit_code: execution.outcome.as_ref().and_then(exit_code_of),
             error: execution.outcome.as_ref().and_then(error_of),
             attempts: execution.attempts.iter().map(AttemptJson::of).collect(),
         };

@@ -190,6 +190,8 @@ async fn what_runs_goes_on_when_the_server_is_restarted() {
     let end = json!({ "status": "failed", "exit_code": 3, "error_message": "exit status 3" });
     runner.result(end.clone()).await.ok(200);
     assert_eq!(server.status(&admin, run).await, "failed");
+    let ended = server.get(&admin, &format!("/api/v1/runs/{run}")).await.ok(200);
+    assert_eq!((&ended["exit_code"], &ended["error"]), (&json!(3), &json!("exit status 3")));
     let log = [
         "1 stdout one",
         "2 stdout two",
