@@ -6,6 +6,7 @@ mod content;
 mod deploy;
 mod diff;
 mod documents;
+mod remove;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +18,7 @@ use tinpot_core::{Coordinator, Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
 
 pub use self::collect::{Collected, Collection, Uses};
-pub use self::deploy::{Deploy, Deployment};
+pub use self::deploy::{Deploy, DeployOptions, Deployment};
 pub use self::diff::{FileChange, TextChange};
 use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
@@ -158,13 +159,24 @@ impl Apps {
         name: &str,
         description: &str,
     ) -> Result<App> {
+        let _changing = self.changing.lock().await;
+        self.create_alone(by, team, name, description).await
+    }
+
+    /// Creates an app, as [`create`](Self::create) does, for a caller that holds the lock.
+    async fn create_alone(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        description: &str,
+    ) -> Result<App> {
         check_app_name(name).map_err(|rule| invalid(format!("the name of an app {rule}")))?;
         if description.len() > MAX_DESCRIPTION_BYTES {
             let (max, got) = (MAX_DESCRIPTION_BYTES, description.len());
             return Err(invalid(format!("description must have at most {max} bytes (got {got})")));
         }
         let taken = || Error::new(ErrorKind::Conflict, format!("there is an app {name:?} already"));
-        let _changing = self.changing.lock().await;
         if self.records.get(APP, &app_id(team, name)).await?.is_some() {
             return Err(taken());
         }

@@ -9,6 +9,9 @@ use super::documents::{APP, read};
 use super::{App, Apps, PAGE, Step};
 use crate::towerfile::Runtime;
 
+/// The version of actions whose app was removed.
+const RETIRED: u32 = 0;
+
 impl Apps {
     /// Makes the active versions actions of a coordinator, now and with each change.
     ///
@@ -60,12 +63,14 @@ impl Apps {
         let of_app =
             catalogue.values().filter(|entry| entry.action.team == team).filter_map(|entry| {
                 let deployed = entry.action.deployed.as_ref()?;
+                if deployed.version == RETIRED {
+                    return None;
+                }
                 let owner = deployed.app.as_deref().unwrap_or(&entry.action.name);
                 (*owner == *app.name).then_some(deployed)
             });
         // Actions that are gone are disabled.
-        let found = of_app.max_by_key(|one| (one.enabled, one.version)).cloned();
-        found
+        of_app.max_by_key(|one| (one.enabled, one.version)).cloned()
     }
 
     /// Adds the actions of the active version to those of the app, if one of its versions is a folder
@@ -87,6 +92,26 @@ impl Apps {
         app.actions.sort_unstable();
         app.actions.dedup();
         Ok(())
+    }
+
+    /// Gives the coordinator the actions of an app that is removed as those of no version. They stay
+    /// disabled, and another app may have their names.
+    pub(super) async fn retire(&self, app: &App) -> Result<()> {
+        let Some(coordinator) = &self.coordinator else { return Ok(()) };
+        let team = team_of_action(&app.team);
+        let catalogue = coordinator.catalogue();
+        let of_app =
+            catalogue.values().filter(|entry| entry.action.team == team).filter_map(|entry| {
+                let mut deployed = entry.action.deployed.clone()?;
+                let owner = deployed.app.as_deref().unwrap_or(&entry.action.name);
+                if *owner != *app.name {
+                    return None;
+                }
+                (deployed.version, deployed.enabled) = (RETIRED, false);
+                Some(Action::clone(&entry.action).deployed(deployed))
+            });
+        let retired: Vec<Action> = of_app.collect();
+        if retired.is_empty() { Ok(()) } else { coordinator.deploy(retired).await }
     }
 
     /// Makes sure that the coordinator has the active version of an app, as it is recorded now.

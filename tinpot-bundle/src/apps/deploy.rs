@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::active::team_of_action;
-use super::documents::{VERSION, version_id, write};
+use super::documents::{APP, VERSION, app_id, version_id, write};
 use super::{Apps, MAX_VERSIONS, Step, Version, invalid};
 use crate::archive::{Inspection, inspect};
 use crate::blob::{Body, ByteRange, PutOptions, body};
@@ -38,6 +38,40 @@ pub struct Deploy {
     pub artifact: Option<Digest>,
     /// If true, the version becomes the active one. The default is true.
     pub activate: bool,
+    /// If true, an app that does not exist is created with its first version. The default is false.
+    pub create: bool,
+}
+
+/// The options of [`Apps::deploy_archive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeployOptions {
+    /// If true, the version becomes the active one. The default is true.
+    pub activate: bool,
+    /// If true, an app that does not exist is created with its first version. The default is false.
+    pub create: bool,
+}
+
+impl Default for DeployOptions {
+    fn default() -> Self {
+        Self { activate: true, create: false }
+    }
+}
+
+impl DeployOptions {
+    /// Sets whether the version becomes the active one.
+    #[must_use]
+    pub fn activate(mut self, yes: bool) -> Self {
+        self.activate = yes;
+        self
+    }
+
+    /// Sets whether an app that does not exist is created.
+    #[must_use]
+    pub fn create(mut self, yes: bool) -> Self {
+        self.create = yes;
+        self
+    }
 }
 
 impl Deploy {
@@ -52,7 +86,7 @@ impl Deploy {
 
     /// Creates the deploy of the bundle with this content and this digest of the manifest.
     pub fn of(content: Digest, manifest: Digest) -> Self {
-        Self { content, manifest, artifact: None, activate: true }
+        Self { content, manifest, artifact: None, activate: true, create: false }
     }
 
     /// Names the archive.
@@ -67,6 +101,17 @@ impl Deploy {
     pub fn activate(mut self, yes: bool) -> Self {
         self.activate = yes;
         self
+    }
+
+    /// Sets whether an app that does not exist is created.
+    #[must_use]
+    pub fn create(mut self, yes: bool) -> Self {
+        self.create = yes;
+        self
+    }
+
+    fn options(&self) -> DeployOptions {
+        DeployOptions { activate: self.activate, create: self.create }
     }
 }
 
@@ -87,6 +132,8 @@ pub enum Deployment {
 /// A bundle that was checked.
 struct Checked {
     towerfile: Digest,
+    /// The description in the Towerfile.
+    description: String,
     /// The digest of the manifest.
     bundle: Digest,
     manifest: Manifest,
@@ -109,8 +156,8 @@ impl Apps {
         deploy: &Deploy,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Deployment> {
-        let (content, activate) = (&deploy.content, deploy.activate);
-        if let Some(known) = self.deploy_known(by, team, name, content, activate, may).await? {
+        let (content, options) = (&deploy.content, deploy.options());
+        if let Some(known) = self.deploy_known(by, team, name, content, options, may).await? {
             return Ok(known);
         }
         let missing = self.missing(team, deploy).await?;
@@ -133,7 +180,7 @@ impl Apps {
             return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
         }
         let checked = self.check(team, name, manifest, may).await?;
-        let Some(version) = self.add(by, team, name, &checked).await? else {
+        let Some(version) = self.add(by, team, name, &checked, deploy.create).await? else {
             // They had not been deployed for long, and were deleted just now.
             let artifact = checked.manifest.artifact.digest;
             return Ok(Deployment::Missing(vec![deploy.manifest, artifact]));
@@ -159,11 +206,11 @@ impl Apps {
         name: &str,
         archive: &Digest,
         content: Option<&Digest>,
-        activate: bool,
+        options: DeployOptions,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Deployment> {
         if let Some(content) = content
-            && let Some(known) = self.deploy_known(by, team, name, content, activate, may).await?
+            && let Some(known) = self.deploy_known(by, team, name, content, options, may).await?
         {
             return Ok(known);
         }
@@ -178,7 +225,7 @@ impl Apps {
             )));
         }
         self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
-        let deploy = Deploy::new(&manifest)?.activate(activate);
+        let deploy = Deploy::new(&manifest)?.activate(options.activate).create(options.create);
         self.deploy(by, team, name, &deploy, may).await
     }
 
@@ -189,13 +236,17 @@ impl Apps {
         team: &str,
         name: &str,
         content: &Digest,
-        activate: bool,
+        options: DeployOptions,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Option<Deployment>> {
-        let Some(found) = self.with_content(team, name, content).await? else { return Ok(None) };
+        let found = match self.with_content(team, name, content).await {
+            Err(error) if error.kind() == ErrorKind::NotFound && options.create => None,
+            found => found?,
+        };
+        let Some(found) = found else { return Ok(None) };
         self.actions(&found).await?.iter().try_for_each(may)?;
         let app = self.app(team, name).await?;
-        if app.active == Some(found.number) || !activate {
+        if app.active == Some(found.number) || !options.activate {
             // An earlier deploy may have failed at the coordinator.
             self.confirm(&app).await?;
             return Ok(Some(Deployment::Unchanged(found)));
@@ -269,9 +320,10 @@ impl Apps {
         let actions = manifest.app_actions(&towerfile)?;
         actions.iter().try_for_each(may)?;
         self.check_names(team, name, &actions).await?;
+        let description = towerfile.tinpot.description.unwrap_or_default();
         let text = inspection.towerfile.unwrap_or_default();
         let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
-        Ok(Checked { towerfile, bundle: manifest.digest()?, manifest })
+        Ok(Checked { towerfile, description, bundle: manifest.digest()?, manifest })
     }
 
     /// Makes an archive that the team has uploaded a new version of an app, which becomes the active
@@ -301,8 +353,9 @@ impl Apps {
         let text = inspection.towerfile.unwrap_or_default();
         let towerfile = self.blobs.put(body(text), PutOptions::default()).await?.digest;
         let bundle = self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default());
-        let checked = Checked { towerfile, bundle: bundle.await?.digest, manifest };
-        let Some(version) = self.add(by, team, name, &checked).await? else {
+        let bundle = bundle.await?.digest;
+        let checked = Checked { towerfile, description: String::new(), bundle, manifest };
+        let Some(version) = self.add(by, team, name, &checked, false).await? else {
             return Err(gone(&checked.manifest.artifact.digest));
         };
         // Of two uploads at one time, the one with the larger number stays active.
@@ -388,12 +441,16 @@ impl Apps {
         team: &str,
         name: &str,
         checked: &Checked,
+        create: bool,
     ) -> Result<Option<Version>> {
         let _changing = self.changing.lock().await;
         for digest in [&checked.bundle, &checked.manifest.artifact.digest, &checked.towerfile] {
             if self.blobs.info(digest).await?.is_none() {
                 return Ok(None);
             }
+        }
+        if create && self.records.get(APP, &app_id(team, name)).await?.is_none() {
+            self.create_alone(by, team, name, &checked.description).await?;
         }
         let mut added = None;
         let app = self.update_alone(by, team, name, |app| {

@@ -1,6 +1,6 @@
 //! Apps that are folders of Python actions.
 
-use tinpot_bundle::{Apps, Deployment};
+use tinpot_bundle::{Apps, DeployOptions, Deployment};
 use tinpot_core::{Coordinator, ErrorKind, Result};
 
 use crate::apps::{Bundle, TEAM, any, by};
@@ -108,7 +108,9 @@ async fn a_folder_must_have_each_action_once_and_no_settings_of_programs() {
     let bundle = Bundle::folder("tools", &["add"]);
     bundle.upload(&apps, TEAM).await;
     let archive = bundle.manifest.artifact.digest;
-    let alone = apps.deploy_archive(&by("ada"), TEAM, "tools", &archive, None, true, &any).await;
+    let alone = apps
+        .deploy_archive(&by("ada"), TEAM, "tools", &archive, None, DeployOptions::default(), &any)
+        .await;
     let alone = alone.expect_err("no actions").to_string();
     assert!(alone.contains("tinpot deploy"), "{alone}");
 }
@@ -127,4 +129,42 @@ async fn what_a_crash_left_of_a_deploy_counts() {
     let app = apps.app(TEAM, "tools").await.expect("an app");
     assert_eq!((app.active, app.enabled, app.action_names()), (Some(2), true, vec!["sub"]));
     assert_eq!(enabled(&coordinator), of("tools", &["sub"]));
+}
+
+#[tokio::test]
+async fn the_names_of_an_app_that_was_removed_are_free() {
+    let disk = Disk::default();
+    let (coordinator, apps) = disk.start().await;
+    folder(&apps, "tools", &["add", "sub"]).await.expect("a version");
+    let enabled_still = apps.remove(&by("ada"), TEAM, "tools").await.expect_err("it is enabled");
+    assert_eq!(enabled_still.kind(), ErrorKind::Conflict);
+    apps.set_enabled(&by("ada"), TEAM, "tools", false).await.expect("disabled");
+    apps.remove(&by("ada"), TEAM, "tools").await.expect("removed");
+    assert_eq!(apps.app(TEAM, "tools").await.expect_err("none").kind(), ErrorKind::NotFound);
+    assert_eq!(enabled(&coordinator), []);
+    // Another app has one of the names, and the app is made again.
+    folder(&apps, "other", &["add"]).await.expect("a version");
+    assert_eq!(folder(&apps, "tools", &["mul"]).await.expect("a version"), 1);
+    apps.set_enabled(&by("ada"), TEAM, "tools", false).await.expect("disabled");
+    coordinator.shutdown().await;
+    let (coordinator, apps) = disk.start().await;
+    let app = apps.app(TEAM, "tools").await.expect("an app");
+    assert_eq!((app.active, app.enabled), (Some(1), false));
+    assert_eq!(enabled(&coordinator), of("other", &["add"]));
+}
+
+#[tokio::test]
+async fn an_app_with_many_versions_is_removed() {
+    let (_coordinator, apps) = Disk::default().start().await;
+    for number in 0..300 {
+        let bundle = Bundle::folder("tools", &[&format!("add{number}")]);
+        if number == 0 {
+            apps.create(&by("ada"), TEAM, "tools", "").await.expect("an app");
+        }
+        bundle.upload(&apps, TEAM).await;
+        let deploy = bundle.deploy().activate(false);
+        apps.deploy(&by("ada"), TEAM, "tools", &deploy, &any).await.expect("a version");
+    }
+    apps.remove(&by("ada"), TEAM, "tools").await.expect("removed");
+    assert_eq!(folder(&apps, "tools", &["add"]).await.expect("a version"), 1);
 }

@@ -63,6 +63,11 @@ pub(crate) enum Apps {
         /// Name of the app
         app: String,
     },
+    /// Remove an app with its versions; it must be disabled, unless no version is active
+    Remove {
+        /// Name of the app
+        app: String,
+    },
     /// Disable an app: it takes no submissions; what it has accepted runs
     Disable {
         /// Name of the app

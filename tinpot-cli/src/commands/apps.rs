@@ -63,6 +63,11 @@ pub(crate) fn apps(command: &Apps, global: &Global) -> Done {
             let text = client.post("/api/apps", Some(&body))?;
             changed(&text, &format!("{app} was created: `tinpot deploy` adds a version"), global)?;
         }
+        Apps::Remove { app } => {
+            let removed = client.delete(&path(app, ""));
+            removed.map_err(|refused| missing(&client, app, refused))?;
+            output::say(&format!("{app} was removed with its versions"));
+        }
         Apps::Enable { app } => set_enabled(&client, app, true, global)?,
         Apps::Disable { app } => set_enabled(&client, app, false, global)?,
     }

@@ -246,6 +246,7 @@ struct Answer {
     version: Option<Version>,
     missing: Vec<Digest>,
     enabled: bool,
+    app_created: bool,
 }
 
 #[derive(Deserialize)]
@@ -267,6 +268,9 @@ pub(super) fn deployed(arguments: &DeployArgs, global: &Global, activate: bool) 
         Some(version) => (&packed.towerfile.name, version.version),
         None => return Err(CliError::new(Code::Failed, "the server made no version")),
     };
+    if answer.app_created {
+        output::say(&format!("created app {name}"));
+    }
     let is_active = answer.version.as_ref().is_some_and(|version| version.active);
     output::println(&match (answer.result.as_str(), is_active) {
         ("created", true) => format!("{name}: version {number} is active"),
@@ -293,13 +297,7 @@ struct Deploy<'a> {
 
 impl Deploy<'_> {
     fn run(&self) -> Result<(String, Answer), CliError> {
-        let first = match self.ask() {
-            Err(refused) if refused.is_not_found() => {
-                self.create_app(refused)?;
-                self.ask()?
-            }
-            answer => answer?,
-        };
+        let first = self.ask()?;
         if first.1.missing.is_empty() {
             return Ok(first);
         }
@@ -331,27 +329,12 @@ impl Deploy<'_> {
             "manifest": digest,
             "archive": manifest.artifact.digest,
             "activate": self.activate,
+            // Only with a version: what is refused leaves no app behind.
+            "create": true,
         });
         let text = self.client.post(&self.path("/versions"), Some(&body.to_string()))?;
         let answer = self.client.parse(&text)?;
         Ok((text, answer))
-    }
-
-    /// Creates the app, if that is what is missing.
-    fn create_app(&self, missing: RequestError) -> Result<(), CliError> {
-        let towerfile = &self.packed.towerfile;
-        let description = towerfile.tinpot.description.as_deref().unwrap_or_default();
-        let body = json!({ "name": towerfile.name, "description": description }).to_string();
-        match self.client.post("/api/apps", Some(&body)) {
-            Ok(_) => {
-                output::say(&format!("created app {}", towerfile.name));
-                Ok(())
-            }
-            // Another deploy was faster.
-            Err(refused) if refused.status == Some(StatusCode::CONFLICT) => Ok(()),
-            Err(refused) if refused.is_not_found() => Err(missing.into()),
-            Err(refused) => Err(refused.into()),
-        }
     }
 
     fn upload(&self, digest: &Digest) -> Result<(), CliError> {

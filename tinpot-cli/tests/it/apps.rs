@@ -65,7 +65,10 @@ fn what_cannot_be_packed_is_named_with_a_remedy() {
     };
     for command in [&["pack"][..], &["pack", "--list"], &["deploy"], &["versions", "upload"]] {
         let none = run(command);
-        assert!(none.failed(5).contains("no Towerfile in ."), "{none:?}");
+        assert!(
+            none.failed(5).contains("no Towerfile and no Python function with @action in ."),
+            "{none:?}"
+        );
         let away = run(&[command, &["elsewhere"]].concat());
         assert!(away.failed(5).contains("no directory elsewhere"), "{away:?}");
     }
@@ -156,6 +159,10 @@ fn an_app_is_deployed_changed_rolled_back_and_disabled() {
     let made = run(&["apps", "create", "other-app", "--description", "Another"]);
     assert!(made.ok().contains("other-app was created"), "{made:?}");
     assert!(run(&["apps", "create", "other-app"]).failed(6).contains("there is an app"));
+    run(&["apps", "create", "third-app"]).ok();
+    let removed = run(&["apps", "remove", "third-app"]);
+    assert!(removed.stderr.contains("third-app was removed"), "{removed:?}");
+    run(&["apps", "show", "third-app"]).failed(5);
     assert!(run(&["apps", "create", "X"]).failed(2).contains("must have 3 to 32"));
     assert!(run(&["rollback", "other-app"]).failed(6).contains("has no active version"));
     assert!(run(&["versions", "show", "other-app"]).failed(6).contains("no active version"));

@@ -82,6 +82,7 @@ impl Serialize for Actions<'_> {
 impl<'a> ActionView<'a> {
     pub(crate) fn of(entry: &'a CatalogueEntry) -> Self {
         let action = &entry.action;
+        let deployed = action.deployed.as_ref();
         Self {
             name: &action.name,
             group: &action.group,
@@ -96,11 +97,8 @@ impl<'a> ActionView<'a> {
             timeout: action.timeout.map(|timeout| timeout.as_secs_f64()),
             retries: action.retry.retries,
             concurrency: action.concurrency,
-            version: action.deployed.as_ref().map(|deployed| deployed.version),
-            app: action
-                .deployed
-                .as_ref()
-                .map(|deployed| deployed.app.as_deref().unwrap_or(&action.name)),
+            version: deployed.map(|deployed| deployed.version),
+            app: deployed.map(|deployed| deployed.app.as_deref().unwrap_or(&action.name)),
         }
     }
 }

@@ -178,6 +178,7 @@ table! {
     POST "/api/apps" DEPLOY => apps::create;
     GET "/api/apps/{app}" SEE => apps::show;
     PATCH "/api/apps/{app}" DEPLOY => apps::change;
+    DELETE "/api/apps/{app}" DEPLOY => apps::remove;
     GET "/api/apps/{app}/versions" SEE => versions::list;
     POST "/api/apps/{app}/versions" DEPLOY => versions::deploy;
     GET "/api/apps/{app}/versions/{version}" SEE => versions::show;

@@ -129,3 +129,23 @@ pub(crate) async fn change(
     }
     Ok(json_response(StatusCode::OK, &AppJson::of(&changed)))
 }
+
+/// Removes an app with its versions. It must be disabled, unless no version is active.
+#[utoipa::path(
+    delete,
+    path = "/api/apps/{app}",
+    tag = "apps",
+    params(("app" = String, Path, description = "the name of an app")),
+    responses(
+        (status = 204, description = "The app is removed."),
+        (status = 409, description = "The app is enabled."),
+    ),
+)]
+pub(crate) async fn remove(
+    asked: AppsRequest,
+    PathApp(name): PathApp,
+) -> Result<StatusCode, ApiError> {
+    asked.scoped.may_deploy(&name)?;
+    asked.apps.remove(&asked.by(), asked.team(), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

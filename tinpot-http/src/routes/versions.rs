@@ -6,7 +6,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tinpot_bundle::{Deploy, Deployment, Digest, MAX_VERSIONS, Version};
+use tinpot_bundle::{Deploy, DeployOptions, Deployment, Digest, MAX_VERSIONS, Version};
+use tinpot_core::ErrorKind;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -45,6 +46,10 @@ pub(crate) struct DeployBody {
     #[serde(default)]
     #[schema(required = false)]
     activate: Option<bool>,
+    /// If true, an app that does not exist is created with its first version. The default is false.
+    #[serde(default)]
+    #[schema(required = false)]
+    create: Option<bool>,
 }
 
 /// The outcome of a deploy.
@@ -72,6 +77,8 @@ pub(crate) struct DeployAnswer {
     missing: Vec<String>,
     /// If false, the app is disabled.
     enabled: bool,
+    /// If true, the app was created with this version.
+    app_created: bool,
 }
 
 /// Lists the versions of an app, the newest first.
@@ -123,20 +130,28 @@ pub(crate) async fn deploy(
     request: Request,
 ) -> Result<Response, ApiError> {
     asked.scoped.may_deploy(&name)?;
-    asked.apps.app(asked.team(), &name).await?;
-    let DeployBody { content, manifest, archive, activate } = json_body(request, &app).await?;
-    let activate = activate.unwrap_or(true);
+    let known = asked.apps.app(asked.team(), &name).await;
+    let DeployBody { content, manifest, archive, activate, create } =
+        json_body(request, &app).await?;
+    let options = DeployOptions::default()
+        .activate(activate.unwrap_or(true))
+        .create(create.unwrap_or_default());
+    let is_new = match known {
+        Err(error) if error.kind() == ErrorKind::NotFound && options.create => true,
+        known => known.map(|_| false)?,
+    };
     let may = |action: &tinpot_core::Action| asked.scoped.may_deploy_action(&name, action);
     let (apps, by, team) = (&asked.apps, &asked.by(), asked.team());
     let deployed = match (content, manifest, archive) {
         (Some(content), Some(manifest), archive) => {
-            let mut deploy = Deploy::of(content, manifest).activate(activate);
+            let mut deploy =
+                Deploy::of(content, manifest).activate(options.activate).create(options.create);
             deploy.artifact = archive;
             apps.deploy(by, team, &name, &deploy, &may).await?
         }
         (content, None, Some(archive)) => {
             let content = content.as_ref();
-            apps.deploy_archive(by, team, &name, &archive, content, activate, &may).await?
+            apps.deploy_archive(by, team, &name, &archive, content, options, &may).await?
         }
         _ => {
             let detail = "body must have content and manifest, or archive";
@@ -156,10 +171,19 @@ pub(crate) async fn deploy(
         Deployment::Missing(missing) => (StatusCode::OK, DeployResult::Missing, None, missing),
         _ => return Err(ApiError::unavailable("deploy has an unknown outcome")),
     };
-    let app = asked.apps.app(asked.team(), &name).await?;
-    let version = version.as_ref().map(|version| VersionJson::of(version, app.active));
+    // Until it has a version, there is no app.
+    let (active, enabled) = match version.is_none() && is_new {
+        true => (None, true),
+        false => {
+            let app = asked.apps.app(asked.team(), &name).await?;
+            (app.active, app.enabled)
+        }
+    };
+    let app_created = is_new && version.is_some();
+    let version = version.as_ref().map(|version| VersionJson::of(version, active));
     let missing = missing.iter().map(ToString::to_string).collect();
-    Ok(json_response(status, &DeployAnswer { result, version, missing, enabled: app.enabled }))
+    let answer = DeployAnswer { result, version, missing, enabled, app_created };
+    Ok(json_response(status, &answer))
 }
 
 /// Returns a version, with its Towerfile and its list of files.

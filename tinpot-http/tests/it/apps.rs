@@ -145,6 +145,52 @@ async fn an_app_is_created_deployed_rolled_back_and_disabled() {
 }
 
 #[tokio::test]
+async fn what_is_refused_leaves_no_app_and_an_app_is_removed() {
+    let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start();
+    let coordinator = coordinator.await.unwrap();
+    let apps = memory_apps().attach(coordinator.clone()).await.unwrap();
+    let setting = Setting::of(coordinator, HttpConfig::default().apps(apps));
+    let document = document(&Cluster::start().await).await;
+    let versions = "/api/apps/hello/versions";
+    let create =
+        |digest: &str| json!({ "archive": digest, "create": true, "activate": true }).to_string();
+    let garbage = Hasher::of(b"no archive").to_string();
+    let missing = setting.ask("POST", versions, create(&garbage)).await;
+    assert_described(&document, "post", "/api/apps/{app}/versions", &missing);
+    assert_eq!(missing.json()["missing"], json!([garbage]));
+    setting.ask("PUT", &format!("/api/blobs/{garbage}"), "no archive").await;
+    assert!(setting.ask("POST", versions, create(&garbage)).await.detail(422).contains("tar.gz"));
+    let bundle = Bundle::of("hello", "one");
+    setting.upload(&bundle).await;
+    assert_eq!(setting.deploy(&bundle).await.detail(404), "app \"hello\" not found");
+    assert_eq!(setting.ask("GET", "/api/apps", "").await.json()["apps"], json!([]));
+
+    let [_, (archive, _)] = bundle.blobs();
+    for _ in 0..2 {
+        let created = setting.ask("POST", versions, create(&archive)).await;
+        assert_described(&document, "post", "/api/apps/{app}/versions", &created);
+        let answer = created.json();
+        assert_eq!((&answer["app_created"], &answer["enabled"]), (&json!(true), &json!(true)));
+        assert_eq!(answer["version"]["version"], 1);
+        assert_eq!(
+            setting.ask("GET", "/api/apps/hello", "").await.json()["actions"],
+            json!(["hello"])
+        );
+        let action = setting.ask("GET", "/api/actions/hello", "").await.json();
+        assert_eq!((&action["version"], &action["app"]), (&json!(1), &json!("hello")));
+        let refused = setting.ask("DELETE", "/api/apps/hello", "").await;
+        assert_described(&document, "delete", "/api/apps/{app}", &refused);
+        assert!(refused.detail(409).contains("disable it first"));
+        setting.ask("PATCH", "/api/apps/hello", r#"{"enabled":false}"#).await;
+        let removed = setting.ask("DELETE", "/api/apps/hello", "").await;
+        assert_eq!(removed.status, 204);
+        assert_eq!(setting.ask("GET", versions, "").await.status, 404);
+        assert_eq!(setting.ask("DELETE", "/api/apps/hello", "").await.status, 404);
+        assert!(!setting.coordinator.catalogue()["hello"].available);
+    }
+}
+
+#[tokio::test]
 async fn an_archive_alone_is_a_version_and_is_uploaded_only_if_it_is_new() {
     let setting = Setting::new(memory_apps()).await;
     setting.create("hello").await;

@@ -312,6 +312,8 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         "/api/tokens" | "/api/users" | "/api/programs" | "/api/grants" => (&[200, 400], ""),
         "/api/apps" => (&[200, 201], "\"name\":"),
         "/api/blobs/{digest}" => (&[200, 201], ""),
+        // Only a disabled app can be removed.
+        "/api/apps/{app}" => (&[200, 409], ""),
         _ => (&[200], ""),
     }
 }
