@@ -101,7 +101,8 @@ export interface paths {
         get: operations["apps_show"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Removes an app with its versions. It must be disabled, unless no version is active. */
+        delete: operations["apps_remove"];
         options?: never;
         head?: never;
         /** Enables or disables an app, or activates one of its versions. */
@@ -1363,6 +1364,8 @@ export interface components {
         };
         /** @description One action. */
         ActionView: {
+            /** @description The name of the app; absent unless the action was deployed. */
+            app?: string;
             available: boolean;
             /**
              * Format: uint32
@@ -1403,6 +1406,8 @@ export interface components {
         };
         /** @description An app: a named line of versions. */
         App: {
+            /** @description The names of the actions of the active version: several for a folder of Python actions. */
+            actions: string[];
             /**
              * Format: uint32
              * @description The version that new submissions run; null before the first deploy.
@@ -1716,6 +1721,8 @@ export interface components {
              *     with it, the server needs the archive only if no version has this content.
              */
             content?: string | null;
+            /** @description If true, an app that does not exist is created with its first version. The default is false. */
+            create?: boolean | null;
             /** @description The digest of the manifest. Without it, the server makes one of the archive. */
             manifest?: string | null;
         };
@@ -1726,6 +1733,8 @@ export interface components {
         DeployResult: "created" | "activated" | "unchanged" | "missing";
         /** @description The answer to a deploy. */
         Deployment: {
+            /** @description If true, the app was created with this version. */
+            app_created: boolean;
             /** @description If false, the app is disabled. */
             enabled: boolean;
             /** @description The digests of the blobs that the team has not uploaded. */
@@ -3613,6 +3622,112 @@ export interface operations {
             };
             /** @description The server keeps no apps, there is no such object, or a right is missing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too many requests: retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The store is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    apps_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the name of an app */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The app is removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The server keeps no apps, there is no such object, or a right is missing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The app is enabled. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

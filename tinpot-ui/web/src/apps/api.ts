@@ -25,7 +25,7 @@ const get = <T>(path: string, signal: AbortSignal): Promise<T> => json<T>(path, 
 export const apps = {
   list: (signal: AbortSignal) => get<{ apps: App[] }>("/api/apps", signal),
   show: (app: string, signal: AbortSignal) => get<App>(at("apps", app), signal),
-  create: (name: string) => json<App>("/api/apps", { name, description: "" }, {}),
+  remove: (app: string) => json<null>(at("apps", app), null, { method: "DELETE" }),
   change: (app: string, change: { enabled?: boolean; active_version?: number }) =>
     json<App>(at("apps", app), change, { method: "PATCH" }),
   versions: (app: string, limit: number, before: number | null, signal: AbortSignal) =>
@@ -33,8 +33,10 @@ export const apps = {
   version: (app: string, version: number, signal: AbortSignal) =>
     get<Version>(at("apps", app, "versions", version), signal),
   /** Makes a version of an archive, or says that it has to be uploaded first. */
-  deploy: (app: string, bundle: { archive: string; content?: string; activate: boolean }) =>
-    json<Deployment>(at("apps", app, "versions"), bundle, { timeoutMs: CHECK_MS }),
+  deploy: (
+    app: string,
+    bundle: { archive: string; content?: string; activate: boolean; create: boolean },
+  ) => json<Deployment>(at("apps", app, "versions"), bundle, { timeoutMs: CHECK_MS }),
   /** Selects the files of a folder that are packed. */
   select: (folder: { towerfile: string; ignore: string; paths: string[] }) =>
     json<PackedFiles>("/api/bundles/files", folder, { timeoutMs: CHECK_MS }),

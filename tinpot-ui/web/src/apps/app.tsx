@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError } from "../api/transport";
 import { href } from "../app/base-path";
+import { navigate } from "../app/router";
 import { useTitle } from "../app/use-title";
 import { identity } from "../identity/identity";
 import { RecentExecutions } from "../pages/recent-executions";
@@ -16,7 +17,10 @@ import { Made } from "./made";
 import { AppState } from "./state";
 import { Versions } from "./versions";
 
-type Asking = { kind: "enable" | "disable" } | { kind: "activate"; version: Version } | null;
+type Asking =
+  | { kind: "enable" | "disable" | "remove" }
+  | { kind: "activate"; version: Version }
+  | null;
 
 export function AppPage({ name }: { name: string }) {
   useTitle(name);
@@ -60,6 +64,7 @@ export function AppPage({ name }: { name: string }) {
         app={app.data}
         onChosen={setChosen}
         onToggle={() => setAsking({ kind: enabled ? "disable" : "enable" })}
+        onRemove={() => setAsking({ kind: "remove" })}
       />
       {!enabled && (
         <div class="notice" role="status">
@@ -91,7 +96,9 @@ export function AppPage({ name }: { name: string }) {
             />
           )}
         </div>
-        {identity.may("read") && <RecentExecutions action={name} />}
+        {identity.may("read") && app.data.actions.length < 2 && (
+          <RecentExecutions action={app.data.actions[0] ?? name} />
+        )}
       </div>
       {asking?.kind === "activate" && (
         <Activate
@@ -111,6 +118,17 @@ export function AppPage({ name }: { name: string }) {
           onClose={close}
         >
           New runs are refused. What waits or runs goes on.
+        </AskFirst>
+      )}
+      {asking?.kind === "remove" && (
+        <AskFirst
+          title={`Remove ${name}?`}
+          action="Remove app"
+          request={() => apps.remove(name)}
+          onDone={() => navigate("/apps")}
+          onClose={close}
+        >
+          Its versions are deleted. Its executions stay.
         </AskFirst>
       )}
       {asking?.kind === "enable" && (
@@ -154,10 +172,14 @@ interface HeadProps {
   app: App;
   onChosen: (chosen: Chosen) => void;
   onToggle: () => void;
+  onRemove: () => void;
 }
 
-function Head({ app, onChosen, onToggle }: HeadProps) {
-  const { name, enabled, active_version: active } = app;
+const actionHref = (action: string): string => href(`/actions/${encodeURIComponent(action)}`);
+
+function Head({ app, onChosen, onToggle, onRemove }: HeadProps) {
+  const { name, enabled, active_version: active, actions } = app;
+  const [only] = actions;
   const deploys = identity.may("deploy");
   return (
     <>
@@ -167,8 +189,8 @@ function Head({ app, onChosen, onToggle }: HeadProps) {
         {name}
       </nav>
       <PageHead title={name} sub={app.description === "" ? undefined : app.description}>
-        {enabled && active !== null && identity.may("run") && (
-          <a class="button" href={href(`/actions/${encodeURIComponent(name)}`)}>
+        {enabled && only !== undefined && actions.length === 1 && identity.may("run") && (
+          <a class="button" href={actionHref(only)}>
             <Icon name="actions" /> Run
           </a>
         )}
@@ -176,7 +198,10 @@ function Head({ app, onChosen, onToggle }: HeadProps) {
         {deploys && (
           <Menu
             label={`App ${name}`}
-            items={[{ label: enabled ? "Disable…" : "Enable…", onSelect: onToggle }]}
+            items={[
+              { label: enabled ? "Disable…" : "Enable…", onSelect: onToggle },
+              ...(enabled && active !== null ? [] : [{ label: "Remove…", onSelect: onRemove }]),
+            ]}
           />
         )}
       </PageHead>
@@ -185,6 +210,17 @@ function Head({ app, onChosen, onToggle }: HeadProps) {
         <span>
           active version <b>{active ?? "none"}</b>
         </span>
+        {actions.length > 1 && (
+          <span>
+            actions{" "}
+            {actions.map((action, at) => (
+              <span key={action}>
+                {at > 0 && ", "}
+                <a href={actionHref(action)}>{action}</a>
+              </span>
+            ))}
+          </span>
+        )}
         <span>
           created <Made at={app.created_at} by={app.created_by} />
         </span>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, errorText, isAbort } from "../api/transport";
 import { Entry } from "../identity/entry";
 import { Button, count, Dialog, ErrorBox, formatBytes, Icon, Loading } from "../ui";
-import { apps, type Deployment } from "./api";
+import type { Deployment } from "./api";
 import { deploy, type Folder, type Progress, selectFiles } from "./deploy";
 import type { Chosen } from "./folder";
 
@@ -46,7 +46,6 @@ export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
   const start = async (): Promise<void> => {
     setState({ kind: "running", progress: { step: "check", done: 0, total: 0 } });
     try {
-      if (app === null) await ensure(target);
       const answer = await deploy(
         target,
         chosen.kind === "archive"
@@ -54,6 +53,7 @@ export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
           : { files: folder?.files ?? [], most: folder?.selection.max_archive_bytes ?? 0 },
         {
           activate,
+          create: app === null,
           signal: abort.current.signal,
           onProgress: (progress) => setState({ kind: "running", progress }),
         },
@@ -133,15 +133,6 @@ export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
       </form>
     </Dialog>
   );
-}
-
-/** Creates an app unless it exists. */
-async function ensure(name: string): Promise<void> {
-  try {
-    await apps.create(name);
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 409) throw error;
-  }
 }
 
 function titleOf(error: unknown): string {

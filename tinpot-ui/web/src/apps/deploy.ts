@@ -49,6 +49,8 @@ export async function selectFiles(files: readonly ChosenFile[]): Promise<Folder>
 
 interface DeployOptions {
   activate: boolean;
+  /** If true, an app that does not exist is created with its first version. */
+  create: boolean;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
 }
@@ -57,7 +59,7 @@ interface DeployOptions {
 export async function deploy(
   app: string,
   from: Source,
-  { activate, signal, onProgress }: DeployOptions,
+  { activate, create, signal, onProgress }: DeployOptions,
 ): Promise<Deployment> {
   const total =
     "archive" in from
@@ -77,6 +79,7 @@ export async function deploy(
   const wanted = {
     archive: bundle.digest,
     activate,
+    create,
     ...(bundle.content === undefined ? {} : { content: bundle.content }),
   };
   for (let first = true; ; first = false) {

@@ -109,7 +109,8 @@ function AppTable({ apps: list, stats }: TableProps) {
         </thead>
         <tbody>
           {list.map((one) => {
-            const last = stats.get(one.name)?.recent[0];
+            const runs = one.actions.flatMap((action) => stats.get(action)?.recent[0] ?? []);
+            const last = runs.sort((a, b) => b.created_at.localeCompare(a.created_at))[0];
             return (
               <tr key={one.name}>
                 <td class="main-cell">

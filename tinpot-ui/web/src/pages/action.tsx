@@ -168,7 +168,7 @@ function Loaded({ text, source, linked, workers, queues }: LoadedProps) {
         </span>
         {action.version !== undefined && (
           <span>
-            <a href={href(`/apps/${encodeURIComponent(action.name)}`)}>
+            <a href={href(`/apps/${encodeURIComponent(action.app ?? action.name)}`)}>
               app, version {action.version}
             </a>
           </span>
