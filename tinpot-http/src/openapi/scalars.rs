@@ -52,6 +52,9 @@ pub(crate) struct Problem {
     /// If true, actions are not offered because of this, until it is over.
     #[schema(required = false)]
     blocking: bool,
+    /// The digest of the bundle that cannot be loaded, if it is one of a deployed app.
+    #[schema(required = false, nullable = false)]
+    bundle: Option<String>,
 }
 
 /// One invalid value.
