@@ -19,14 +19,6 @@ use crate::pack::PackEntry;
 /// The size of the pieces in which files are read.
 const PIECE: usize = 64 * 1024;
 
-/// Returns the message of an attempt whose bundle was removed.
-pub fn gone(bundle: &Digest) -> String {
-    format!(
-        "the bundle {} is gone: its version was pruned; deploy the app, and run it again",
-        bundle.short()
-    )
-}
-
 /// Lists the files and links of a folder that was unpacked. Blocks the thread.
 ///
 /// # Errors

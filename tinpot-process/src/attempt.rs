@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tinpot_bundle::{Digest, Towerfile};
+use tinpot_bundle::Towerfile;
 use tinpot_contain::Ended;
 use tinpot_core::executor::Attempt;
 use tinpot_core::{Context, Failure, FailureCode, Json, Level, Outcome, Stream};
@@ -37,11 +37,6 @@ struct InputFile<'a> {
 /// Returns the failure of an attempt whose program did not start.
 pub(crate) fn setup_failed(message: impl Into<String>) -> Outcome {
     Outcome::Failed(Failure::new(message).kind("SetupFailed"))
-}
-
-/// Returns the failure of an attempt whose bundle was removed.
-pub(crate) fn bundle_gone(bundle: &Digest) -> Outcome {
-    Outcome::Failed(Failure::new(tinpot_bundle::worker::gone(bundle)).kind("BundleGone"))
 }
 
 /// Returns true for a variable of the worker that programs get.

@@ -498,7 +498,7 @@ impl Shared {
             ErrorKind::Unavailable | ErrorKind::StorageFull | ErrorKind::Forbidden => {
                 Outcome::not_started(error.message())
             }
-            ErrorKind::NotFound => attempt::bundle_gone(bundle),
+            ErrorKind::NotFound => Outcome::bundle_gone(bundle),
             _ => attempt::setup_failed(error.message()),
         }
     }

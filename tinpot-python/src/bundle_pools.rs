@@ -253,8 +253,7 @@ impl BundlePools {
         let (app, pool) = match running {
             Ok(Running { app, pool, .. }) => (app, pool),
             Err(NotReady::NotNow(error)) if error.kind() == ErrorKind::NotFound => {
-                let failure = Failure::new(worker::gone(&bundle.bundle));
-                return Outcome::Failed(failure.kind("BundleGone"));
+                return Outcome::bundle_gone(&bundle.bundle);
             }
             Err(NotReady::NotNow(error)) => return Outcome::not_started(error.message()),
             Err(NotReady::Ended(outcome)) => return outcome,

@@ -1,6 +1,6 @@
 //! Collection: old versions are pruned, and blobs that nothing refers to are deleted.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -226,16 +226,25 @@ impl Apps {
     async fn sweep(&self, now: Timestamp, collected: &mut Collected) -> Result<()> {
         // No version is added meanwhile that refers to one of them.
         let _changing = self.changing.lock().await;
-        let mut referred = HashSet::new();
+        let (mut referred, mut kept, mut pruned) =
+            (HashSet::new(), HashSet::new(), BTreeSet::new());
         self.each(VERSION, |record| {
             let version: Version = read(record)?;
             referred.extend([version.bundle, version.towerfile]);
             if version.pruned_at.is_none() {
                 referred.insert(version.artifact.digest);
+                kept.insert(version.bundle);
+            } else {
+                pruned.insert(version.bundle);
             }
             Ok(None)
         })
         .await?;
+        if let Some(coordinator) = &self.coordinator {
+            // Two versions can have one bundle.
+            pruned.retain(|bundle| !kept.contains(bundle));
+            coordinator.remove_bundles(pruned).await?;
+        }
         let uploaded = before(now, self.rules.keep_uploads);
         let mut deleted = HashSet::new();
         let mut after = None;

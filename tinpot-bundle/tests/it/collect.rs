@@ -7,7 +7,8 @@ use tinpot_bundle::{
     Apps, Collected, Collection, Deployment, MemoryBlobStore, PutOptions, Version, body,
 };
 use tinpot_core::access::records::MemoryRecords;
-use tinpot_core::{Coordinator, ErrorKind, MemoryNetwork, Timestamp};
+use tinpot_core::executor::{ActionSet, ScopedExecutor};
+use tinpot_core::{Coordinator, ErrorKind, Json, MemoryNetwork, Outcome, Timestamp, Worker};
 
 use crate::apps::{Bundle, TEAM, any, by};
 
@@ -93,6 +94,41 @@ async fn versions_that_are_old_and_unused_are_pruned() {
     let last = apps.version(TEAM, "hello", 5).await.expect("a version");
     let file = apps.file(&last, "main.sh", 1_000).await.expect("a file");
     assert_eq!(&*file, b"echo 1\n");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_pruned_version_does_not_run_it_from_a_cache() {
+    let network = MemoryNetwork::new();
+    let apps = Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()));
+    let apps = apps.collection(Collection::default().keep_versions(Some(1)));
+    let coordinator = Coordinator::builder(network.transport()).start().await.expect("it starts");
+    let apps = apps.attach(coordinator.clone()).await.expect("apps");
+    apps.create(&by("ada"), TEAM, "hello", "").await.expect("an app");
+    deployed(&apps, "1").await;
+    let waits = coordinator.submit("hello", ()).await.expect("an execution");
+    deployed(&apps, "2").await;
+    apps.collect(after(31 * DAY)).await.expect("a collection");
+    assert_eq!(pruned(&apps).await, [1]);
+
+    // This worker has all bundles.
+    let offer = ActionSet::default().runtime("script");
+    let executor = ScopedExecutor::new(offer, |attempt, _| async move {
+        let version = attempt.bundle.map(|bundle| bundle.version);
+        Outcome::Succeeded(Json::serialize(&version).expect("JSON"))
+    });
+    let worker = Worker::builder(network.transport()).executor(executor).start();
+    let _worker = worker.await.expect("a worker");
+    let ran = async || {
+        let run = coordinator.call::<u32>("hello", ());
+        tokio::time::timeout(Duration::from_secs(60), run).await.expect("in time")
+    };
+    assert_eq!(ran().await.expect("a version"), 2);
+    let ended = tokio::time::timeout(Duration::from_secs(60), waits.outcome());
+    let ended = ended.await.expect("in time").expect("an end");
+    assert_eq!(ended.failure().map(|failure| &*failure.kind), Some("BundleGone"), "{ended:?}");
+    // The same files are a version again, with the same bundle.
+    assert_eq!(deployed(&apps, "1").await.number, 3);
+    assert_eq!(ran().await.expect("a version"), 3);
 }
 
 #[tokio::test]

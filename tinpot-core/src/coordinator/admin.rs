@@ -1,10 +1,12 @@
 //! Operators' requests: pausing queues, draining workers and deploying actions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Coordinator;
 use super::command::Command;
 use crate::model::action::Action;
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
 use crate::protocol::{QueueInfo, unknown_queue};
@@ -82,6 +84,16 @@ impl Coordinator {
     pub async fn deploy(&self, actions: Vec<Action>) -> Result<()> {
         let actions = actions.into_iter().map(Arc::new).collect();
         self.ask(|reply| Command::Deploy { actions, reply }).await?
+    }
+
+    /// Takes the bundles that were removed, in place of those of the last call. Executions that wait
+    /// for one of them fail as `BundleGone` when they would be granted, also where a worker has the
+    /// bundle in a cache. [`deploy`](Self::deploy) takes a bundle back.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown.
+    pub async fn remove_bundles(&self, bundles: BTreeSet<Digest>) -> Result<()> {
+        self.ask(|reply| Command::RemoveBundles { bundles, reply }).await
     }
 
     /// Pauses or resumes `team/queue`, the part of a queue that belongs to one team.

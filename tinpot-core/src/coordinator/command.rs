@@ -1,5 +1,6 @@
 //! The requests of handles to the control loop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -7,6 +8,7 @@ use tokio::sync::oneshot;
 use super::core::{Accepted, RequestedCancel};
 use crate::model::action::Action;
 use crate::model::deployed::BundleRef;
+use crate::model::digest::Digest;
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
@@ -36,6 +38,10 @@ pub(super) enum Command {
     Deploy {
         actions: Vec<Arc<Action>>,
         reply: oneshot::Sender<Result<()>>,
+    },
+    RemoveBundles {
+        bundles: BTreeSet<Digest>,
+        reply: oneshot::Sender<()>,
     },
     Drain {
         worker: WorkerId,

@@ -261,6 +261,10 @@ impl Control {
                 let ticket = self.replies.open(Reply::Done(reply));
                 self.core.deploy(now, &actions, ticket);
             }
+            Command::RemoveBundles { bundles, reply } => {
+                self.core.remove_bundles(bundles);
+                let _ = reply.send(());
+            }
             Command::Drain { worker, reply } => {
                 let ticket = self.replies.open(Reply::Done(reply));
                 self.core.drain_worker(now, &worker, ticket);

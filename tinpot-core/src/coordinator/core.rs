@@ -7,7 +7,7 @@
 //! [`outputs`](Core::outputs) is what may be done now. The control loop and the simulator are the
 //! two shells.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 mod effects;
@@ -20,6 +20,7 @@ pub(crate) use self::exchange::{
 use super::idempotency::{RecentKeys, same};
 use crate::model::action::Action;
 use crate::model::deployed::BundleRef;
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::fence::{Epoch, Fence};
@@ -288,6 +289,11 @@ impl Core {
             Ok(()) => self.pending.push(Pending::Change("the deploy", ticket)),
             error => self.reply(ticket, Response::Done(error)),
         }
+    }
+
+    /// Takes the bundles that were removed.
+    pub(crate) fn remove_bundles(&mut self, bundles: BTreeSet<Digest>) {
+        self.machine.remove_bundles(bundles);
     }
 
     /// Asks a worker to drain.

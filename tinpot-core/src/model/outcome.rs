@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::failure::{Failure, FailureCode};
 use super::json::Json;
 use super::status::Status;
@@ -35,6 +36,15 @@ impl Outcome {
         let message = "its secrets cannot be read, since the key of the store is lost or was \
                        replaced: submit it again with the secrets";
         Outcome::Failed(Failure::new(message).code(FailureCode::SecretsLost).kind("SecretsLost"))
+    }
+
+    /// Returns the outcome of an execution whose bundle was removed.
+    pub fn bundle_gone(bundle: &Digest) -> Self {
+        let message = format!(
+            "the bundle {} is gone: its version was pruned; deploy the app, and run it again",
+            bundle.short()
+        );
+        Outcome::Failed(Failure::new(message).kind("BundleGone"))
     }
 
     /// Returns the outcome of an execution that repeatedly killed its workers: `lost` attempts

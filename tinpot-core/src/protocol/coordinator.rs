@@ -50,6 +50,7 @@ use super::config::ProtocolConfig;
 use super::message::{Cancel, Message, Recorded, WhoIsThere};
 use super::tick::Tick;
 use crate::model::address::Address;
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::fence::{Epoch, Fence};
@@ -265,6 +266,8 @@ pub struct CoordinatorMachine {
     last_worker_number: u64,
     departed: Departed,
     actions: KnownActions,
+    /// The bundles that were removed.
+    gone: BTreeSet<Digest>,
     children: Children,
     secret_reads: SecretReads,
     timers: BTreeSet<(Tick, Timer)>,
@@ -309,6 +312,7 @@ impl CoordinatorMachine {
             last_worker_number: 0,
             departed: Departed::default(),
             actions: KnownActions::default(),
+            gone: BTreeSet::new(),
             children: Children::default(),
             secret_reads: SecretReads::default(),
             timers: BTreeSet::new(),

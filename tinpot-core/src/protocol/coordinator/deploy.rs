@@ -48,6 +48,9 @@ impl CoordinatorMachine {
             schemas.push(self.check_deployed(action).map_err(context)?);
         }
         self.actions.deploy(actions, schemas)?;
+        for deployed in actions.iter().filter_map(|action| action.deployed.as_ref()) {
+            self.gone.remove(&deployed.bundle);
+        }
         let offers = actions.iter().cloned().map(Transition::Offer);
         out.extend(offers.map(CoordinatorEffect::Persist));
         self.refresh_catalogue(now);
@@ -60,6 +63,19 @@ impl CoordinatorMachine {
             self.fill(now, &id, out);
         }
         Ok(())
+    }
+
+    /// Takes the bundles that were removed, in place of those that it had. An execution that waits for
+    /// one of them ends when it would be granted, also if the worker has the bundle in a cache. A
+    /// deploy of the same bundle takes it back.
+    pub fn remove_bundles(&mut self, bundles: BTreeSet<Digest>) {
+        self.gone = bundles;
+    }
+
+    /// Returns the bundle of a waiting execution if it was removed.
+    pub(super) fn gone_bundle(&self, execution: &Execution) -> Option<Digest> {
+        let bundle = execution.bundle.as_ref()?.bundle;
+        self.gone.contains(&bundle).then_some(bundle)
     }
 
     fn check_deployed(&self, action: &Action) -> Result<Schema> {

@@ -181,6 +181,10 @@ impl CoordinatorMachine {
         if self.active.get(&id).is_some_and(|active| active.execution.has_lost_secrets) {
             return self.finish(now, id, None, End::from(Outcome::secrets_lost()), out);
         }
+        let gone = self.active.get(&id).and_then(|active| self.gone_bundle(&active.execution));
+        if let Some(bundle) = gone {
+            return self.finish(now, id, None, End::from(Outcome::bundle_gone(&bundle)), out);
+        }
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
         self.last_number += 1;
