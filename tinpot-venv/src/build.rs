@@ -32,7 +32,7 @@ const SHORT: usize = 12;
 /// The files with settings of pip and uv, besides those below the user's directory.
 const SETTINGS: [&str; 3] = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf", "/etc/uv/uv.toml"];
 const SETTINGS_OF_USER: [&str; 3] = [".config/pip/pip.conf", ".pip/pip.conf", ".config/uv/uv.toml"];
-/// What pip and uv say if another try gives the same result.
+/// Words of pip and uv if another try gives the same result.
 const CONFLICTS: [&str; 5] = [
     "No matching distribution",
     "ResolutionImpossible",

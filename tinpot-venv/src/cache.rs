@@ -19,7 +19,7 @@ use tinpot_core::{Error, ErrorKind, Result};
 /// The interval of the attempts to lock a folder that another worker builds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The time after which a folder that nobody has used is removed.
+/// The time after which a folder that is not used is removed.
 const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// The keys of checked trees that are remembered: 1 MiB. Beyond that, trees are checked again.
@@ -209,7 +209,7 @@ impl Cache {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the folders that nobody has used for long, and further ones until the others fit.
+    /// Removes the folders that were not used for long, and further ones until the others fit.
     /// Blocks the thread.
     fn shrink(&self) {
         let mut entries = Vec::new();

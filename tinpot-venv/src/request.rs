@@ -1,4 +1,4 @@
-//! What a folder or a file asks for.
+//! The packages that a folder or a file asks for.
 
 mod files;
 mod project;

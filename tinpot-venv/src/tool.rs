@@ -26,7 +26,7 @@ pub enum Packages<'a> {
     Nothing,
     /// Those in a file of requirements. `pylock.toml` is one for uv.
     File(&'a Path),
-    /// Those of a `uv.lock` in a folder, which may be older than the `pyproject.toml` beside it.
+    /// Those of a `uv.lock` in a folder, which may be older than its `pyproject.toml`.
     Frozen(&'a Path),
     /// Those of a `uv.lock` in a folder, with those of groups. An outdated lock is an error.
     Locked(&'a Path, &'a [String]),

@@ -1,4 +1,4 @@
-//! What a pool sees of a directory whose files ask for environments.
+//! The view of a pool on a directory whose files ask for environments.
 
 use std::path::PathBuf;
 
