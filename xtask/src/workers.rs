@@ -42,7 +42,7 @@ pub(crate) fn check() -> Result<String, String> {
         vec!["node".to_owned(), worker("workers/typescript/dist/examples/conformance.js")],
     ];
     // Most of the time they wait.
-    let mut suites: Vec<_> = commands
+    let suites: Vec<_> = commands
         .iter()
         .cloned()
         .map(|command| {
@@ -50,18 +50,6 @@ pub(crate) fn check() -> Result<String, String> {
             thread::spawn(move || suite(&python, &here, &command))
         })
         .collect();
-    suites.push(thread::spawn({
-        let here = here.clone();
-        move || {
-            let own = here.join(target_folder()).join("debug/examples/conformance_worker");
-            let own = vec![own.to_string_lossy().into_owned()];
-            // One after the other: they take processor time.
-            for command in commands.iter().chain([&own]) {
-                conformance(&here, command)?;
-            }
-            mutants(&python, &here)
-        }
-    }));
     let mut failures = Vec::new();
     for suite in suites {
         match suite.join() {
@@ -70,6 +58,11 @@ pub(crate) fn check() -> Result<String, String> {
             Err(_) => failures.push("a suite panicked".to_owned()),
         }
     }
+    // One after the other, and after the suites: they take processor time, and have short leases.
+    let own = here.join(target_folder()).join("debug/examples/conformance_worker");
+    let own = vec![own.to_string_lossy().into_owned()];
+    failures.extend(commands.iter().chain([&own]).filter_map(|it| conformance(&here, it).err()));
+    failures.extend(mutants(&python, &here).err());
     if failures.is_empty() {
         let passed = "workers in Python, Go, TypeScript and Rust pass suite and scenes";
         return Ok(passed.to_owned());

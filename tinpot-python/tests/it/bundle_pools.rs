@@ -84,7 +84,7 @@ async fn a_bundle_has_a_warm_pool_until_others_are_used() {
     assert_eq!(who(&pools, &two).await.1, "two");
     assert_ne!(who(&pools, &one).await.0, first, "its pool was closed for the other");
 
-    let mismatch = run(&pools, &one, "nobody").await;
+    let mismatch = run(&pools, &one, "missing").await;
     assert_eq!(mismatch.failure().map(|failure| &*failure.kind), Some("BundleMismatch"));
     let gone = run(&pools, &Digest::from([7; 32]), "who").await;
     assert_eq!(gone.failure().map(|failure| &*failure.kind), Some("BundleGone"));

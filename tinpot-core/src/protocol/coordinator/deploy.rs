@@ -18,8 +18,8 @@ use crate::model::transition::Transition;
 use crate::model::visible::DEFAULT_TEAM;
 use crate::protocol::tick::Tick;
 
-/// What distinguishes the workers for deployed actions: their runtimes, their queues, and the bundles
-/// that they cannot load.
+/// A kind of workers for deployed actions: their runtimes, their queues, and the bundles that they
+/// cannot load.
 type Kind<'a> = (&'a Runtimes, &'a BTreeSet<String>, BTreeSet<&'a Digest>);
 
 impl CoordinatorMachine {
