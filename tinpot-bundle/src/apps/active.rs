@@ -9,9 +9,6 @@ use super::documents::{APP, read};
 use super::{App, Apps, PAGE, Step};
 use crate::towerfile::Runtime;
 
-/// The version of actions whose app was removed.
-const RETIRED: u32 = 0;
-
 impl Apps {
     /// Makes the active versions actions of a coordinator, now and with each change.
     ///
@@ -63,7 +60,7 @@ impl Apps {
         let of_app =
             catalogue.values().filter(|entry| entry.action.team == team).filter_map(|entry| {
                 let deployed = entry.action.deployed.as_ref()?;
-                if deployed.version == RETIRED {
+                if deployed.is_removed() {
                     return None;
                 }
                 let owner = deployed.app.as_deref().unwrap_or(&entry.action.name);
@@ -107,7 +104,7 @@ impl Apps {
                 if *owner != *app.name {
                     return None;
                 }
-                (deployed.version, deployed.enabled) = (RETIRED, false);
+                (deployed.version, deployed.enabled) = (Deployed::REMOVED, false);
                 Some(Action::clone(&entry.action).deployed(deployed))
             });
         let retired: Vec<Action> = of_app.collect();

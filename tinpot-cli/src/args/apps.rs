@@ -17,7 +17,7 @@ pub(crate) struct BundleDir {
     /// directory
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
-    /// Python interpreter or virtual environment that imports a folder of Python actions; VIRTUAL_ENV
+    /// Python interpreter or virtual environment that imports a directory of Python actions; VIRTUAL_ENV
     /// or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) python: Option<PathBuf>,

@@ -10,7 +10,7 @@ use super::core::Accepted;
 use super::idempotency::{check_name, forget_secrets, same, with_key};
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::{Action, Schema, check_label};
-use crate::model::deployed::BundleRef;
+use crate::model::deployed::{BundleRef, Deployed};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
@@ -235,11 +235,12 @@ pub(super) fn find_action<'a>(
     if action.contains('/') {
         return None;
     }
-    if team.is_empty() || *team == *DEFAULT_TEAM {
-        return catalogue.get_key_value(action).map(|(name, entry)| (name.clone(), entry));
-    }
-    let entry = catalogue.get(&action_key(team, action))?;
-    Some((action.into(), entry))
+    let (name, entry) = match team.is_empty() || *team == *DEFAULT_TEAM {
+        true => catalogue.get_key_value(action).map(|(name, entry)| (name.clone(), entry))?,
+        false => (action.into(), catalogue.get(&action_key(team, action))?),
+    };
+    let is_removed = entry.action.deployed.as_ref().is_some_and(Deployed::is_removed);
+    (!is_removed).then_some((name, entry))
 }
 
 /// Returns the error for an action that is not in the catalogue, or that is hidden from the caller.

@@ -22,7 +22,7 @@ use crate::model::digest::Digest;
 pub struct Deployed {
     /// The runtime that a worker needs to run it, such as `script`.
     pub runtime: Arc<str>,
-    /// The number of the version, from 1.
+    /// The number of the version, from 1; [`REMOVED`](Self::REMOVED) once the app was removed.
     pub version: u32,
     /// The digest of the manifest of its bundle.
     pub bundle: Digest,
@@ -39,6 +39,15 @@ fn yes() -> bool {
 }
 
 impl Deployed {
+    /// The version of an action whose app was removed. The action counts as unknown, and what was
+    /// accepted before runs.
+    pub const REMOVED: u32 = 0;
+
+    /// Returns true if the app was removed.
+    pub fn is_removed(&self) -> bool {
+        self.version == Self::REMOVED
+    }
+
     /// Creates a version that is enabled.
     pub fn new(runtime: impl Into<Arc<str>>, version: u32, bundle: Digest) -> Self {
         Self { runtime: runtime.into(), version, bundle, enabled: true, app: None }

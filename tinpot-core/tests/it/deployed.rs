@@ -178,6 +178,24 @@ async fn deployed_actions_outlive_the_coordinator() {
 }
 
 #[tokio::test]
+async fn an_action_whose_app_was_removed_is_unknown_and_runs_what_it_has_accepted() {
+    let network = MemoryNetwork::new();
+    let coordinator = coordinator(&network).await;
+    deploy(&coordinator, [version("report", "script", 1)]).await;
+    let waits = accepted(&coordinator, "report").await;
+    deploy(&coordinator, [disabled("report", "script", Deployed::REMOVED)]).await;
+    let error = submit(&coordinator, "report", SubmitOptions::new()).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let scoped = coordinator.scoped(Caller::anonymous());
+    assert!(!scoped.catalogue().contains_key("report"));
+    assert_eq!(scoped.action("report").expect_err("unknown").kind(), ErrorKind::NotFound);
+    let _worker = worker(&network, "w", runtime("script")).await;
+    assert_eq!(ran(&waits).await, 1);
+    deploy(&coordinator, [version("report", "script", 2)]).await;
+    assert_eq!(ran(&accepted(&coordinator, "report").await).await, 2);
+}
+
+#[tokio::test]
 async fn a_disabled_action_refuses_submissions_and_runs_what_it_has_accepted() {
     let network = MemoryNetwork::new();
     let coordinator = coordinator(&network).await;

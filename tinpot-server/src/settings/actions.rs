@@ -83,7 +83,7 @@ pub struct ActionsSettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_RELOAD"))]
     pub no_reload: bool,
     /// Run all actions in one interpreter; by default the worker builds a Python environment for each
-    /// folder and file that asks for packages.
+    /// directory and file that asks for packages.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_ENVIRONMENTS"))]
     pub no_environments: bool,
     /// The limits of each attempt.
