@@ -38,7 +38,7 @@ fn a_script_works_in_bash() {
     bash.args(["--norc", "-c", script])
         .env("TINPOT", env!("CARGO_BIN_EXE_tinpot"))
         .env("TINPOT_SERVER", &server.url)
-        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("XDG_STATE_HOME", crate::support::state())
         .env_remove("XDG_RUNTIME_DIR");
     // The script finds `tinpot` in the path.
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_tinpot")).parent().expect("a folder");

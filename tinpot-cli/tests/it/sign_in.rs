@@ -30,7 +30,7 @@ fn run(url: &str, words: &[&str]) -> Ran {
 /// The file with the token of a server for this machine.
 fn dev_file(url: &str) -> PathBuf {
     let port = url.rsplit_once(':').expect("a port").1;
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tinpot/dev-{port}.json"))
+    crate::support::state().join(format!("tinpot/dev-{port}.json"))
 }
 
 /// Sends a request as a page of the server does, and returns its answer with the head.

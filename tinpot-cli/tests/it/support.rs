@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -49,9 +49,17 @@ pub(crate) fn tinpot() -> Command {
     }
     command.env("XDG_CONFIG_HOME", "/nonexistent").env("TERM", "xterm");
     // Here are the tokens of `tinpot dev`.
-    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR")).env_remove("XDG_RUNTIME_DIR");
+    command.env("XDG_STATE_HOME", state()).env_remove("XDG_RUNTIME_DIR");
     command.stdin(Stdio::null());
     command
+}
+
+/// Returns the directory of the tokens of `tinpot dev`: one for each run of the tests, since servers
+/// that are killed leave theirs, and later ones may have their ports.
+pub(crate) fn state() -> &'static Path {
+    static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let create = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    STATE.get_or_init(create).path()
 }
 
 /// A server in a process of its own; killed when dropped.

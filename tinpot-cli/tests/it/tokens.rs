@@ -88,6 +88,8 @@ impl Place {
     fn client(&self, token: Option<&Path>, words: &[&str]) -> Command {
         let mut command = tinpot();
         command.env("TINPOT_SERVER", &self.url).args(words);
+        // Without the token of a `tinpot dev` that had this port and was killed.
+        command.env("XDG_STATE_HOME", self.folder.path());
         if let Some(token) = token {
             command.arg("--token-file").arg(token);
         }
