@@ -115,6 +115,23 @@ class State(unittest.TestCase):
             )
             self.assertEqual(run(code, folder), "[] True\nTrue 40\n0")
 
+    def test_builtins_of_a_first_import_stay_and_those_of_the_attempt_do_not(self) -> None:
+        code = """
+        import builtins
+        sys.path.insert(0, os.getcwd())
+        state.put_back()
+        sys.path.insert(0, os.getcwd())
+        import library
+        builtins.shouted = True
+        print(state.put_back(), unchanged())
+        print(hasattr(builtins, "helper"), hasattr(builtins, "shouted"))
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "library.py").write_text(
+                "import builtins\ndef helper(): pass\nbuiltins.helper = helper\n"
+            )
+            self.assertEqual(run(code, folder), "[] True\nTrue False")
+
     def test_change_that_cannot_be_put_back_is_named(self) -> None:
         code = """
         from tinpot import _parts

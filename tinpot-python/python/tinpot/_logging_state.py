@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Set
 from typing import Any
 
 from tinpot._parts import GONE, Part, same
@@ -161,7 +162,7 @@ class LoggingState(Part):
         handlers = [changed.get(at, one) for at, one in enumerate(handlers)]
         return (settings, tables, handlers)
 
-    def additions(self, old: Any, new: Any) -> Any:
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
         """Keeps the configuration that a package gave to its own loggers while it was imported."""
         if new is None:
             return None
@@ -170,12 +171,9 @@ class LoggingState(Part):
         found = {}
         for at in range(len(old_tables), len(new[1])):
             name = self._loggers[at].name.partition(".")[0]
-            if name in self.new_modules and not _is_alike(self._first_loggers[at], new[1][at]):
+            if name in packages and not _is_alike(self._first_loggers[at], new[1][at]):
                 found[at] = self._first_loggers[at] = _copy(new[1][at])
         return (settings, found, {}) if found else None
-
-    # The names of the packages that the attempt imported first; set before `additions`.
-    new_modules: frozenset[str] = frozenset()
 
 
 def _copy(table: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from functools import partial
 from typing import Any, ClassVar
 
@@ -59,8 +59,11 @@ class Part:
         """Returns a value with changes."""
         return changes[0]
 
-    def additions(self, old: Any, new: Any) -> Any:
-        """Returns those of the changes that a first import may have made; None if none."""
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
+        """Returns those of the changes that a first import may have made; None if none.
+
+        packages: the names of the packages that were imported first.
+        """
         return None
 
 
@@ -114,7 +117,7 @@ class Table(Part):
         both = {**value, **changes}
         return {key: value for key, value in both.items() if value is not GONE}
 
-    def additions(self, old: Any, new: Any) -> Any:
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
         return {key: value for key, value in new.items() if key not in old} or None
 
 
@@ -147,7 +150,7 @@ class Lists(Part):
                 kept.insert(next(after, len(kept)), new[at])
         return before + kept
 
-    def additions(self, old: Any, new: Any) -> Any:
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
         grown = [one for one in new if one not in old]
         if not grown:
             return None

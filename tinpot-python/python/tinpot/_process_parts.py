@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import tinpot
@@ -156,7 +156,7 @@ class Attributes(Tuple):
         if holder is not None and value is not GONE:
             setattr(holder, _ATTRIBUTES[at][2], value)
 
-    def additions(self, old: Any, new: Any) -> Any:
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
         found = {}
         for at, (before, now) in enumerate(zip(old, new)):
             if before is GONE and now is not GONE:
@@ -267,14 +267,33 @@ class Directory(Part):
         return value
 
 
+class Builtins(Table):
+    """The builtins. What a first import may have added comes from one of its packages.
+
+    Otherwise it is the attempt's: the first one of an interpreter always imports something.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("builtins", vars(builtins), grows=True)
+
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
+        found = super().additions(old, new, packages) or {}
+        return {key: value for key, value in found.items() if _package(value) in packages} or None
+
+
+def _package(value: object) -> str:
+    """Returns the name of the package that a value comes from; empty if it does not say."""
+    return str(getattr(value, "__module__", "")).partition(".")[0]
+
+
 class Package(Table):
     """The attributes of this package. Its names are added when they are used for the first time."""
 
     def __init__(self) -> None:
         super().__init__("attributes of tinpot", vars(tinpot), grows=True)
 
-    def additions(self, old: Any, new: Any) -> Any:
-        found = super().additions(old, new) or {}
+    def additions(self, old: Any, new: Any, packages: Set[str]) -> Any:
+        found = super().additions(old, new, packages) or {}
         return {key: value for key, value in found.items() if _is_own(key, value)} or None
 
 
@@ -291,7 +310,7 @@ def find() -> list[Part]:
     main_thread = threading.main_thread()
     parts = [
         Table("attributes of sys", vars(sys), grows=True),
-        Table("builtins", vars(builtins), grows=True),
+        Builtins(),
         Package(),
         Attributes(),
         Environment(),

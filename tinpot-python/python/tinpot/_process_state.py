@@ -113,8 +113,7 @@ class ProcessState:
                 found, wanted = part.read(), values[at]
                 if part is self._logging or not _parts.same(found, wanted):
                     if new_modules and part.grows:
-                        self._logging.new_modules = new_modules
-                        self._adopt(at, part.additions(wanted, found))
+                        self._adopt(at, part.additions(wanted, found, new_modules))
                     values[at] = part.write(values[at])
             except Exception:
                 failed.append(part.name)

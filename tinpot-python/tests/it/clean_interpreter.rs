@@ -116,14 +116,11 @@ async fn innocent_action_after_hostile_ones_by_chance_shows_what_it_shows_alone(
     let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     println!("TINPOT_SEED={seed}");
     let mut state = seed;
-    // What an attempt adds to `builtins` while it is the first to import a module counts as the
-    // module's: the first attempt of an interpreter may leave some.
-    let pairs: Vec<_> = PAIRS.iter().copied().filter(|(hostile, _)| *hostile != "built").collect();
     let mut pick = || {
         // Knuth's linear congruential generator, whose high bits are good enough here.
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        pairs[(state >> 33) as usize % pairs.len()]
+        PAIRS[(state >> 33) as usize % PAIRS.len()]
     };
     let actions = actions();
     let pool = actions.pool().await;
