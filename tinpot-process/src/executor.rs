@@ -16,7 +16,7 @@ use tinpot_contain::{
 };
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Error, ErrorKind, Executor, LoadError, Outcome, Result, Watcher};
-use tinpot_venv::{Cache, is_of_tool};
+use tinpot_venv::{Cache, LazyCache, is_of_tool};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -39,8 +39,6 @@ const RESULT_BYTES: u64 = 15 * 1024 * 1024;
 const FETCH_PATIENCE: Duration = Duration::from_secs(60);
 /// The runtimes of bundles that the executor can run.
 const RUNTIMES: [Runtime; 2] = [Runtime::Script, Runtime::Process];
-/// The size of the cache.
-const CACHE_BYTES: u64 = 10 << 30;
 
 /// Runs programs as actions: each folder with a Towerfile below a directory is one.
 ///
@@ -84,7 +82,7 @@ struct Shared {
     apps: Mutex<Apps>,
     offer: watch::Sender<Arc<ActionSet>>,
     supervision: OnceCell<Supervision>,
-    cache: OnceCell<Arc<Cache>>,
+    cache: LazyCache,
     python: Environments,
     /// The variables of the worker that programs get.
     variables: Vec<(OsString, OsString)>,
@@ -126,7 +124,7 @@ impl ProcessExecutor {
             result_limit_bytes: RESULT_BYTES,
             setup_timeout: SETUP_TIMEOUT,
             cache: None,
-            cache_bytes: CACHE_BYTES,
+            cache_bytes: Cache::DEFAULT_BYTES,
             supervisor: None,
             cgroup: None,
             bundles: None,
@@ -284,7 +282,7 @@ impl ProcessExecutorBuilder {
             apps: Mutex::default(),
             offer: watch::Sender::default(),
             supervision: OnceCell::new(),
-            cache: OnceCell::new(),
+            cache: LazyCache::new(self.cache.clone(), self.cache_bytes),
             variables,
             closed: watch::Sender::new(false),
             running: watch::Sender::new(0),
@@ -371,17 +369,6 @@ impl Shared {
         self.supervision.get_or_try_init(start).await
     }
 
-    async fn cache(&self) -> Result<&Arc<Cache>> {
-        let open = || async {
-            let path = self.config.cache.clone().unwrap_or_else(Cache::default_path);
-            let max_bytes = self.config.cache_bytes;
-            let opened = tokio::task::spawn_blocking(move || Cache::open(path, max_bytes)).await;
-            opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
-        };
-        let open = || async { open().await.map(Arc::new) };
-        self.cache.get_or_try_init(open).await
-    }
-
     /// Returns the app of an action.
     fn app(&self, action: &str) -> Option<Arc<App>> {
         let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -412,7 +399,7 @@ impl Shared {
         let inputs = attempt::write_inputs(attempt, towerfile, workspace)?;
         let venv = match program {
             Program::Python(_) => {
-                let cache = self.cache().await.map_err(failed)?;
+                let cache = self.cache.get().await.map_err(failed)?;
                 let limit = towerfile.tinpot.setup_timeout.unwrap_or(self.config.setup_timeout);
                 let until = Instant::now() + limit;
                 let venv = self.python.prepare(cache, towerfile, workspace, &mut runner, until);
@@ -510,7 +497,7 @@ impl Shared {
         attempt: &Attempt,
         context: &Context,
     ) -> Result<Outcome> {
-        let cache = self.cache().await?;
+        let cache = self.cache.get().await?;
         let mut closed = self.closed.subscribe();
         let tree = tokio::select! {
             biased;

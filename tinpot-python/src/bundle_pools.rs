@@ -13,7 +13,7 @@ use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{
     BundleRef, Context, Error, ErrorKind, Executor, Failure, LoadError, Outcome, Result, Watcher,
 };
-use tinpot_venv::Cache;
+use tinpot_venv::{Cache, LazyCache};
 use tokio::sync::{OnceCell, watch};
 
 use crate::package::OwnDirectory;
@@ -23,8 +23,6 @@ use crate::pool::{PythonPool, PythonPoolBuilder};
 const POOLS: usize = 4;
 /// The bundles that could not be loaded, which the offer names.
 const BROKEN: usize = 16;
-/// The size of the cache.
-const CACHE_BYTES: u64 = 10 << 30;
 /// The longest time without a further byte of a bundle.
 const FETCH_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,7 +54,7 @@ const FETCH_PATIENCE: Duration = Duration::from_secs(60);
 /// ```
 pub struct BundlePools {
     config: BundlePoolsBuilder,
-    cache: OnceCell<Arc<Cache>>,
+    cache: LazyCache,
     /// The pools, the one that was used last at the end.
     pools: Mutex<Vec<(Digest, Slot)>>,
     offer: watch::Sender<Arc<ActionSet>>,
@@ -150,8 +148,8 @@ impl BundlePoolsBuilder {
     /// Returns the executor. It starts nothing before the first attempt.
     pub fn build(self) -> BundlePools {
         BundlePools {
+            cache: LazyCache::new(self.cache.clone(), Cache::DEFAULT_BYTES),
             config: self,
-            cache: OnceCell::new(),
             pools: Mutex::default(),
             offer: watch::Sender::new(Arc::new(offer(&[]))),
             broken: Mutex::default(),
@@ -194,14 +192,6 @@ impl BundlePools {
         }
     }
 
-    async fn cache(&self) -> Result<&Arc<Cache>> {
-        let open = || async {
-            let path = self.config.cache.clone().unwrap_or_else(Cache::default_path);
-            blocking(move || Cache::open(path, CACHE_BYTES)).await.map(Arc::new)
-        };
-        self.cache.get_or_try_init(open).await
-    }
-
     async fn start(
         &self,
         bundle: &Digest,
@@ -213,7 +203,7 @@ impl BundlePools {
             ticket: attempt.ticket.as_ref(),
             patience: self.config.fetch_patience,
         };
-        let tree = Tree::of(self.cache().await?, bundle, &fetch).await?;
+        let tree = Tree::of(self.cache.get().await?, bundle, &fetch).await?;
         let (folder, root, towerfile) = blocking(move || copy(&tree)).await?;
         let started = self.start_pool(root, &towerfile, context).await;
         let (pool, environment) = started.map_err(|error| error.of(&towerfile.name))?;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tinpot_contain::{Containment, Environment as Variables};
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Error, ErrorKind, Executor, FailureCode, Outcome, Result, Watcher};
-use tinpot_venv::{Builder, Cache, Origin};
+use tinpot_venv::{Builder, Cache, LazyCache, Origin};
 use tokio::task::JoinSet;
 
 use self::members::Members;
@@ -21,8 +21,6 @@ use crate::child_text::load_error;
 use crate::pool::{PythonPoolBuilder, Share, actions_dir, origins_on_disk};
 use crate::python;
 
-/// The size of the cache without another.
-const CACHE_BYTES: u64 = 10 << 30;
 /// The time limit of a build without another.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -76,7 +74,7 @@ impl Default for EnvironmentOptions {
     fn default() -> Self {
         Self {
             cache: None,
-            cache_bytes: CACHE_BYTES,
+            cache_bytes: Cache::DEFAULT_BYTES,
             build_timeout: BUILD_TIMEOUT,
             variables: Vec::new(),
         }
@@ -102,11 +100,10 @@ impl PythonPoolBuilder {
             _ => std::path::absolute(&path).unwrap_or(path),
         });
         let root = actions_dir(&dir)?;
-        let cache = options.cache.unwrap_or_else(Cache::default_path);
+        let cache = LazyCache::new(options.cache, options.cache_bytes);
         let mut variables = Variables::of_this_process(&[]).into_variables();
         variables.extend(options.variables);
-        let builder =
-            Builder::new((cache, options.cache_bytes), python, variables, options.build_timeout);
+        let builder = Builder::new(cache, python, variables, options.build_timeout);
         let members = match only {
             Some(file) => only_file(self, builder, &root, &file).await?,
             None => {

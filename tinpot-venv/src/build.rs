@@ -4,17 +4,17 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Error, ErrorKind, Result};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::cache::{Cache, CacheEntry, Found, Kind};
+use crate::cache::{CacheEntry, Found, Kind};
 use crate::interpreter::{Interpreter, Interpreters};
 use crate::key::Key;
+use crate::lazy_cache::LazyCache;
 use crate::mask::mask;
 use crate::request::{Origin, Request, Wanted};
 use crate::run::{Log, run};
@@ -44,10 +44,7 @@ const CONFLICTS: [&str; 5] = [
 /// Builds environments, or finds them in the cache. One at a time.
 #[derive(Debug)]
 pub struct Builder {
-    /// Opened for the first build: without one, nothing needs it.
-    cache: OnceCell<Arc<Cache>>,
-    cache_path: PathBuf,
-    cache_bytes: u64,
+    cache: LazyCache,
     interpreters: Interpreters,
     /// The variables of installers.
     variables: Vec<(OsString, OsString)>,
@@ -124,11 +121,11 @@ impl Environment {
 }
 
 impl Builder {
-    /// Creates a builder with a cache, its directory and its size in bytes, that prefers the interpreter
-    /// `python`. Installers get `variables`, and those
-    /// of this process that select indexes and the like and are not among them.
+    /// Creates a builder with a cache that prefers the interpreter `python`. Installers get
+    /// `variables`, and those of this process that select indexes and the like and are not among
+    /// them. A build that takes longer than `timeout` fails.
     pub fn new(
-        cache: (PathBuf, u64),
+        cache: LazyCache,
         python: Option<PathBuf>,
         mut variables: Vec<(OsString, OsString)>,
         timeout: Duration,
@@ -142,9 +139,7 @@ impl Builder {
         let own = std::env::vars_os().filter(|(name, _)| is_of_tool(name) && !given.contains(name));
         variables.extend(own);
         let interpreters = Interpreters::new(python, variables.clone());
-        let (cache_path, cache_bytes) = cache;
-        let (cache, turn) = (OnceCell::new(), Mutex::default());
-        Self { cache, cache_path, cache_bytes, interpreters, variables, timeout, turn }
+        Self { cache, interpreters, variables, timeout, turn: Mutex::default() }
     }
 
     /// Reads a request, and returns its environment.
@@ -169,15 +164,6 @@ impl Builder {
         Err(BuildError { message, is_final: false })
     }
 
-    async fn cache(&self) -> Result<&Arc<Cache>> {
-        let open = || async {
-            let (path, bytes) = (self.cache_path.clone(), self.cache_bytes);
-            let opened = tokio::task::spawn_blocking(move || Cache::open(path, bytes)).await;
-            opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
-        };
-        self.cache.get_or_try_init(|| async { open().await.map(Arc::new) }).await
-    }
-
     async fn build(&self, request: &Request) -> std::result::Result<Environment, BuildError> {
         let python = self.interpreters.choose(request.python.as_ref()).await?;
         let tool = Tool::find(&self.variables, request.only_uv())?;
@@ -186,7 +172,7 @@ impl Builder {
         let waiting = async || {
             tracing::info!("waiting for the Python environment of {}", request.place);
         };
-        let build = match self.cache().await?.find(Kind::Venv, &key, waiting).await? {
+        let build = match self.cache.get().await?.find(Kind::Venv, &key, waiting).await? {
             Found::Entry(entry) => {
                 let record = serde_json::from_str(&entry.note()).unwrap_or_default();
                 let path = entry.path.clone();

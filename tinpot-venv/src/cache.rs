@@ -86,6 +86,9 @@ pub enum Found {
 }
 
 impl Cache {
+    /// The size where none is set: 10 GiB.
+    pub const DEFAULT_BYTES: u64 = 10 << 30;
+
     /// Returns the directory of the cache where none is set: of the service, else of the user.
     pub fn default_path() -> PathBuf {
         let of = |name: &str| {

@@ -75,7 +75,7 @@ impl Shared {
             closed: self.closed.subscribe(),
             stopped: false,
         };
-        let cache = self.cache().await;
+        let cache = self.cache.get().await;
         let cache = cache.map_err(|error| attempt::setup_failed(error.message()))?;
         let limit = towerfile.tinpot.setup_timeout.unwrap_or(self.config.setup_timeout);
         let until = Instant::now() + limit;

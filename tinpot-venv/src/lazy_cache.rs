@@ -1,0 +1,40 @@
+//! A cache that is opened when it is needed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tinpot_core::{Error, ErrorKind, Result};
+use tokio::sync::OnceCell;
+
+use crate::cache::Cache;
+
+/// A [`Cache`] that is opened when it is first used. If that fails, the next use tries again.
+#[derive(Debug)]
+pub struct LazyCache {
+    path: Option<PathBuf>,
+    max_bytes: u64,
+    opened: OnceCell<Arc<Cache>>,
+}
+
+impl LazyCache {
+    /// Creates a cache in a directory, [`Cache::default_path`] without one, of at most this many
+    /// bytes.
+    pub fn new(path: Option<PathBuf>, max_bytes: u64) -> Self {
+        Self { path, max_bytes, opened: OnceCell::new() }
+    }
+
+    /// Returns the open cache.
+    ///
+    /// # Errors
+    /// Those of [`Cache::open`]; `Closed` if the runtime ends.
+    pub async fn get(&self) -> Result<&Arc<Cache>> {
+        let open = || async {
+            let path = self.path.clone().unwrap_or_else(Cache::default_path);
+            let max_bytes = self.max_bytes;
+            let opened = tokio::task::spawn_blocking(move || Cache::open(path, max_bytes)).await;
+            let ended = |_| Err(Error::new(ErrorKind::Closed, "the runtime ends"));
+            opened.unwrap_or_else(ended).map(Arc::new)
+        };
+        self.opened.get_or_try_init(open).await
+    }
+}
