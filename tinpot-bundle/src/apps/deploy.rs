@@ -36,13 +36,11 @@ pub struct Deploy {
     /// The digest of its archive, if the caller names it: then the first answer names all that is
     /// missing.
     pub artifact: Option<Digest>,
-    /// If true, the version becomes the active one. The default is true.
-    pub activate: bool,
-    /// If true, an app that does not exist is created with its first version. The default is false.
-    pub create: bool,
+    /// The options: by default, the version becomes the active one.
+    pub options: DeployOptions,
 }
 
-/// The options of [`Apps::deploy_archive`].
+/// The options of a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeployOptions {
@@ -86,7 +84,7 @@ impl Deploy {
 
     /// Creates the deploy of the bundle with this content and this digest of the manifest.
     pub fn of(content: Digest, manifest: Digest) -> Self {
-        Self { content, manifest, artifact: None, activate: true, create: false }
+        Self { content, manifest, artifact: None, options: DeployOptions::default() }
     }
 
     /// Names the archive.
@@ -96,22 +94,11 @@ impl Deploy {
         self
     }
 
-    /// Sets whether the version becomes the active one.
+    /// Sets the options.
     #[must_use]
-    pub fn activate(mut self, yes: bool) -> Self {
-        self.activate = yes;
+    pub fn options(mut self, options: DeployOptions) -> Self {
+        self.options = options;
         self
-    }
-
-    /// Sets whether an app that does not exist is created.
-    #[must_use]
-    pub fn create(mut self, yes: bool) -> Self {
-        self.create = yes;
-        self
-    }
-
-    fn options(&self) -> DeployOptions {
-        DeployOptions { activate: self.activate, create: self.create }
     }
 }
 
@@ -156,7 +143,7 @@ impl Apps {
         deploy: &Deploy,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Deployment> {
-        let (content, options) = (&deploy.content, deploy.options());
+        let (content, options) = (&deploy.content, deploy.options);
         if let Some(known) = self.deploy_known(by, team, name, content, options, may).await? {
             return Ok(known);
         }
@@ -180,13 +167,13 @@ impl Apps {
             return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
         }
         let checked = self.check(team, name, manifest, may).await?;
-        let Some(version) = self.add(by, team, name, &checked, deploy.create).await? else {
+        let Some(version) = self.add(by, team, name, &checked, options.create).await? else {
             // They had not been deployed for long, and were deleted just now.
             let artifact = checked.manifest.artifact.digest;
             return Ok(Deployment::Missing(vec![deploy.manifest, artifact]));
         };
         // If this fails, the version is there, and the next deploy of its content activates it.
-        if deploy.activate {
+        if options.activate {
             self.activate(by, team, name, version.number).await?;
         }
         Ok(Deployment::Created(version))
@@ -225,7 +212,7 @@ impl Apps {
             )));
         }
         self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
-        let deploy = Deploy::new(&manifest)?.activate(options.activate).create(options.create);
+        let deploy = Deploy::new(&manifest)?.options(options);
         self.deploy(by, team, name, &deploy, may).await
     }
 

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use tinpot_bundle::{
-    Apps, BlobStore, ByteRange, Deploy, Deployment, Digest, Hasher, Limits, Manifest,
-    MemoryBlobStore, PackOptions, PutOptions, Runtime, Version, body, pack,
+    Apps, BlobStore, ByteRange, Deploy, DeployOptions, Deployment, Digest, Hasher, Limits,
+    Manifest, MemoryBlobStore, PackOptions, PutOptions, Runtime, Version, body, pack,
 };
 use tinpot_core::access::records::{Change, MemoryRecords, Records};
 use tinpot_core::access::{AuditEvent, AuditSink, AuditWho};
@@ -168,7 +168,7 @@ async fn an_earlier_content_is_activated_again_and_a_version_can_wait() {
 
     let third = Bundle::of("hello", "three");
     third.upload(&apps, TEAM).await;
-    let waits = third.deploy().activate(false);
+    let waits = third.deploy().options(DeployOptions::default().activate(false));
     let uploaded = apps.deploy(&by("eve"), TEAM, "hello", &waits, &any).await.expect("an answer");
     assert!(matches!(uploaded, Deployment::Created(version) if version.number == 3));
     let app = apps.app(TEAM, "hello").await.expect("an app");
@@ -338,7 +338,8 @@ async fn random_operations_behave_as_a_model() {
                     let bundle = &bundles[name][choices.below(4) as usize];
                     bundle.upload(&apps, team).await;
                     let activate = choices.below(3) > 0;
-                    let deploy = bundle.deploy().activate(activate);
+                    let deploy =
+                        bundle.deploy().options(DeployOptions::default().activate(activate));
                     let answer = apps.deploy(&ada, team, name, &deploy, &any).await;
                     let answer = answer.expect("an answer");
                     let content = bundle.manifest.content;

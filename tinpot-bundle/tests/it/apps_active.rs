@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tinpot_bundle::{Apps, Deployment, MemoryBlobStore};
+use tinpot_bundle::{Apps, DeployOptions, Deployment, MemoryBlobStore};
 use tinpot_core::access::records::{Change, Changed, MemoryRecords, Record, Records};
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::{
@@ -137,7 +137,7 @@ async fn the_active_version_runs_and_a_disabled_app_does_not() {
     assert_eq!(ran(&coordinator).await, 1);
     let waits = Bundle::of("hello", "three");
     waits.upload(&apps, TEAM).await;
-    let waits = waits.deploy().activate(false);
+    let waits = waits.deploy().options(DeployOptions::default().activate(false));
     apps.deploy(&by("ada"), TEAM, "hello", &waits, &any).await.expect("a version");
     assert_eq!(ran(&coordinator).await, 1);
     apps.set_enabled(&by("ada"), TEAM, "hello", false).await.expect("disabled");

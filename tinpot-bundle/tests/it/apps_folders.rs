@@ -88,7 +88,7 @@ async fn a_name_belongs_to_one_app() {
     // Versions that are not active have no names yet.
     let waits = Bundle::folder("other", &["sub"]);
     waits.upload(&apps, TEAM).await;
-    let waits = waits.deploy().activate(false);
+    let waits = waits.deploy().options(DeployOptions::default().activate(false));
     apps.deploy(&by("ada"), TEAM, "other", &waits, &any).await.expect("a version");
     folder(&apps, "tools", &["sub"]).await.expect("a version");
     let late = apps.activate(&by("ada"), TEAM, "other", 1).await.expect_err("a name is taken");
@@ -162,7 +162,7 @@ async fn an_app_with_many_versions_is_removed() {
             apps.create(&by("ada"), TEAM, "tools", "").await.expect("an app");
         }
         bundle.upload(&apps, TEAM).await;
-        let deploy = bundle.deploy().activate(false);
+        let deploy = bundle.deploy().options(DeployOptions::default().activate(false));
         apps.deploy(&by("ada"), TEAM, "tools", &deploy, &any).await.expect("a version");
     }
     apps.remove(&by("ada"), TEAM, "tools").await.expect("removed");

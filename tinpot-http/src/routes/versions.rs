@@ -144,8 +144,7 @@ pub(crate) async fn deploy(
     let (apps, by, team) = (&asked.apps, &asked.by(), asked.team());
     let deployed = match (content, manifest, archive) {
         (Some(content), Some(manifest), archive) => {
-            let mut deploy =
-                Deploy::of(content, manifest).activate(options.activate).create(options.create);
+            let mut deploy = Deploy::of(content, manifest).options(options);
             deploy.artifact = archive;
             apps.deploy(by, team, &name, &deploy, &may).await?
         }
