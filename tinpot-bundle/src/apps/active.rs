@@ -56,18 +56,10 @@ impl Apps {
     fn held(&self, app: &App) -> Option<Deployed> {
         let coordinator = self.coordinator.as_ref()?;
         let catalogue = coordinator.catalogue();
-        let team = team_of_action(&app.team);
-        let of_app =
-            catalogue.values().filter(|entry| entry.action.team == team).filter_map(|entry| {
-                let deployed = entry.action.deployed.as_ref()?;
-                if deployed.is_removed() {
-                    return None;
-                }
-                let owner = deployed.app.as_deref().unwrap_or(&entry.action.name);
-                (*owner == *app.name).then_some(deployed)
-            });
+        let of_app = catalogue.values().filter_map(|entry| deployed_of(app, &entry.action));
         // Actions that are gone are disabled.
-        of_app.max_by_key(|one| (one.enabled, one.version)).cloned()
+        let present = of_app.filter(|deployed| !deployed.is_removed());
+        present.max_by_key(|one| (one.enabled, one.version)).cloned()
     }
 
     /// Adds the actions of the active version to those of the app, if one of its versions is a folder
@@ -95,18 +87,12 @@ impl Apps {
     /// disabled, and another app may have their names.
     pub(super) async fn retire(&self, app: &App) -> Result<()> {
         let Some(coordinator) = &self.coordinator else { return Ok(()) };
-        let team = team_of_action(&app.team);
         let catalogue = coordinator.catalogue();
-        let of_app =
-            catalogue.values().filter(|entry| entry.action.team == team).filter_map(|entry| {
-                let mut deployed = entry.action.deployed.clone()?;
-                let owner = deployed.app.as_deref().unwrap_or(&entry.action.name);
-                if *owner != *app.name {
-                    return None;
-                }
-                (deployed.version, deployed.enabled) = (Deployed::REMOVED, false);
-                Some(Action::clone(&entry.action).deployed(deployed))
-            });
+        let of_app = catalogue.values().filter_map(|entry| {
+            let mut deployed = deployed_of(app, &entry.action)?.clone();
+            (deployed.version, deployed.enabled) = (Deployed::REMOVED, false);
+            Some(Action::clone(&entry.action).deployed(deployed))
+        });
         let retired: Vec<Action> = of_app.collect();
         if retired.is_empty() { Ok(()) } else { coordinator.deploy(retired).await }
     }
@@ -149,6 +135,13 @@ impl Apps {
         }
         coordinator.deploy(actions).await
     }
+}
+
+/// Returns how an action is deployed, if it is one of this app.
+fn deployed_of<'a>(app: &App, action: &'a Action) -> Option<&'a Deployed> {
+    let deployed = action.deployed.as_ref()?;
+    let owner = deployed.app.as_deref().unwrap_or(&action.name);
+    (action.team == team_of_action(&app.team) && *owner == *app.name).then_some(deployed)
 }
 
 /// Returns the team as actions name it.
