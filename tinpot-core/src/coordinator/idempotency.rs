@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Shared;
 use crate::access::SecretSealer;
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner};
 use crate::model::id::ExecutionId;
@@ -131,22 +132,19 @@ fn digest(key: &dyn SecretSealer, execution: &Execution) -> Option<String> {
         }
         None
     });
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     // After a rotation, the digests of the former key can be compared with none.
-    let mut id = hex(&key.digest(DIGEST, b""));
+    let mut id = Digest::from(key.digest(DIGEST, b"")).to_string();
     id.truncate(KEY_DIGITS);
-    let digest = hex(&key.digest(DIGEST, &text));
+    let digest = Digest::from(key.digest(DIGEST, &text));
     text.fill(0);
     Some(format!("{id}.{digest}"))
 }
 
 /// Returns true if the erased secrets of an earlier execution are known to be others.
 fn has_other_secrets(new: &Execution, earlier: &Execution) -> bool {
-    let parts = |execution: &Execution| {
-        let digest = execution.secrets_digest.clone()?;
-        let (key, digest) = digest.split_once('.')?;
-        Some((key.to_owned(), digest.to_owned()))
-    };
+    fn parts(execution: &Execution) -> Option<(&str, &str)> {
+        execution.secrets_digest.as_deref()?.split_once('.')
+    }
     match (parts(new), parts(earlier)) {
         (Some((key, mine)), Some((its_key, its))) if new.secrets == earlier.secrets => {
             key == its_key && mine != its

@@ -23,7 +23,6 @@ use super::submit::{find_action, unknown_action};
 use super::trail::{self, Entry, Object, Origin, Particulars};
 use super::{Changes, Coordinator, ExecutionHandle, Shared, unknown_execution};
 use crate::access::{Caller, Decision, Right};
-use crate::model::deployed::Deployed;
 use crate::model::error::Result;
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
@@ -125,8 +124,7 @@ impl Scoped {
     }
 
     fn sees(&self, entry: &CatalogueEntry) -> bool {
-        let is_removed = entry.action.deployed.as_ref().is_some_and(Deployed::is_removed);
-        !is_removed && self.allows(Right::SeeAction, &target_of(entry))
+        !entry.is_removed() && self.allows(Right::SeeAction, &target_of(entry))
     }
 
     fn shared(&self) -> &Shared {

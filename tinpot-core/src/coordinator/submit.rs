@@ -10,7 +10,7 @@ use super::core::Accepted;
 use super::idempotency::{check_name, forget_secrets, same, with_key};
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::{Action, Schema, check_label};
-use crate::model::deployed::{BundleRef, Deployed};
+use crate::model::deployed::BundleRef;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
@@ -239,8 +239,7 @@ pub(super) fn find_action<'a>(
         true => catalogue.get_key_value(action).map(|(name, entry)| (name.clone(), entry))?,
         false => (action.into(), catalogue.get(&action_key(team, action))?),
     };
-    let is_removed = entry.action.deployed.as_ref().is_some_and(Deployed::is_removed);
-    (!is_removed).then_some((name, entry))
+    (!entry.is_removed()).then_some((name, entry))
 }
 
 /// Returns the error for an action that is not in the catalogue, or that is hidden from the caller.

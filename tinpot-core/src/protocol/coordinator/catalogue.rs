@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::introduction::{TEAM_SHARE, Taken, size_bytes};
 use crate::model::action::{Action, LoadError, Schema};
-use crate::model::deployed::BundleRef;
+use crate::model::deployed::{BundleRef, Deployed};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::visible::team_of_key;
@@ -124,6 +124,11 @@ impl CatalogueEntry {
     /// Returns the bundle to which submissions of the action are pinned, if it is deployed.
     pub fn bundle(&self) -> Option<&Arc<BundleRef>> {
         self.bundle.as_ref()
+    }
+
+    /// Returns true if the action is that of an app that was removed.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.action.deployed.as_ref().is_some_and(Deployed::is_removed)
     }
 
     /// Returns true if parameters of the action can be secret.
