@@ -1,5 +1,7 @@
 //! The broker of a scene, and the coordinator's end of it.
 
+use std::fmt;
+
 use futures::stream::BoxStream;
 use tempfile::TempDir;
 use tinpot_core::Transport;
@@ -39,5 +41,11 @@ impl Place {
         let folder = tempfile::Builder::new().prefix("tinpot-conformance-").tempdir();
         let folder = folder.map_err(|error| Miss::broken("a temporary directory", error))?;
         Ok(Self { _broker: broker, gate, transport, control, logs, joins, folder })
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("gate", &self.gate).finish_non_exhaustive()
     }
 }

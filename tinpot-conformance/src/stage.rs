@@ -86,12 +86,6 @@ pub(crate) struct Stage {
     pub(crate) trace: Trace,
 }
 
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("gate", &self.gate).finish_non_exhaustive()
-    }
-}
-
 impl Stage {
     /// Sets up the stage. The worker is not started yet.
     pub(crate) async fn open(
