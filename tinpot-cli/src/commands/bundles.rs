@@ -32,7 +32,7 @@ pub(crate) fn pack(arguments: &PackArgs, global: &Global) -> Done {
     if arguments.list {
         return list_files(&arguments.bundle, global);
     }
-    let packed = packed(&arguments.bundle)?;
+    let packed = packed(&arguments.bundle, "packed")?;
     let manifest = &packed.manifest;
     match arguments.output.as_deref() {
         Some(path) if path == Path::new("-") => {
@@ -135,14 +135,14 @@ fn has_python(dir: &Path) -> bool {
         .any(|path| is_python(&path) || files(&path).any(|entry| is_python(&entry.path())))
 }
 
-/// Packs a directory, and prints the warnings about its Towerfile.
-fn packed(bundle: &BundleDir) -> Result<Packed, CliError> {
+/// Packs a directory, and prints the warnings about its Towerfile. `done` is what happens to it.
+fn packed(bundle: &BundleDir, done: &str) -> Result<Packed, CliError> {
     let options = options(bundle)?;
     let mut packed = pack_dir(&bundle.dir, &options).map_err(|error| failed(&bundle.dir, error))?;
     warn(&packed.towerfile.warnings);
     if packed.towerfile.tinpot.kind == Kind::Actions {
         packed.towerfile.check_actions().map_err(|error| failed(&bundle.dir, error))?;
-        let actions = imported(&mut packed, bundle.python.as_deref())?;
+        let actions = imported(&mut packed, bundle.python.as_deref(), done)?;
         if actions.is_empty() {
             return Err(nothing(&bundle.dir));
         }
@@ -156,7 +156,11 @@ fn packed(bundle: &BundleDir) -> Result<Packed, CliError> {
 }
 
 /// Imports the actions of an archive as a worker does. The server never runs Python.
-fn imported(packed: &mut Packed, python: Option<&Path>) -> Result<Vec<Arc<Action>>, CliError> {
+fn imported(
+    packed: &mut Packed,
+    python: Option<&Path>,
+    done: &str,
+) -> Result<Vec<Arc<Action>>, CliError> {
     let archive = &mut packed.archive;
     let folder = tempfile::tempdir().map_err(unwritten)?;
     let root = folder.path().join(BundlePools::FOLDER);
@@ -184,7 +188,8 @@ fn imported(packed: &mut Packed, python: Option<&Path>) -> Result<Vec<Arc<Action
             output::say(&format!("    {}", output::clean(line, false)));
         }
     }
-    Err(CliError::new(Code::Failed, "the folder cannot be imported: nothing was deployed"))
+    let message = format!("the directory cannot be imported: nothing was {done}");
+    Err(CliError::new(Code::Failed, message))
 }
 
 fn warn(warnings: &[String]) {
@@ -257,7 +262,7 @@ struct Version {
 
 /// Deploys a directory, or uploads it as a version that is not active.
 pub(super) fn deployed(arguments: &DeployArgs, global: &Global, activate: bool) -> Done {
-    let packed = packed(&arguments.bundle)?;
+    let packed = packed(&arguments.bundle, "deployed")?;
     let client = profile::client(global)?;
     let (text, answer) = Deploy { client: &client, packed: &packed, activate }.run()?;
     if global.json {

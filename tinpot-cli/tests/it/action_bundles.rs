@@ -94,6 +94,7 @@ fn what_cannot_be_imported_is_not_deployed() {
     file(folder, "broken/fine.py", &format!("from tinpot import action\n\n@action\n{ADD}"));
     file(folder, "broken/wrong.py", "import sys\n\nimport nothing_of_that_name\n");
     refused("broken", 1, &["wrong.py", "line 3", "nothing_of_that_name", "nothing was deployed"]);
+    assert!(place.run(&["pack", "broken"]).failed(1).contains("nothing was packed"));
     file(folder, "broken/wrong.py", "def f(:\n");
     refused("broken", 1, &["wrong.py", "line 1", "invalid syntax"]);
     file(folder, "broken/wrong.py", &format!("from tinpot import action\n\n@action\n{ADD}"));
