@@ -207,13 +207,17 @@ fn write(directory: &Path, is_shared: bool) -> io::Result<File> {
         Some(shared) => std::os::unix::fs::symlink(shared, modules)?,
         None => private_dir(&modules)?,
     }
-    for (name, text) in FILES {
-        if shared.is_some() && name.starts_with(MODULES) && name.contains('/') {
-            continue;
-        }
+    let is_module = |name: &str| Path::new(name).starts_with(MODULES);
+    write_files(directory, |name| shared.is_none() || !is_module(name))?;
+    Ok(lock)
+}
+
+/// Writes those of the files whose names fit. Their directories are there.
+fn write_files(directory: &Path, fits: impl Fn(&str) -> bool) -> io::Result<()> {
+    for (name, text) in FILES.iter().filter(|(name, _)| fits(name)) {
         private_file(&directory.join(name))?.write_all(text.as_bytes())?;
     }
-    Ok(lock)
+    Ok(())
 }
 
 fn write_cgroup(directory: &Path, cgroup: &Path) -> io::Result<()> {

@@ -1,14 +1,14 @@
 //! The copy of the package that the commands of one user share, with its compiled code.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tinpot_venv::{Cache, Key};
 
-use super::{FILES, MODULES, is_own_directory, private_dir, private_file};
+use super::{FILES, MODULES, is_own_directory, private_dir, write_files};
 
 /// The name of the directory in the cache.
 const FOLDER: &str = "package";
@@ -42,9 +42,7 @@ fn modules_in(parent: &Path) -> io::Result<PathBuf> {
     if !is_right(&path) {
         let new = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
         private_dir(&new.path().join(MODULES))?;
-        for (name, text) in FILES {
-            private_file(&new.path().join(name))?.write_all(text.as_bytes())?;
-        }
+        write_files(new.path(), |_| true)?;
         // Others may do the same. Whichever is first counts, unless it is damaged.
         if path.exists() && !is_right(&path) {
             let old = tempfile::Builder::new().prefix(".old-").tempdir_in(parent)?;

@@ -89,24 +89,22 @@ pub(crate) type Origins = BTreeMap<Origin, Vec<String>>;
 
 /// Returns the files that ask for environments.
 pub(super) fn origins(sources: &Sources) -> Origins {
-    let mut origins = Origins::new();
-    for (file, source) in sources {
-        if let Some(origin) = &source.origin {
-            origins.entry((**origin).clone()).or_default().push(file.clone());
-        }
-    }
-    origins
+    by_origin(sources.iter().map(|(file, source)| (file.clone(), source.origin.clone())))
 }
 
 /// Returns the files below `root` on disk that ask for environments.
 pub(crate) fn origins_on_disk(root: &Path) -> io::Result<Origins> {
+    files_with_origins(root).map(|files| by_origin(files.into_iter()))
+}
+
+fn by_origin(files: impl Iterator<Item = (String, Option<Arc<Origin>>)>) -> Origins {
     let mut origins = Origins::new();
-    for (file, origin) in files_with_origins(root)? {
+    for (file, origin) in files {
         if let Some(origin) = origin {
             origins.entry((*origin).clone()).or_default().push(file);
         }
     }
-    Ok(origins)
+    origins
 }
 
 fn files_with_origins(root: &Path) -> io::Result<Vec<(String, Option<Arc<Origin>>)>> {
