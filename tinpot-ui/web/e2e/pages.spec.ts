@@ -272,6 +272,18 @@ test("? lists the shortcuts, g and a letter opens a page, and / focuses the sear
   await expect(page.getByRole("link", { name: "leaf" })).toHaveCount(0);
 });
 
+test("a key that is pressed when a page appears counts", async ({ page }) => {
+  await page.addInitScript(() => {
+    new MutationObserver((_, observer) => {
+      if (document.querySelector("h1") === null) return;
+      observer.disconnect();
+      document.dispatchEvent(new KeyboardEvent("keydown", { key: "?", bubbles: true }));
+    }).observe(document, { childList: true, subtree: true });
+  });
+  await page.goto(server.url);
+  await expect(page.getByRole("dialog", { name: "Keyboard shortcuts" })).toBeVisible();
+});
+
 test("the theme follows the system until one is chosen, and is remembered", async ({ browser }) => {
   const context = await browser.newContext({ colorScheme: "dark" });
   const page = await context.newPage();

@@ -1,6 +1,6 @@
 // The overlays of every page, the palette and the list of shortcuts, and the keys that open them.
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { LOG_KEYS } from "../log/keys";
 import { Dialog, Key } from "../ui";
 import { type Entry, Palette } from "./palette";
@@ -79,7 +79,8 @@ export function startShortcuts(): () => void {
 }
 
 export function Overlays() {
-  useEffect(startShortcuts, []);
+  // At once: an effect would miss a key that is pressed when the page appears.
+  useLayoutEffect(startShortcuts, []);
   if (overlay.value === "palette") return <Palette commands={COMMANDS} onClose={close} />;
   if (overlay.value === "shortcuts") return <Shortcuts />;
   return null;

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button } from "./button";
 import type { IconName } from "./icons";
 
@@ -40,7 +40,7 @@ export function Menu({
   useLayoutEffect(() => {
     if (open) buttons()[0]?.focus();
   }, [open]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     const outside = (event: Event): void => {
       if (event.target instanceof Node && box.current?.contains(event.target) !== true)
