@@ -1,6 +1,7 @@
-//! Measures the cost of an attempt, a printed line, a start and a kill.
+//! Measures the cost of an attempt, a printed line, a start, a kill and a replacement.
 //!
-//! Run it with `cargo run --release -p tinpot-python --example measure [--features embed]`.
+//! Run it with `cargo run --release -p tinpot-python --example measure [--features embed]`. With the
+//! directory of a virtual environment that has pandas as an argument, it measures memory, too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = Arc::new(pool);
     measure_kills(&pool).await?;
     measure("PythonPool", pool).await?;
+    for copies in [true, false] {
+        measure_replacements(copies).await?;
+        if let Some(python) = std::env::args().nth(1) {
+            measure_memory(copies, &python).await?;
+        }
+    }
     #[cfg(feature = "embed")]
     {
         let embedded = tinpot_python::PythonExecutor::builder(ACTIONS).start().await?;
@@ -55,6 +62,68 @@ async fn measure_kills(pool: &PythonPool) -> Result<(), Box<dyn std::error::Erro
     let (p50, max) = (times[times.len() / 2], times[times.len() - 1]);
     println!("PythonPool: killed within p50 {p50:.1?}, at most {max:.1?}");
     Ok(())
+}
+
+/// Measures the time from the death of an interpreter to the end of the next attempt, with imports
+/// that take a second.
+async fn measure_replacements(copies: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let text = "import os, time\nfrom tinpot import action\ntime.sleep(1)\n\
+                @action\ndef die(): os.kill(os.getpid(), 9)\n\
+                @action\ndef live(): pass\n";
+    std::fs::write(directory.path().join("slow.py"), text)?;
+    let pool = PythonPool::builder(directory.path()).size(1).copies(copies).start().await?;
+    let nothing = Json::parse("{}")?;
+    let mut times = Vec::new();
+    for _ in 0..if copies { 100 } else { 10 } {
+        outcome(&pool, "die", &nothing).await;
+        let start = Instant::now();
+        outcome(&pool, "live", &nothing).await;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("copies {copies}: replaced within p50 {p50:.1?}, p99 {p99:.1?}");
+    Ok(pool.close().await?)
+}
+
+/// Measures the memory of all processes of a pool of 8 (PSS), each of which has used pandas.
+async fn measure_memory(copies: bool, python: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let text = "import os, time\nimport numpy, pandas\nfrom tinpot import action\n\
+                HERE = os.path.dirname(__file__)\n\
+                @action\ndef group(name: str):\n    \
+                frame = pandas.DataFrame({'a': range(1000), 'b': range(1000)})\n    \
+                frame.groupby('a').sum()\n    \
+                open(f'{HERE}/met-{name}', 'w').close()\n    \
+                while not os.path.exists(HERE + '/go'): time.sleep(0.01)\n";
+    std::fs::write(directory.path().join("frames.py"), text)?;
+    let builder = PythonPool::builder(directory.path()).python(python).size(8).spare(0);
+    let pool = Arc::new(builder.copies(copies).start().await?);
+    let mut attempts = tokio::task::JoinSet::new();
+    for name in 0..8 {
+        let (pool, name) = (pool.clone(), Json::parse(format!(r#"{{"name":"{name}"}}"#))?);
+        attempts.spawn(async move { run(&*pool, "group", &name).await });
+    }
+    let is_note =
+        |entry: &std::fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"met-");
+    while std::fs::read_dir(directory.path())?.flatten().filter(is_note).count() < 8 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut kilobytes = 0;
+    for process in std::fs::read_dir("/proc")?.flatten() {
+        let read = |name: &str| std::fs::read_to_string(process.path().join(name));
+        let is_ours = read("cmdline").is_ok_and(|line| line.contains("tinpot_child.py"));
+        if let (true, Ok(memory)) = (is_ours, read("smaps_rollup")) {
+            let pss = memory.lines().find_map(|line| line.strip_prefix("Pss:"));
+            let pss = pss.and_then(|pss| pss.split_whitespace().next()?.parse::<u64>().ok());
+            kilobytes += pss.unwrap_or_default();
+        }
+    }
+    println!("copies {copies}: {} MB in 8 interpreters with pandas", kilobytes / 1024);
+    std::fs::write(directory.path().join("go"), "")?;
+    while attempts.join_next().await.is_some() {}
+    Ok(pool.close().await?)
 }
 
 fn attempt(action: &str, parameters: Json) -> Attempt {
@@ -94,17 +163,21 @@ async fn measure(name: &str, executor: Arc<dyn Executor>) -> Result<(), tinpot_c
 }
 
 async fn run(executor: &dyn Executor, action: &str, parameters: &Json) {
+    let outcome = outcome(executor, action, parameters).await;
+    assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
+}
+
+async fn outcome(executor: &dyn Executor, action: &str, parameters: &Json) -> Outcome {
     let ready = Arc::new(Notify::new());
     let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
     let (_stop, stops) = stop_channel();
     let context = Context::new(ContextParts::new(logs, stops, watch::Sender::new(None)));
     let mut execute = executor.execute(attempt(action, parameters.clone()), context);
-    let outcome = loop {
+    loop {
         tokio::select! {
             biased;
-            outcome = &mut execute => break outcome,
+            outcome = &mut execute => return outcome,
             () = ready.notified() => drop(buffer.take(usize::MAX)),
         }
-    };
-    assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
+    }
 }

@@ -9,11 +9,11 @@ if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.path[:1] != [here]:
         sys.path.insert(0, here)
-    requests, replies, lifeline = map(int, sys.argv[1:4])
+    requests, replies, lifeline, template = map(int, sys.argv[1:5])
     sys.argv[1:] = []
     from tinpot import _child
 
-    _child.main(requests, replies, lifeline)
+    _child.main(requests, replies, lifeline, template)
 elif __name__ == "__mp_main__":
     from tinpot import _modules
 

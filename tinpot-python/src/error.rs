@@ -60,6 +60,14 @@ impl PythonError {
         }
     }
 
+    /// Returns the message with its cause.
+    pub(crate) fn with_cause(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             PythonError::ActionsDir { .. }

@@ -51,6 +51,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_formats.py", include_str!("../python/tinpot/_formats.py")),
     ("tinpot/_guardian.py", include_str!("../python/tinpot/_guardian.py")),
     ("tinpot/_http_async.py", include_str!("../python/tinpot/_http_async.py")),
+    ("tinpot/_template.py", include_str!("../python/tinpot/_template.py")),
     ("tinpot/_test_server.py", include_str!("../python/tinpot/_test_server.py")),
     ("tinpot/_types.py", include_str!("../python/tinpot/_types.py")),
     ("tinpot/_limits.py", include_str!("../python/tinpot/_limits.py")),

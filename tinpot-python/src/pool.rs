@@ -17,6 +17,7 @@ mod reload;
 mod shared_interpreter;
 mod sources;
 mod spawn_context;
+mod template;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -154,6 +155,7 @@ pub struct PythonPoolBuilder {
     python: Option<PathBuf>,
     size: usize,
     spare: usize,
+    copies: bool,
     pass_env: Vec<String>,
     environment: Vec<(OsString, Option<OsString>)>,
     surroundings: Surroundings,
@@ -177,6 +179,7 @@ impl PythonPool {
             python: None,
             size: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: 1,
+            copies: true,
             pass_env: Vec::new(),
             environment: Vec::new(),
             surroundings: Surroundings::default(),
@@ -228,6 +231,18 @@ impl PythonPoolBuilder {
     #[must_use]
     pub fn spare(mut self, spare: usize) -> Self {
         self.spare = spare;
+        self
+    }
+
+    /// Sets whether interpreters are copies of one that has imported the actions, made by `fork`. The
+    /// default is true.
+    ///
+    /// Copies start in a millisecond or two and share the memory of what was imported. An import that
+    /// leaves something that cannot be shared, such as a thread, a connection or a file that is
+    /// written, makes each interpreter import the files itself; the log says so. Linux only.
+    #[must_use]
+    pub fn copies(mut self, copies: bool) -> Self {
+        self.copies = copies;
         self
     }
 
@@ -468,6 +483,7 @@ impl PythonPoolBuilder {
             root,
             generation: 1,
             shared: false,
+            copies: cfg!(target_os = "linux") && self.copies && self.size + self.spare > 1,
             sources: disk.clone(),
             share: self.share,
             others,

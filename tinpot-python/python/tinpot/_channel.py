@@ -179,6 +179,9 @@ class Pipes:
 
     def remember(self) -> None:
         """Takes descriptors 1 and 2 as the pipes, and keeps the first one under another number."""
+        if self._out >= 0:
+            # This process is a copy of one with other pipes.
+            os.close(self._out)
         self._out = os.dup(1)
         self._identities = (_identity(1), _identity(2))
 

@@ -26,6 +26,7 @@ from tinpot import (
     _modules,
     _run,
     _sources,
+    _template,
     _text,
 )
 from tinpot._clean_interpreter import CleanInterpreter, own_decimal_context
@@ -46,10 +47,14 @@ _F_SETSIG = 10
 _control = _run.Control()
 
 
-def main(requests_fd: int, replies_fd: int, lifeline_fd: int) -> None:
-    """Runs the interpreter until the worker closes the connection."""
-    for fd in (requests_fd, replies_fd, lifeline_fd):
-        os.set_inheritable(fd, False)
+def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) -> None:
+    """Runs the interpreter until the worker closes the connection.
+
+    template_fd: the socket for requests to make copies; negative if there is none.
+    """
+    for fd in (requests_fd, replies_fd, lifeline_fd, template_fd):
+        if fd >= 0:
+            os.set_inheritable(fd, False)
     _context.take_secrets()
     signal.signal(signal.SIGTERM, _on_terminate)
     _tie_to_worker(lifeline_fd)
@@ -61,19 +66,34 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int) -> None:
         connection.send(_text.json_bytes({"importing": files}) + b"\n")
 
     clean = CleanInterpreter(settings["root"], _on_terminate)
+    known = _template.descriptors()
     found = _discover(settings, importing, clean)
+    mark, limit_memory = settings["mark"], not settings["memory_by_cgroup"]
+    if template_fd >= 0:
+        reason = _template.reason_against(known, Children())
+        connection.send(_text.json_bytes({"not_copied": reason}) + b"\n")
     connection.send(b'{"ready":' + found.as_json() + b"}\n")
+    if template_fd >= 0:
+        if _template.is_asked(requests_fd, template_fd):
+            connection.close()
+            copy = _template.serve(template_fd, lifeline_fd, clean.enter_copy)
+            _control.stopped = False
+            _tie_to_worker(copy.lifeline)
+            connection = Connection(copy.requests, copy.replies)
+            mark, limit_memory = copy.mark, not copy.memory_by_cgroup
+            connection.send(b'{"copied":true}\n')
+        else:
+            os.close(template_fd)
     try:
         if settings["shared"]:
             # Imported here: asyncio takes as long to import as everything else.
             from tinpot import _shared_interpreter
 
             clean.files.merge()
-            limit, mark, tmp = (settings[name] for name in ("result_limit_bytes", "mark", "tmp"))
+            limit, tmp = settings["result_limit_bytes"], settings["tmp"]
             _shared_interpreter.serve(connection, found, limit, mark, tmp)
             return
-        channel = _channel.PipeChannel(settings["mark"], connection, _control, settings["tmp"])
-        limit_memory = not settings["memory_by_cgroup"]
+        channel = _channel.PipeChannel(mark, connection, _control, settings["tmp"])
         guards = _limits.guards(found.entries(), settings["limits"], limit_memory)
         _serve(connection, found, settings["result_limit_bytes"], guards, channel, clean)
     except (BrokenPipeError, ConnectionResetError):

@@ -14,6 +14,8 @@ from tinpot._file_views import FileViews
 from tinpot._process_state import ProcessState, Snapshot
 from tinpot._standard_streams import StandardStreams
 
+# The variable that marks this interpreter and all its descendants.
+COOKIE = "TINPOT_INTERPRETER"
 # The number of times that clean-up begins again when a signal handler of the action interrupts it.
 _MAX_TRIES = 5
 
@@ -53,6 +55,11 @@ class CleanInterpreter:
         """Sets a variable of the environment for the attempts of all files."""
         os.environ[name] = value
         self._state.hold("environment", {os.fsencode(name): os.fsencode(value)})
+
+    def enter_copy(self, stdout: int, stderr: int, cookie: str) -> None:
+        """Makes a copy of the process use other pipes and another cookie."""
+        self._streams.rebind(stdout, stderr)
+        self.hold_variable(COOKIE, cookie)
 
     def enter(self, file: str) -> Snapshot:
         """Makes the process as it is for attempts of a file."""

@@ -37,6 +37,11 @@ class Connection:
         # By number of the call; None until the answer is here.
         self._answers: dict[int, dict[str, Any] | None] = {}
 
+    def close(self) -> None:
+        """Closes both pipes."""
+        self.requests.close()
+        os.close(self.replies_fd)
+
     def send(self, line: bytes) -> None:
         """Sends a line, whole even if other threads send, too."""
         with self._sending:

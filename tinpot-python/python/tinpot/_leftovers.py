@@ -37,6 +37,10 @@ class Children:
         # An action may stop the clock.
         self._now, self._sleep = time.monotonic, time.sleep
 
+    def were_there(self) -> bool:
+        """Returns True if the imports started any that is alive."""
+        return bool(self._known)
+
     def has_more(self) -> bool:
         """Returns True if a process of the attempt is alive. Orphans become our children."""
         try:

@@ -81,6 +81,13 @@ class StandardStreams:
             self._is_open = False
         self._flush_c_stdio(None)
 
+    def rebind(self, stdout: int, stderr: int) -> None:
+        """Makes the streams of a copy of the process write to other pipes."""
+        for fd, new in ((1, stdout), (2, stderr)):
+            os.dup2(new, fd)
+            os.dup2(new, self._copies[fd], inheritable=False)
+        _channel.pipes.remember()
+
     def put_back(self) -> bool:
         """Puts back streams and descriptors, after `flush`.
 

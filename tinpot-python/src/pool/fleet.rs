@@ -5,12 +5,12 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::process::Child;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::interpreter::{Interpreter, Launch, describe};
+use super::interpreter::{End, Interpreter, Launch, describe};
+use super::template::Template;
 use crate::discovered::Discovered;
 use crate::error::PythonError;
 use crate::isolation::{Isolation, IsolationByAction};
@@ -49,6 +49,8 @@ pub(super) struct Fleet {
 struct State {
     /// The way in which interpreters are started; `None` before the first one has started.
     launch: Option<Arc<Launch>>,
+    /// The process of which interpreters are copies, if that is possible.
+    template: Option<Arc<Template>>,
     /// The isolation of the actions that declare one.
     isolation: Arc<IsolationByAction>,
     idle: VecDeque<Interpreter>,
@@ -73,7 +75,7 @@ struct State {
 }
 
 /// The result of starting an interpreter of a generation.
-type Started = (u64, Result<(Interpreter, Discovered), PythonError>);
+type Started = (u64, Result<Interpreter, PythonError>);
 
 impl State {
     /// Returns the reason why no attempt can be started.
@@ -248,23 +250,54 @@ impl Fleet {
         self: &Arc<Self>,
         launch: &Launch,
     ) -> Result<(Interpreter, Discovered), PythonError> {
-        launch.start(|child, report| reap(self, child, report)).await
+        launch.start(|end, report| reap(self, end, report)).await
+    }
+
+    /// Copies the template, or starts another interpreter.
+    async fn start_another(
+        self: &Arc<Self>,
+        launch: &Launch,
+        template: Option<Arc<Template>>,
+    ) -> Result<Interpreter, PythonError> {
+        if let Some(template) = template.filter(|template| template.is_usable()) {
+            match launch.copy(&template, |end, report| reap(self, end, report)).await {
+                Ok(interpreter) => return Ok(interpreter),
+                Err(error) => {
+                    template.give_up();
+                    tracing::warn!(
+                        "from now on each interpreter imports the files itself: {}",
+                        error.with_cause()
+                    );
+                }
+            }
+        }
+        let launch = Launch { copies: false, ..launch.clone() };
+        self.start(&launch).await.map(|(interpreter, _)| interpreter)
     }
 
     /// Runs new attempts on interpreters of this launch, of which `first` has started. Running
     /// attempts end on the others.
-    pub(super) fn adopt(&self, launch: Arc<Launch>, first: Interpreter) {
+    pub(super) fn adopt(&self, launch: Arc<Launch>, mut first: Interpreter) {
+        let socket = first.template.take();
+        let isolation = first.isolation.clone();
+        let (template, first) = match socket {
+            Some(socket) => (Some(Arc::new(Template::new(first, socket))), None),
+            None => (None, Some(first)),
+        };
         let idle = {
             let mut state = self.lock();
             state.live -= state.idle.len();
             // The cause of earlier failures may be gone.
             state.failures = 0;
             state.launch = Some(launch);
-            state.isolation = first.isolation.clone();
-            state.live += 1;
-            std::mem::take(&mut state.idle)
+            state.isolation = isolation;
+            state.live += usize::from(first.is_some());
+            let old = std::mem::replace(&mut state.template, template);
+            (std::mem::take(&mut state.idle), old)
         };
-        self.make_idle(first);
+        if let Some(first) = first {
+            self.make_idle(first);
+        }
         drop(idle);
         self.wanted.notify_one();
     }
@@ -305,14 +338,14 @@ impl Fleet {
 
     fn spawn_start(self: &Arc<Self>, starting: &mut JoinSet<Started>) {
         let fleet = self.clone();
-        let launch = {
+        let (launch, template) = {
             let mut state = self.lock();
             state.starting += 1;
-            state.launch.clone()
+            (state.launch.clone(), state.template.clone())
         };
         starting.spawn(async move {
             let Some(launch) = launch else { return (0, Err(PythonError::Closed)) };
-            (launch.generation, fleet.start(&launch).await)
+            (launch.generation, fleet.start_another(&launch, template).await)
         });
     }
 
@@ -337,14 +370,13 @@ impl Fleet {
     fn started(&self, result: Option<Started>) {
         self.lock().starting -= 1;
         match result {
-            Some((_, Ok((interpreter, _)))) => self.make_idle(interpreter),
+            Some((_, Ok(interpreter))) => self.make_idle(interpreter),
             // A failure of an old generation says nothing about the present one.
             Some((generation, Err(_))) if !self.lock().is_current(generation) => {
                 self.lock().live -= 1;
             }
             Some((_, Err(e))) => {
-                let source = std::error::Error::source(&e).map(|source| format!(": {source}"));
-                let reason = format!("{e}{}", source.unwrap_or_default());
+                let reason = e.with_cause();
                 tracing::warn!("an interpreter did not start: {reason}");
                 let mut state = self.lock();
                 state.live -= 1;
@@ -421,7 +453,7 @@ impl Fleet {
             let mut state = self.lock();
             state.closed = true;
             state.live -= state.idle.len();
-            std::mem::take(&mut state.idle)
+            (std::mem::take(&mut state.idle), state.template.take())
         };
         self.closed.send_replace(true);
         self.slots.close();
@@ -433,12 +465,12 @@ impl Fleet {
     }
 }
 
-/// Waits for the end of `child` in the background, and reports it.
-fn reap(fleet: &Arc<Fleet>, mut child: Child, report: watch::Sender<Option<ExitStatus>>) {
+/// Waits for the end of a process in the background, and reports it.
+fn reap(fleet: &Arc<Fleet>, end: End, report: watch::Sender<Option<ExitStatus>>) {
     fleet.alive.send_modify(|alive| *alive += 1);
     let fleet: Weak<Fleet> = Arc::downgrade(fleet);
     tokio::spawn(async move {
-        if let Ok(status) = child.wait().await {
+        if let Some(status) = end.await {
             report.send_replace(Some(status));
         }
         if let Some(fleet) = fleet.upgrade() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -11,17 +11,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tinpot_contain::{COOKIE, Cgroup, OutputPipes, PoolCgroup, ProcessTree};
-use tokio::process::{Child, Command};
+use tokio::net::UnixDatagram;
+use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::control::Control;
+use super::control::{Control, InterpreterEnds};
 use super::output::Tail;
 use super::sources::{Share, Sources};
 use super::spawn_context::{SpawnContext, has_no_directory};
+use super::template::{self, Template};
 use crate::child_text::{self, json_path};
 use crate::discovered::Discovered;
 use crate::error::PythonError;
@@ -41,6 +44,8 @@ pub(super) struct Launch {
     pub(super) generation: u64,
     /// If true, the interpreter runs many attempts at once.
     pub(super) shared: bool,
+    /// If true, the interpreter may become a template.
+    pub(super) copies: bool,
     /// The copies to import; `None` to import the files on disk.
     pub(super) sources: Option<Arc<Sources>>,
     /// The files that the pool offers, of those in the directory.
@@ -73,6 +78,8 @@ pub(super) struct Interpreter {
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
     /// The mark of its markup lines.
     mark: String,
+    /// The mark of it and its descendants.
+    cookie: String,
     pub(super) generation: u64,
     /// True if it did not start in the worker's working directory, which was gone.
     elsewhere: bool,
@@ -80,9 +87,14 @@ pub(super) struct Interpreter {
     pub(super) isolation: Arc<IsolationByAction>,
     /// If true, an attempt has run in its process, and not in a copy.
     pub(super) is_used: bool,
+    /// The connection to make it a template, unless it cannot be one.
+    pub(super) template: Option<UnixDatagram>,
     /// Kept alive: an action may import more files at any time.
     _sources: Option<Arc<Sources>>,
 }
+
+/// The future that waits for the end of a process.
+pub(super) type End = BoxFuture<'static, Option<ExitStatus>>;
 
 /// The maximum size of a message of a starting interpreter.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
@@ -112,7 +124,16 @@ enum Message {
     /// The files that are being imported: the first one by discovery, each other one by the one
     /// before it.
     Importing(Vec<String>),
+    /// The reason why the interpreter cannot be copied; empty if it can.
+    NotCopied(String),
     Ready(Discovered),
+}
+
+/// The first message of a copy.
+#[derive(Deserialize)]
+struct Copied {
+    #[serde(rename = "copied")]
+    _is_copied: bool,
 }
 
 impl Launch {
@@ -120,7 +141,7 @@ impl Launch {
     /// and reports its end.
     pub(super) async fn start(
         &self,
-        reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
+        reap: impl FnOnce(End, watch::Sender<Option<ExitStatus>>),
     ) -> Result<(Interpreter, Discovered), PythonError> {
         self.spawn.heal().await?;
         let mut interpreter =
@@ -146,7 +167,7 @@ impl Launch {
         interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
         let (mut tail, mut importing) = (Tail::of_start(), Vec::new());
         let mut exit = interpreter.exit.clone();
-        let Interpreter { control, outputs, .. } = &mut interpreter;
+        let Interpreter { control, outputs, template, .. } = &mut interpreter;
         type Handshake = Result<Discovered, Option<serde_json::Error>>;
         let handshake = async {
             control.send(&settings).await?;
@@ -162,6 +183,15 @@ impl Launch {
                 control.consume();
                 match message {
                     Ok(Message::Importing(files)) => importing = files,
+                    Ok(Message::NotCopied(reason)) => {
+                        if !reason.is_empty() {
+                            *template = None;
+                            let place = self.root.display();
+                            tracing::info!(
+                                "each interpreter of {place} imports the files itself: {reason}"
+                            );
+                        }
+                    }
                     Ok(Message::Ready(found)) => return Ok(Ok(found)),
                     Err(source) => return Ok(Err(Some(source))),
                 }
@@ -210,57 +240,159 @@ impl Launch {
 
     fn spawn(
         &self,
-        reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
+        reap: impl FnOnce(End, watch::Sender<Option<ExitStatus>>),
     ) -> io::Result<Interpreter> {
-        let (control, their_ends) = Control::pipes()?;
-        let their_lifeline = self.spawn.lifeline.tie()?;
+        let (parts, theirs) = self.parts()?;
+        let (template, socket) = match self.copies {
+            true => template::connection().map(|(ours, theirs)| (Some(ours), Some(theirs)))?,
+            false => (None, None),
+        };
+        let mut command = self.spawn.command(&[], "tinpot_child.py");
+        command
+            .arg(theirs.ends.requests.as_raw_fd().to_string())
+            .arg(theirs.ends.replies.as_raw_fd().to_string())
+            .arg(theirs.lifeline.as_raw_fd().to_string())
+            .arg(socket.as_ref().map_or(-1, |socket| socket.as_raw_fd()).to_string())
+            .env(COOKIE, &parts.cookie)
+            .stdin(Stdio::null())
+            .stdout(theirs.stdout)
+            .stderr(theirs.stderr)
+            .kill_on_drop(true);
+        let InterpreterEnds { requests, replies } = theirs.ends;
+        let inherited = [Some(requests), Some(replies), Some(theirs.lifeline), socket];
+        enter(&mut command, inherited.into_iter().flatten().collect(), theirs.procs);
+        let elsewhere = has_no_directory();
+        if elsewhere {
+            command.current_dir(if self.root.is_dir() { &*self.root } else { Path::new("/") });
+        }
+        let mut child = command.spawn().map_err(|e| {
+            io::Error::new(e.kind(), format!("{}: {e}", self.spawn.python().display()))
+        })?;
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        let (report, exit) = watch::channel(None);
+        reap(Box::pin(async move { child.wait().await.ok() }), report);
+        let mut interpreter = self.interpreter(parts, pid, exit);
+        (interpreter.template, interpreter.elsewhere) = (template, elsewhere);
+        Ok(interpreter)
+    }
+
+    /// Makes a copy of the template, which has started in the same way as this would.
+    pub(super) async fn copy(
+        &self,
+        template: &Arc<Template>,
+        reap: impl FnOnce(End, watch::Sender<Option<ExitStatus>>),
+    ) -> Result<Interpreter, PythonError> {
+        self.spawn.restore().await;
+        let copied = self.copied(template, reap).await;
+        copied.map_err(PythonError::io("cannot copy an interpreter"))
+    }
+
+    async fn copied(
+        &self,
+        template: &Arc<Template>,
+        reap: impl FnOnce(End, watch::Sender<Option<ExitStatus>>),
+    ) -> io::Result<Interpreter> {
+        let (parts, theirs) = self.parts()?;
+        let Theirs { ends, lifeline, stdout, stderr, procs } = &theirs;
+        let fds = [&ends.requests, &ends.replies, lifeline, stdout, stderr].map(AsFd::as_fd);
+        let fds: Vec<_> = fds.into_iter().chain(procs.as_ref().map(AsFd::as_fd)).collect();
+        let request = template::Request {
+            old_cookie: &template.process.cookie,
+            cookie: &parts.cookie,
+            mark: &parts.mark,
+            memory_by_cgroup: parts.cgroup.as_ref().is_some_and(Cgroup::has_memory),
+        };
+        let copy = template.copy(&request, &fds, self.start_timeout).await?;
+        drop(theirs);
+        let pid = copy.pid;
+        let (report, exit) = watch::channel(None);
+        let ended = copy.end(template.clone());
+        reap(Box::pin(async move { Some(ended.await) }), report);
+        let mut interpreter = self.interpreter(parts, pid, exit);
+        let process = &template.process;
+        interpreter.elsewhere = process.elsewhere;
+        interpreter.limits.0.clone_from(&process.limits.0);
+        interpreter.isolation = process.isolation.clone();
+        let control = &mut interpreter.control;
+        let ready = async { Ok(control.line().await?.map(child_text::read::<Copied>)) };
+        let ready: io::Result<_> = match tokio::time::timeout(self.start_timeout, ready).await {
+            Ok(ready) => ready,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match ready {
+            Ok(Some(Ok(_))) => {
+                control.consume();
+                Ok(interpreter)
+            }
+            Ok(Some(Err(error))) => Err(io::Error::other(error)),
+            Ok(None) => {
+                interpreter.kill().await;
+                let mut tail = Tail::of_start();
+                tail.take(interpreter.outputs.last_parts());
+                let how = interpreter.exit_status().map_or_else(String::new, describe);
+                Err(io::Error::other(format!("the copy {how}: {}", tail.text())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns what connects an interpreter to the pool: our ends and its own.
+    fn parts(&self) -> io::Result<(Parts, Theirs)> {
+        let (control, ends) = Control::pipes()?;
+        let lifeline = self.spawn.lifeline.tie()?;
         // Not the cookie: processes of an attempt can read that, and could forge markup lines.
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let (outputs, stdout, stderr) = OutputPipes::open(Some(&markup_lines::prefix(&mark)))?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
         let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
         let number = self.spawn.count.fetch_add(1, Ordering::Relaxed);
-        let cookie = format!("{}{number}", self.spawn.mark);
-        let mut command = self.spawn.command(&[], "tinpot_child.py");
-        command
-            .arg(their_ends.requests.as_raw_fd().to_string())
-            .arg(their_ends.replies.as_raw_fd().to_string())
-            .arg(their_lifeline.as_raw_fd().to_string())
-            .env(COOKIE, &cookie)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .kill_on_drop(true);
-        let inherited = [their_ends.requests, their_ends.replies, their_lifeline];
-        enter(&mut command, inherited, procs);
-        let elsewhere = has_no_directory();
-        if elsewhere {
-            command.current_dir(if self.root.is_dir() { &*self.root } else { Path::new("/") });
-        }
-        let child = command.spawn().map_err(|e| {
-            io::Error::new(e.kind(), format!("{}: {e}", self.spawn.python().display()))
-        })?;
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
-        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
-        let (report, exit) = watch::channel(None);
-        reap(child, report);
-        let processes = Arc::new(ProcessTree::new(pid, cookie, cgroup));
-        let (generation, _sources) = (self.generation, self.sources.clone());
-        let limits = (LimitsByAction::new(), self.limits);
-        Ok(Interpreter {
-            processes,
+        // Of one length: a copy writes its own over that of the template.
+        let cookie = format!("{}{number:012}", self.spawn.mark);
+        let theirs = Theirs { ends, lifeline, stdout, stderr, procs };
+        Ok((Parts { control, outputs, mark, cookie, cgroup }, theirs))
+    }
+
+    fn interpreter(
+        &self,
+        Parts { control, outputs, mark, cookie, cgroup }: Parts,
+        pid: Pid,
+        exit: watch::Receiver<Option<ExitStatus>>,
+    ) -> Interpreter {
+        Interpreter {
+            processes: Arc::new(ProcessTree::new(pid, cookie.clone(), cgroup)),
             control,
             outputs,
             exit,
-            generation,
-            elsewhere,
+            generation: self.generation,
+            elsewhere: false,
             mark,
-            limits,
+            cookie,
+            limits: (LimitsByAction::new(), self.limits),
             isolation: Arc::default(),
             is_used: false,
-            _sources,
-        })
+            template: None,
+            _sources: self.sources.clone(),
+        }
     }
+}
+
+/// Our ends of the connections to an interpreter, and its marks.
+struct Parts {
+    control: Control,
+    outputs: OutputPipes,
+    mark: String,
+    cookie: String,
+    cgroup: Option<Cgroup>,
+}
+
+/// The interpreter's ends.
+struct Theirs {
+    ends: InterpreterEnds,
+    lifeline: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    procs: Option<File>,
 }
 
 /// Returns the names of the copies, by file.
@@ -268,10 +400,10 @@ fn copies(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
     sources.iter().map(|(file, source)| (&**file, source.name())).collect()
 }
 
-/// Makes the interpreter move to its cgroup, inherit three descriptors, lead a session of its own,
-/// and adopt orphaned descendants.
+/// Makes the interpreter move to its cgroup, inherit descriptors, lead a session of its own, and
+/// adopt orphaned descendants.
 #[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
-fn enter(command: &mut Command, inherited: [OwnedFd; 3], procs: Option<File>) {
+fn enter(command: &mut Command, inherited: Vec<OwnedFd>, procs: Option<File>) {
     let between_fork_and_exec = move || {
         if let Some(procs) = &procs {
             rustix::io::write(procs, b"0")?;

@@ -154,7 +154,7 @@ impl SharedInterpreter {
         {
             return Ok(host.clone());
         }
-        let launch = Launch { shared: true, ..Launch::clone(&launch) };
+        let launch = Launch { shared: true, copies: false, ..Launch::clone(&launch) };
         let started = fleet.start(&launch).await;
         let (interpreter, _) = started.map_err(|e| format!("cannot start an interpreter: {e}"))?;
         let (requests, inbox) = mpsc::channel(MAX_REQUESTS);

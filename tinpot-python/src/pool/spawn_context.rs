@@ -54,6 +54,12 @@ impl SpawnContext {
         Ok(())
     }
 
+    /// Unpacks the package again if it is gone. A copy of an interpreter may do without.
+    pub(super) async fn restore(&self) {
+        let package = self.package.clone();
+        let _ = tokio::task::spawn_blocking(move || package.restore()).await;
+    }
+
     /// Returns the directory for copies of the sources, if they are copied.
     pub(super) fn store(&self) -> PathBuf {
         self.package.path().join(&self.store)

@@ -25,5 +25,6 @@ mod reload;
 mod results;
 mod shared_interpreter;
 mod support;
+mod templates;
 mod types;
 mod worker_death;
