@@ -7,8 +7,9 @@ export default defineConfig({
   // Each file starts its own server. `npm run bench` measures times, not these tests.
   workers: 2,
   retries: 0,
-  timeout: 60_000,
-  expect: { timeout: 10_000 },
+  // Generous, because it costs nothing if all is well.
+  timeout: 180_000,
+  expect: { timeout: 30_000 },
   reporter: [["list"]],
   use: {
     viewport: { width: 1280, height: 800 },

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@playwright/test";
-import { line, run, shot, submit, timing, watchErrors } from "./helpers";
+import { line, run, shot, submit, ticked, timing, watchErrors } from "./helpers";
 import { cluster, front, type Server, standalone } from "./servers";
 
 let server: Server;
@@ -171,7 +171,7 @@ for (const [words, hours] of [
       await page.clock.setSystemTime(new Date(Date.now() + hours * 3_600_000));
       const id = await submit(server.url, "ticking", { seconds: 60, gate });
       await page.goto(`${server.url}/executions/${id}`);
-      await expect(line(page, /^tick 5$/)).toBeVisible();
+      await ticked(page, 5);
       const fact = (name: string) =>
         page.locator(".execution-facts > div").filter({ hasText: name }).locator("dd");
       await expect(fact("Started")).toHaveText(/^(just now|\d+ s ago)$/);

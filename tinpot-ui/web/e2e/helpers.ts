@@ -97,6 +97,15 @@ export function line(page: Page, text: string | RegExp) {
   return page.locator(".log-scroll .log-text").filter({ hasText: text });
 }
 
+/** Waits until the page shows a line of `ticking`, the `least`th one or a later one. */
+export async function ticked(page: Page, least = 1): Promise<void> {
+  const last = async () => {
+    const ticks = await line(page, /^tick \d+$/).allTextContents();
+    return Math.max(0, ...ticks.map((text) => Number(text.slice("tick ".length))));
+  };
+  await expect.poll(last).toBeGreaterThanOrEqual(least);
+}
+
 /** Collects the errors of a page, such as violations of the content security policy. */
 export function watchErrors(page: Page): string[] {
   const errors: string[] = [];

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
-import { ended, lastSeq, line, shot, submit, visibleLines, watchErrors } from "./helpers";
+import { ended, lastSeq, line, shot, submit, ticked, visibleLines, watchErrors } from "./helpers";
 import { type Cluster, cluster } from "./servers";
 
 let server: Cluster;
@@ -48,8 +48,9 @@ test("two pages show the same log, regardless of when they were opened", async (
   const { id, open } = await ticking();
   const [first, second] = [await browser.newPage(), await browser.newPage()];
   await first.goto(`${server.url}/executions/${id}`);
-  await expect(line(first, /^tick 10$/)).toBeVisible();
+  await ticked(first, 11);
   await second.goto(`${server.url}/executions/${id}`);
+  await ticked(second, 11);
   open();
   for (const page of [first, second]) {
     await expect(line(page, /^the last line$/)).toBeVisible();
@@ -71,7 +72,7 @@ test("two pages show the same log, regardless of when they were opened", async (
 test("scrolling up stops following, and the button resumes it", async ({ page }) => {
   const { id, open } = await ticking(0.02);
   await page.goto(`${server.url}/executions/${id}`);
-  await expect(line(page, /^tick 60$/)).toBeVisible();
+  await ticked(page, 60);
   await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute(
     "aria-pressed",
     "true",
@@ -101,9 +102,9 @@ test("scrolling up stops following, and the button resumes it", async ({ page })
 test("a reload while an action writes loses no lines", async ({ page }) => {
   const { id, open } = await ticking();
   await page.goto(`${server.url}/executions/${id}`);
-  await expect(line(page, /^tick 10$/)).toBeVisible();
+  await ticked(page, 10);
   await page.reload();
-  await expect(line(page, /^tick 25$/)).toBeVisible();
+  await ticked(page, 25);
   open();
   await expect(line(page, /^the last line$/)).toBeVisible();
   await page.locator(".log-scroll").focus();
@@ -116,7 +117,7 @@ test("after a restart of the coordinator the log has all lines, each once", asyn
   const errors = watchErrors(page);
   const { id, open } = await ticking(0.2);
   await page.goto(`${server.url}/executions/${id}`);
-  await expect(line(page, /^tick 5$/)).toBeVisible();
+  await ticked(page, 5);
   await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
   await server.restart(async () => {
     await expect(page.locator(".stream")).toHaveAttribute("data-state", "stale", {
@@ -124,7 +125,7 @@ test("after a restart of the coordinator the log has all lines, each once", asyn
     });
     await shot(page, "stale");
     // The loaded lines stay.
-    await expect(line(page, /^tick 5$/)).toBeVisible();
+    await ticked(page, 5);
   });
   await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", { timeout: 30_000 });
   const reached = (await visibleLines(page)).last;

@@ -1,7 +1,7 @@
 // Security: output stays text, requests stay on the host, and frames are restricted.
 import { createServer } from "node:http";
 import { expect, test } from "@playwright/test";
-import { line, run, submit, watchErrors } from "./helpers";
+import { line, run, submit, ticked, watchErrors } from "./helpers";
 import { freePort, nested, type Server, standalone } from "./servers";
 
 let server: Server;
@@ -79,7 +79,7 @@ test("the view for frames has no controls, and other sites may not frame it unle
 }) => {
   const id = await submit(server.url, "ticking", { seconds: 3, every: 0.05 });
   await page.goto(`${server.url}/embed/executions/${id}`);
-  await expect(line(page, /^tick 5$/)).toBeVisible();
+  await ticked(page, 5);
   await expect(page.locator("nav")).toHaveCount(0);
   await expect(page.getByRole("button", { name: /Cancel|Run|Kill/ })).toHaveCount(0);
   await expect(page.getByRole("link", { name: /Edit and run/ })).toHaveCount(0);
