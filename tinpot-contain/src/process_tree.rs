@@ -45,6 +45,12 @@ impl ProcessTree {
         procfs::cpu_time(self.pid)
     }
 
+    /// Returns true if the interpreter itself has more memory than this, without what it shares with
+    /// other processes.
+    pub fn has_private_memory(&self, more_than: u64) -> bool {
+        procfs::has_private_memory(self.pid, more_than)
+    }
+
     /// Returns what all descendants of the process use together; `None` where that is unknown.
     pub fn usage(&self) -> Option<Usage> {
         procfs::usage(self.pid)
@@ -235,6 +241,26 @@ mod procfs {
         Some(time(ticks(11)? + ticks(12)?))
     }
 
+    /// Returns true if a process has more memory of its own.
+    pub(super) fn has_private_memory(pid: Pid, more_than: u64) -> bool {
+        let read = |name| fs::read_to_string(format!("/proc/{}/{name}", pid.as_raw_nonzero()));
+        // The whole of it first, with pages that a fork shares: that is quick.
+        let pages = read("statm").ok().and_then(|statm| {
+            let mut fields = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+            let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+            Some(resident.saturating_sub(shared))
+        });
+        let page_bytes = rustix::param::page_size() as u64;
+        if pages.is_none_or(|pages| pages.saturating_mul(page_bytes) <= more_than) {
+            return false;
+        }
+        let Ok(rollup) = read("smaps_rollup") else { return false };
+        let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+        let kilobytes =
+            private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kilobytes.sum::<u64>().saturating_mul(1024) > more_than
+    }
+
     fn time(ticks: u64) -> Duration {
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         Duration::from_millis(ticks.saturating_mul(1000) / per_second)
@@ -307,6 +333,11 @@ mod procfs {
     /// Unknown on this system.
     pub(super) fn cpu_time_of_dead() -> std::time::Duration {
         std::time::Duration::ZERO
+    }
+
+    /// Unknown on this system: nothing is replaced because of it.
+    pub(super) fn has_private_memory(_pid: Pid, _more_than: u64) -> bool {
+        false
     }
 
     /// Unknown on this system: nothing kills an attempt that ignores its limit.

@@ -70,7 +70,8 @@ async fn measure_replacements(copies: bool) -> Result<(), Box<dyn std::error::Er
     let directory = tempfile::tempdir()?;
     let text = "import os, time\nfrom tinpot import action\ntime.sleep(1)\n\
                 @action\ndef die(): os.kill(os.getpid(), 9)\n\
-                @action\ndef live(): pass\n";
+                @action\ndef live(): pass\n\
+                @action(isolation='fresh')\ndef fresh(): pass\n";
     std::fs::write(directory.path().join("slow.py"), text)?;
     let pool = PythonPool::builder(directory.path()).size(1).copies(copies).start().await?;
     let nothing = Json::parse("{}")?;
@@ -84,6 +85,15 @@ async fn measure_replacements(copies: bool) -> Result<(), Box<dyn std::error::Er
     times.sort_unstable();
     let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
     println!("copies {copies}: replaced within p50 {p50:.1?}, p99 {p99:.1?}");
+    let mut times = Vec::new();
+    for _ in 0..500 {
+        let start = Instant::now();
+        run(&pool, "fresh", &nothing).await;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("copies {copies}: fresh processes p50 {p50:.1?}, p99 {p99:.1?}");
     Ok(pool.close().await?)
 }
 

@@ -47,6 +47,7 @@ mod markup_lines;
 mod package;
 mod pool;
 mod python;
+mod recycling;
 mod reply;
 
 #[cfg(feature = "bundles")]

@@ -21,7 +21,7 @@ mod template;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -54,6 +54,7 @@ use crate::isolation::Isolation;
 use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
+use crate::recycling::Recycling;
 
 /// The number of interpreters that an attempt tries, if signals from outside end each of them
 /// before it starts.
@@ -156,6 +157,8 @@ pub struct PythonPoolBuilder {
     size: usize,
     spare: usize,
     copies: bool,
+    recycling: Recycling,
+    idle_timeout: Duration,
     pass_env: Vec<String>,
     environment: Vec<(OsString, Option<OsString>)>,
     surroundings: Surroundings,
@@ -180,6 +183,8 @@ impl PythonPool {
             size: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: 1,
             copies: true,
+            recycling: Recycling::default(),
+            idle_timeout: Duration::from_secs(60),
             pass_env: Vec::new(),
             environment: Vec::new(),
             surroundings: Surroundings::default(),
@@ -243,6 +248,29 @@ impl PythonPoolBuilder {
     #[must_use]
     pub fn copies(mut self, copies: bool) -> Self {
         self.copies = copies;
+        self
+    }
+
+    /// Replaces each interpreter after a number of attempts. The default is 0, for never.
+    #[must_use]
+    pub fn recycle_after(mut self, attempts: u64) -> Self {
+        self.recycling.attempts = NonZeroU64::new(attempts);
+        self
+    }
+
+    /// Replaces an interpreter that uses more memory after an attempt than this, without what it
+    /// shares with others. The default is 0, for never. Linux only.
+    #[must_use]
+    pub fn recycle_above(mut self, memory_bytes: u64) -> Self {
+        self.recycling.memory_bytes = NonZeroU64::new(memory_bytes);
+        self
+    }
+
+    /// Sets the time after which interpreters that no attempt has used end, in pools that start them
+    /// only when attempts need them: those of Python environments. One stays. The default is 60 s.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
         self
     }
 
@@ -495,10 +523,12 @@ impl PythonPoolBuilder {
             result_limit_bytes: self.result_limit_bytes,
             limits: self.limits,
             isolation: self.isolation,
+            recycling: self.recycling,
         };
         // There may be many environments, and few of them in use.
         let on_demand = matches!(launch.share, Share::Of(_));
-        let fleet = Fleet::new(self.size, self.spare, on_demand);
+        let idle_timeout = on_demand.then_some(self.idle_timeout);
+        let fleet = Fleet::new(self.size, self.spare, idle_timeout);
         let discovery = discover(&fleet, launch, &LastGood::default()).await;
         let Discovery { launch, first, action_set, good } = discovery.map_err(PythonError::from)?;
         reload::report(&action_set.load_errors, &[]);
@@ -602,7 +632,7 @@ impl Executor for PythonPool {
                 continue;
             }
             interpreter.control.prepare(&attempt, isolation);
-            interpreter.is_used |= isolation != Isolation::Fresh;
+            interpreter.attempts += u64::from(isolation != Isolation::Fresh);
             let limits = interpreter.limits_of(&attempt.action);
             match interpreter.run(&context, limits, &self.fleet).await {
                 End::Clean(outcome) => {

@@ -28,8 +28,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Fleet {
     /// The number of interpreters that should run.
     target: usize,
-    /// If true, interpreters are started only when attempts need them, apart from one.
-    on_demand: bool,
+    /// If it is set, interpreters are started only when attempts need them, apart from one, and end
+    /// when none has needed them for this time.
+    idle_timeout: Option<Duration>,
     /// One permit per attempt that can run.
     slots: Semaphore,
     state: Mutex<State>,
@@ -102,7 +103,7 @@ impl State {
     /// Attempts that can share a process leave unused ones to those that cannot.
     fn take_idle(&mut self, isolation: Isolation) -> Option<Interpreter> {
         let wants_used = isolation == Isolation::Reuse;
-        match self.idle.iter().rposition(|interpreter| interpreter.is_used == wants_used) {
+        match self.idle.iter().rposition(|interpreter| (interpreter.attempts > 0) == wants_used) {
             Some(at) => self.idle.remove(at),
             None if wants_used => self.idle.pop_back(),
             None => None,
@@ -120,10 +121,10 @@ pub(super) struct Busy<'a> {
 }
 
 impl Fleet {
-    pub(super) fn new(size: usize, spare: usize, on_demand: bool) -> Arc<Self> {
+    pub(super) fn new(size: usize, spare: usize, idle_timeout: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             target: size + spare,
-            on_demand,
+            idle_timeout,
             slots: Semaphore::new(size),
             state: Mutex::default(),
             available: Notify::new(),
@@ -160,7 +161,7 @@ impl Fleet {
                 }
             }
         };
-        if self.on_demand {
+        if self.idle_timeout.is_some() {
             self.wanted.notify_one();
         }
         Ok(Busy { fleet: self, interpreter: Some(interpreter), slot: Some(slot) })
@@ -324,8 +325,15 @@ impl Fleet {
                     None => std::future::pending().await,
                 }
             };
+            let unused = async {
+                match self.unused_at() {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = self.wanted.notified() => {}
+                () = unused => self.drop_unused(),
                 Some(started) = starting.join_next() => self.started(started.ok()),
                 () = backed_off => {
                     not_before = None;
@@ -333,6 +341,25 @@ impl Fleet {
                     self.spawn_start(&mut starting);
                 }
             }
+        }
+    }
+
+    /// Returns the time at which the idle interpreter that was used first ends.
+    fn unused_at(&self) -> Option<Instant> {
+        let (timeout, state) = (self.idle_timeout?, self.lock());
+        (state.idle.len() > 1)
+            .then(|| state.idle.front().map(|first| first.idle_since + timeout))?
+    }
+
+    fn drop_unused(&self) {
+        let unused = {
+            let mut state = self.lock();
+            state.live -= 1;
+            state.idle.pop_front()
+        };
+        match unused {
+            Some(unused) => drop(unused),
+            None => self.lock().live += 1,
         }
     }
 
@@ -357,7 +384,7 @@ impl Fleet {
         if state.closed || state.launch.is_none() || state.live >= self.target + state.parked {
             return None;
         }
-        if self.on_demand && state.has_enough() {
+        if self.idle_timeout.is_some() && state.has_enough() {
             return None;
         }
         state.live += 1;
@@ -509,16 +536,19 @@ impl<'a> Busy<'a> {
 
     /// Returns the interpreter to the fleet, for the next attempt.
     pub(super) fn put_back(mut self) {
-        let Some(interpreter) = self.interpreter.take() else { return };
+        let Some(mut interpreter) = self.interpreter.take() else { return };
+        let is_due = interpreter.is_due();
         let mut state = self.fleet.lock();
-        if state.closed || !state.is_current(interpreter.generation) {
+        if state.closed || is_due || !state.is_current(interpreter.generation) {
             state.live -= 1;
+            state.failures *= u32::from(!is_due);
             drop(state);
             drop(interpreter);
             self.fleet.wanted.notify_one();
             return;
         }
         state.failures = 0;
+        interpreter.idle_since = Instant::now();
         if state.live > self.fleet.target + state.parked.max(state.extra_kept) {
             // It replaced one whose attempt waited for a child.
             state.live -= 1;
@@ -528,6 +558,9 @@ impl<'a> Busy<'a> {
         self.fleet.tell(&state);
         drop(state);
         self.fleet.available.notify_waiters();
+        if self.fleet.idle_timeout.is_some() {
+            self.fleet.wanted.notify_one();
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use tinpot_contain::{COOKIE, Cgroup, OutputPipes, PoolCgroup, ProcessTree};
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::control::{Control, InterpreterEnds};
 use super::output::Tail;
@@ -31,6 +32,7 @@ use crate::error::PythonError;
 use crate::isolation::{Isolation, IsolationByAction};
 use crate::limits::{Limits, LimitsByAction};
 use crate::markup_lines;
+use crate::recycling::Recycling;
 
 /// The way in which the interpreters of one generation are started: all of them import the same
 /// files.
@@ -66,6 +68,7 @@ pub(super) struct Launch {
     pub(super) limits: Limits,
     /// The isolation of attempts whose actions declare none.
     pub(super) isolation: Isolation,
+    pub(super) recycling: Recycling,
 }
 
 /// A running interpreter that has imported the actions.
@@ -85,8 +88,11 @@ pub(super) struct Interpreter {
     elsewhere: bool,
     limits: (LimitsByAction, Limits),
     pub(super) isolation: Arc<IsolationByAction>,
-    /// If true, an attempt has run in its process, and not in a copy.
-    pub(super) is_used: bool,
+    /// The number of attempts that have run in its process, and not in a copy.
+    pub(super) attempts: u64,
+    /// The end of the last attempt.
+    pub(super) idle_since: Instant,
+    recycling: Recycling,
     /// The connection to make it a template, unless it cannot be one.
     pub(super) template: Option<UnixDatagram>,
     /// Kept alive: an action may import more files at any time.
@@ -370,7 +376,9 @@ impl Launch {
             cookie,
             limits: (LimitsByAction::new(), self.limits),
             isolation: Arc::default(),
-            is_used: false,
+            attempts: 0,
+            idle_since: Instant::now(),
+            recycling: self.recycling,
             template: None,
             _sources: self.sources.clone(),
         }
@@ -433,6 +441,11 @@ impl Interpreter {
     /// Returns false if its working directory is gone, and another one would start elsewhere.
     pub(super) fn has_directory(&self) -> bool {
         self.elsewhere || !has_no_directory()
+    }
+
+    /// Returns true if another interpreter has to run the next attempt.
+    pub(super) fn is_due(&self) -> bool {
+        self.recycling.is_due(self.attempts, |limit| self.processes.has_private_memory(limit))
     }
 
     /// Returns the exit status if the process has ended.

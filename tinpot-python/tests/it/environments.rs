@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tinpot_core::Executor;
 use tinpot_python::{EnvironmentOptions, PythonEnvironments, PythonPool};
 
-use crate::support::{Actions, call, names, offer, start, until};
+use crate::support::{Actions, call, is_alive, names, offer, start, until};
 
 /// Wheels without a build: zips with a module and its metadata.
 const WHEELS: &str = r#"
@@ -228,6 +229,33 @@ async fn interpreters_of_an_environment_start_when_attempts_need_them() {
     assert_ne!(one.end().await.value(), two.end().await.value());
     // Those that are idle are used.
     call(&executor, "alone").await.value();
+}
+
+#[tokio::test]
+async fn interpreters_of_an_environment_end_when_no_attempt_needs_them() {
+    let pair = "import os, time\nfrom tinpot import action\n\
+        FOLDER = os.path.dirname(__file__)\n@action\n\
+        def meet(own: str, other: str):\n    \
+        open(os.path.join(FOLDER, own), 'w').close()\n    \
+        while not os.path.exists(os.path.join(FOLDER, other)): time.sleep(0.01)\n    \
+        return os.getpid()\n";
+    let place = Place::new(&[]).file("reports/requirements.txt", "").file("reports/pair.py", pair);
+    let builder = place.builder().size(3).spare(0).idle_timeout(Duration::from_millis(1));
+    let started = builder.start_with_environments(place.options()).await;
+    let executor = Arc::new(started.expect("an executor"));
+    executor.settled().await;
+    for round in 0..3 {
+        let (a, b) = (format!("a{round}"), format!("b{round}"));
+        let one = start(&executor, "meet", json!({"own": a, "other": b}));
+        let two = start(&executor, "meet", json!({"own": b, "other": a}));
+        let mut pids = Vec::new();
+        for attempt in [one, two] {
+            let pid = attempt.end().await.value().as_i64().expect("a process id");
+            pids.extend(rustix::process::Pid::from_raw(pid as i32));
+        }
+        until("the end of one of them", || pids.iter().any(|pid| !is_alive(*pid))).await;
+        assert!(pids.iter().any(|pid| is_alive(*pid)), "the last one has ended");
+    }
 }
 
 #[tokio::test]

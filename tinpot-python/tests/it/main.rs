@@ -21,6 +21,7 @@ mod limits;
 mod odd_files;
 mod output;
 mod package;
+mod recycling;
 mod reload;
 mod results;
 mod shared_interpreter;

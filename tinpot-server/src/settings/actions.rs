@@ -86,6 +86,9 @@ pub struct ActionsSettings {
     /// directory and file that asks for packages.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_ENVIRONMENTS"))]
     pub no_environments: bool,
+    /// When and how Python interpreters start.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub interpreters: InterpreterSettings,
     /// The limits of each attempt.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub limits: LimitSettings,
@@ -108,6 +111,7 @@ impl Default for ActionsSettings {
             no_new_privileges: false,
             no_reload: false,
             no_environments: false,
+            interpreters: InterpreterSettings::default(),
             limits: LimitSettings::default(),
             #[cfg(feature = "embed")]
             in_process: false,
@@ -188,6 +192,9 @@ impl ActionsSettings {
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .containment(self.containment)
             .isolation(self.isolation)
+            .copies(!self.interpreters.no_copies)
+            .recycle_after(self.interpreters.recycle_after.unwrap_or_default())
+            .recycle_above(self.interpreters.recycle_above.unwrap_or_default())
             .reload(!self.no_reload)
             .limits(self.limits.limits());
         match &self.python {
@@ -232,6 +239,32 @@ impl ActionsSettings {
         let containment = pool.containment().clone();
         Ok((Box::new(pool), Some(containment)))
     }
+}
+
+/// When and how the Python interpreters of a worker start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct InterpreterSettings {
+    /// Start each interpreter by itself, with all imports; by default they are copies of one that has
+    /// imported the actions, where that is safe.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_COPIES"))]
+    pub no_copies: bool,
+    /// Replace an interpreter after this number of attempts.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_RECYCLE_AFTER", value_name = "NUMBER"))]
+    pub recycle_after: Option<u64>,
+    /// Replace an interpreter that has more memory than this after an attempt, without what it shares
+    /// with others, in bytes or like 512M.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_RECYCLE_ABOVE",
+            value_name = "SIZE",
+            value_parser = super::value::size
+        )
+    )]
+    pub recycle_above: Option<u64>,
 }
 
 /// The limits of each attempt, where its action declares none.
