@@ -10,7 +10,7 @@ mod principals;
 mod set_up;
 mod sign_ins;
 mod sign_up;
-mod state;
+pub(crate) mod state;
 mod teams;
 mod tickets;
 mod tokens;

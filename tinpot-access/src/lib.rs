@@ -21,6 +21,7 @@ mod secret;
 mod secret_store;
 mod store_key;
 mod stored;
+mod stored_credentials;
 mod throttle;
 mod tokens;
 mod worker_keys;
@@ -50,6 +51,7 @@ pub use self::rules::Rules;
 pub use self::secret::Secret;
 pub use self::secret_store::{SecretAllow, SecretStore, StoredSecret};
 pub use self::store_key::{RingSealer, StoreKeys};
+pub use self::stored_credentials::StoredCredentials;
 pub use self::throttle::Throttle;
 pub use self::worker_keys::{
     JoinTokenInfo, NewJoinToken, WorkerKey, WorkerKeys, WorkerKeysBuilder,

@@ -1,6 +1,6 @@
 //! [`WorkerKeys`]: the enrolled keys of workers, and the join tokens by which they are enrolled.
 
-mod documents;
+pub(crate) mod documents;
 mod enroller;
 mod state;
 mod tokens;

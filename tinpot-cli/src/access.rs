@@ -7,6 +7,7 @@ mod grants;
 mod place;
 mod programs;
 mod secrets;
+mod store;
 mod teams;
 mod tokens;
 mod users;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use tinpot_access::{ChainAudit, Directory, Team, User};
 use tinpot_core::ErrorKind;
-use tinpot_core::access::{AuditWho, Records};
+use tinpot_core::access::{AuditWho, Records, Restoration};
 use tinpot_sqlite::SqliteRecords;
 
 pub(crate) use self::audit::audit;
@@ -27,6 +28,7 @@ pub(crate) use self::broker::broker;
 pub(crate) use self::grants::{grants, groups};
 pub(crate) use self::programs::programs;
 pub(crate) use self::secrets::secrets;
+pub(crate) use self::store::store;
 pub(crate) use self::teams::teams;
 pub(crate) use self::tokens::tokens;
 pub(crate) use self::users::users;
@@ -77,6 +79,9 @@ fn check_path(path: &Path) -> Result<(), CliError> {
 impl Store {
     async fn open(file: &StoreFile, may_create: bool) -> Result<Self, CliError> {
         let records = records(file, may_create)?;
+        if let Some(note) = Restoration::of(&*records).await? {
+            store::warn(&file.store, &note);
+        }
         let audit = Arc::new(ChainAudit::start(records.clone(), "command"));
         // A store of a server without teams has the default team, with all of its users.
         let directory = Directory::builder(records).audit(audit).teams(true).open().await?;

@@ -11,7 +11,7 @@ use tinpot_server::TowerSettings;
 
 pub(crate) use self::access::{
     AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs,
-    Programs, RoleName, SecretFile, Secrets, StoreFile, Teams, Tokens, Users,
+    Programs, RoleName, SecretFile, Secrets, StoreCommand, StoreFile, Teams, Tokens, Users,
 };
 pub(crate) use self::apps::{Apps, BundleDir, DeployArgs, PackArgs, RollbackArgs, Versions};
 pub(crate) use self::conformance::{Conformance, ConformanceArgs, FrameKind, ReportForm};
@@ -185,6 +185,9 @@ pub(crate) enum Command {
     /// Check the audit in the file of a store
     #[command(subcommand)]
     Audit(Audit),
+    /// Show and end all credentials in the file of a store, such as after a restored backup
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Write example actions into a new directory
     Init(InitArgs),
     /// Import the actions of a directory as a worker would, and report errors

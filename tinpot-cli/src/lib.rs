@@ -157,6 +157,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Tokens(command) => access::tokens(&command, global),
         Command::Secrets(command) => access::secrets(&command, global),
         Command::Audit(command) => access::audit(&command, global),
+        Command::Store(command) => access::store(&command, global),
         Command::Init(arguments) => programs::init(&arguments, global),
         Command::Check(arguments) => check::check(&arguments, global),
         Command::Doctor(arguments) => doctor::doctor(&arguments, global),

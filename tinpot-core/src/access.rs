@@ -4,6 +4,7 @@ mod audit;
 mod caller;
 mod policy;
 pub mod records;
+mod restoration;
 mod sealer;
 mod secret_source;
 
@@ -11,6 +12,7 @@ pub use self::audit::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWh
 pub use self::caller::{Caller, Right};
 pub use self::policy::{AllowAll, Decision, Policy};
 pub use self::records::{MemoryRecords, Records};
+pub use self::restoration::Restoration;
 pub use self::sealer::{SealedPlace, SecretSealer};
 pub use self::secret_source::{SecretRequest, SecretSource};
 pub use crate::model::secret::{GivenSecret, SECRET_BYTES, SECRET_NAME_BYTES};

@@ -317,6 +317,7 @@ impl CoordinatorSettings {
         // First of all: a port in use must not leave a store behind. The listener is closed again,
         // so that clients are refused until this coordinator can answer.
         drop(crate::serve::listen(&self.http).await?);
+        crate::restored::check(&self.store, STORE).await?;
         let enrolment = Enrolment::open(&self.enrolment, &self.store, STORE).await?;
         // A public key that was made a moment ago, and is used for nothing else, is a secret.
         let secret = RingSuite::new(&IdentityKey::generate()?).public().to_string();

@@ -292,6 +292,7 @@ impl TowerServer {
             tracing::warn!("all who reach the port can make a team and run programs");
         }
         let file = values.db.display().to_string();
+        crate::restored::check(&store, &file).await?;
         let opened = store.store(&file).await?;
         let access = Access::of_tower(&store, &file).await?;
         let login = access.login();

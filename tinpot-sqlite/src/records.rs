@@ -2,6 +2,7 @@
 
 mod documents;
 mod logs;
+mod restored;
 mod stamp;
 
 use std::num::NonZeroU64;
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// Several processes may have records of one file open, also while a coordinator has the store open.
 /// The file is created by the first call if it does not exist.
+///
+/// The first call notices a file that was put back to an earlier state, and writes a
+/// [`Restoration`](tinpot_core::access::Restoration): the file `-access` next to it has the last revision.
 ///
 /// Each call opens the file again, which takes about 0.2 ms. A connection that stays would lose its
 /// locks: POSIX releases those of a process when it closes any descriptor of the file, as a store in
@@ -135,6 +139,9 @@ impl Shared {
         if !is_prepared {
             prepare(&mut connection, path).map_err(|problem| damage::explained(problem, path))?;
             self.stamp.open(path)?;
+            if let Some(revision) = restored::note(&mut connection, path, self.stamp.read())? {
+                self.stamp.write(path, revision)?;
+            }
             private::tighten(path);
             self.is_prepared.store(true, Ordering::Release);
         }

@@ -20,6 +20,7 @@ use tinpot_core::{MemoryNetwork, MemoryTransport, Result, Timestamp};
 
 use self::answers::RegisteredJson;
 use self::link::Times;
+pub use self::runners::RUNNER_RECORDS;
 use self::runners::{Registered, Runner, Runners};
 use self::token::LeaseKey;
 use crate::api::runners::RunnerJson;

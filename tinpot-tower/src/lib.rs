@@ -14,6 +14,6 @@ mod wire;
 
 pub use self::config::TowerConfig;
 pub use self::dispatch::{ClientAddress, router, router_before};
-pub use self::gateway::Gateway;
+pub use self::gateway::{Gateway, RUNNER_RECORDS};
 pub use self::observed::AnsweredRequest;
 pub use self::tower::Tower;

@@ -12,7 +12,7 @@ use crate::documents::{Grant, Group, Program, ServerAdmins, SignIn, Team, Token,
 use crate::secret::Digest;
 use crate::stored::{Stored, read};
 
-pub(super) const USER: &str = "user";
+pub(crate) const USER: &str = "user";
 /// Names of users in lower case, each with the id of its user: so a name is unique.
 pub(super) const USER_NAME: &str = "user_name";
 /// Digests of the identities of users in other systems, each with the id of its user.
@@ -22,18 +22,18 @@ pub(super) const TEAM: &str = "team";
 pub(super) const TEAM_NAME: &str = "team_name";
 pub(super) const PROGRAM: &str = "program";
 pub(super) const GROUP: &str = "group";
-pub(super) const GRANT: &str = "grant";
-pub(super) const TOKEN: &str = "token";
-pub(super) const SIGN_IN: &str = "sign_in";
+pub(crate) const GRANT: &str = "grant";
+pub(crate) const TOKEN: &str = "token";
+pub(crate) const SIGN_IN: &str = "sign_in";
 /// The key of proofs that a browser has signed in before: one document.
-pub(super) const DEVICE_KEY: &str = "device_key";
+pub(crate) const DEVICE_KEY: &str = "device_key";
 pub(super) const ADMINS: &str = "server_admins";
 /// The name of the one document of its kind.
 pub(super) const ONE: &str = "one";
 /// Tickets are not part of the state: each is read once.
-pub(super) const TICKET: &str = "ticket";
+pub(crate) const TICKET: &str = "ticket";
 /// Nor are programs that wait for a person.
-pub(super) const LOGIN_REQUEST: &str = "login_request";
+pub(crate) const LOGIN_REQUEST: &str = "login_request";
 
 /// The kinds of documents of the state.
 pub(super) const KINDS: [&str; 12] = [

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tinpot_core::Timestamp;
 use tinpot_core::seal::{Hex, JoinTerms, KeyId, WorkerLimits};
 
-pub(super) const KEY: &str = "worker_key";
-pub(super) const TOKEN: &str = "join_token";
+pub(crate) const KEY: &str = "worker_key";
+pub(crate) const TOKEN: &str = "join_token";
 /// Names of keys that are removed by themselves.
 pub(super) const NAMES: &str = "worker_names";
 /// The kinds of documents.

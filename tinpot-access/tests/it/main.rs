@@ -12,6 +12,7 @@ mod rules;
 mod secret_store;
 mod sign_ins;
 mod store_key;
+mod stored_credentials;
 mod support;
 mod teams;
 mod throttle;

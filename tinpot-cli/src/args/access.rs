@@ -491,3 +491,24 @@ pub(crate) enum Audit {
         store: StoreFile,
     },
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show the credentials in a store, and if it was restored from a backup
+    Credentials {
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// End all credentials in a store: API tokens, sign-ins, tickets, join tokens and keys of workers
+    /// are revoked, and users have no passwords. Users, programs and grants stay
+    RevokeAll {
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Keep the credentials of a store that was restored from a backup, also those that were revoked
+    /// since
+    AcceptRestored {
+        #[command(flatten)]
+        store: StoreFile,
+    },
+}

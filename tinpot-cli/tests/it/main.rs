@@ -25,6 +25,7 @@ mod oidc;
 mod pipes;
 mod privacy;
 mod reference;
+mod restored;
 mod run;
 mod secrets;
 mod sign_in;

@@ -57,7 +57,7 @@ fn forget(transaction: &Transaction<'_>) -> Result<()> {
 }
 
 /// Returns the last revision, and the one up to which removed documents are forgotten.
-fn revisions(connection: &Connection) -> Result<(u64, u64)> {
+pub(super) fn revisions(connection: &Connection) -> Result<(u64, u64)> {
     let sql = "SELECT revision, forgotten FROM records_revision";
     let row = |row: &Row<'_>| Ok((loaded(row.get(0)?), loaded(row.get(1)?)));
     Ok(connection.query_row(sql, [], row)?)

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use tinpot_core::Epoch;
 use tinpot_core::ErrorKind;
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{Records, Restoration};
 use tinpot_core::store::Session;
 use tinpot_core::testing::store::open;
-use tinpot_sqlite::SqliteStore;
+use tinpot_sqlite::{SqliteRecords, SqliteStore};
 
 use crate::support::{accept, commit, finish, grant, is_there, lines, log, place, store};
 
@@ -125,4 +127,61 @@ async fn a_backup_replaces_nothing_and_leaves_nothing_half_made() {
         .collect();
     left.sort_unstable();
     assert_eq!(left, ["there.txt", "tinpot.db", "tinpot.db-lock"]);
+}
+
+/// Copies a database with what is in its write-ahead log.
+async fn copy_of(path: &Path, to: &Path) {
+    let opened = open(store(path)).await;
+    opened.backup(to).await.expect("a backup");
+    opened.close().await.expect("close");
+}
+
+#[tokio::test]
+async fn records_that_were_put_back_say_so() {
+    let (directory, path) = place();
+    let records = SqliteRecords::open(&path);
+    let version = records.change(&[Change::create("token", "a", "x")]).await.expect("a change");
+    let kept = directory.path().join("kept.db");
+    copy_of(&path, &kept).await;
+    records.change(&[Change::remove("token", "a", version)]).await.expect("revoked");
+    records.change(&[Change::create("token", "b", "x")]).await.expect("a change");
+    let last = records.changed(0).await.expect("changes").revision;
+    assert_eq!(Restoration::of(&SqliteRecords::open(&path)).await.expect("none"), None);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+    fs::write(&path, fs::read(&kept).expect("bytes")).expect("a restore");
+    let records = SqliteRecords::open(&path);
+    let note = Restoration::of(&records).await.expect("a note").expect("it was put back");
+    assert_eq!((note.revision, note.before), (1, Some(last)));
+    assert!(records.get("token", "a").await.expect("a document").is_some(), "it is back");
+    // No version is used twice, and readers of the former file read everything again.
+    let next = records.change(&[Change::create("token", "c", "x")]).await.expect("a change");
+    assert!(next > last + 1, "{next} after {last}");
+    assert!(records.changed(last).await.expect("changes").is_reset);
+    // It stays until it is settled, and is not noticed again.
+    assert_eq!(Restoration::of(&SqliteRecords::open(&path)).await.expect("a note"), Some(note));
+    Restoration::settle(&records).await.expect("settled");
+    drop(open(store(&path)).await.close().await);
+    assert_eq!(Restoration::of(&SqliteRecords::open(&path)).await.expect("none"), None);
+}
+
+#[tokio::test]
+async fn records_of_a_copy_without_its_stamp_say_so_and_a_moved_store_does_not() {
+    let (directory, path) = place();
+    let records = SqliteRecords::open(&path);
+    records.change(&[Change::create("token", "a", "x")]).await.expect("a change");
+    let (backup, copied) = (directory.path().join("backup.db"), directory.path().join("copied.db"));
+    copy_of(&path, &backup).await;
+    let note = Restoration::of(&SqliteRecords::open(&backup)).await.expect("a note");
+    assert_eq!(note.map(|note| (note.revision, note.before)), Some((1, None)));
+    // The whole of a store, for another disk.
+    for suffix in ["", "-access"] {
+        let from = format!("{}{suffix}", path.display());
+        fs::copy(from, format!("{}{suffix}", copied.display())).expect("a copy");
+    }
+    assert_eq!(Restoration::of(&SqliteRecords::open(&copied)).await.expect("none"), None);
+    // The stamp of a store that nothing else has changed, and that was lost, is made again.
+    fs::remove_file(format!("{}-access", path.display())).expect("a file");
+    assert_eq!(Restoration::of(&SqliteRecords::open(&path)).await.expect("none"), None);
 }

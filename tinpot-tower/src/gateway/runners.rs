@@ -14,8 +14,9 @@ use tokio::sync::OnceCell;
 use super::link::{RunnerLink, Times};
 use super::token;
 
-/// The kind of the documents, each with the digest of a runner's name as its name.
-const RUNNER: &str = "tower.runner";
+/// The kind of the records of runners: each is the credential of one, and without it the runner has to
+/// register again. The digest of its name is that of the document.
+pub const RUNNER_RECORDS: &str = "tower.runner";
 /// The most runners. Each that polls takes some kilobytes.
 const RUNNERS: usize = 10_000;
 /// The longest name, in bytes.
@@ -109,7 +110,7 @@ impl Runners {
         let mut known = Known::default();
         let mut after = String::new();
         loop {
-            let page = records.list(RUNNER, &after, 1_000).await?;
+            let page = records.list(RUNNER_RECORDS, &after, 1_000).await?;
             let Some(last) = page.last() else { break };
             after = last.id.to_string();
             for record in &page {
@@ -152,7 +153,7 @@ impl Runners {
         check_label("environment", environment)?;
         let id = token::digest(name).to_string();
         for _ in 0..TRIES {
-            let earlier = self.records.get(RUNNER, &id).await?;
+            let earlier = self.records.get(RUNNER_RECORDS, &id).await?;
             if earlier.is_none() && self.read().tokens.len() >= RUNNERS {
                 let message = format!("{RUNNERS} runners have registered: no more are taken");
                 return Err(Error::new(ErrorKind::Overloaded, message));
@@ -171,7 +172,8 @@ impl Runners {
             let text = serde_json::to_vec(&document)
                 .map_err(|error| Error::new(ErrorKind::Malformed, error.to_string()))?;
             let version = earlier.as_ref().map_or(0, |earlier| earlier.version);
-            match self.records.change(&[Change::replace(RUNNER, &*id, version, text)]).await {
+            match self.records.change(&[Change::replace(RUNNER_RECORDS, &*id, version, text)]).await
+            {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => continue,
                 Err(error) => return Err(error),
