@@ -30,8 +30,15 @@ pub(crate) struct ConfigArgs {
     pub(crate) show_config: bool,
 }
 
-/// Runs a server to its end.
-fn run(log: LogSettings, program: impl Future<Output = tinpot_core::Result<()>> + 'static) -> Done {
+/// Runs a server to its end. If it runs actions in its own process, these read their secrets from its
+/// environment.
+fn run(
+    log: LogSettings,
+    runs_actions_here: bool,
+    program: impl Future<Output = tinpot_core::Result<()>> + 'static,
+) -> Done {
+    // First: it needs a process without threads.
+    tinpot_server::hide_secret_variables(runs_actions_here);
     tinpot_server::keep_private();
     tinpot_server::init_tracing_as(log.log_format, None);
     // Boxed, because `block_on` is compiled for two kinds of runtimes, each with all of the future.

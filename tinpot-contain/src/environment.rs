@@ -38,8 +38,9 @@ const ALWAYS: &[&str] = &[
 ];
 /// The beginnings of such variables: the locale, and the settings of Python.
 const ALWAYS_BEGIN: &[&str] = &["LC_", "PYTHON"];
-/// The secrets of actions, which `Context.secret` reads.
-const SECRETS: &str = "TINPOT_SECRET_";
+/// The beginning of the variables with secrets of actions. They are no part of the environment, which
+/// everything that an action starts inherits, and which `/proc` shows.
+pub(crate) const SECRETS: &str = "TINPOT_SECRET_";
 const SECRETS_DIR: &str = "TINPOT_SECRETS_DIR";
 /// The beginnings of the worker's own settings, which no name and no pattern selects.
 const OWN: &[&str] = &["TINPOT_", "MQTT_", "BROKER_"];
@@ -74,7 +75,7 @@ impl Environment {
 fn is_passed(name: &OsStr, names: &[String]) -> bool {
     // A name that is not text is no setting, and only `*` selects it.
     let Some(name) = name.to_str() else { return names.iter().any(|pattern| pattern == "*") };
-    if name.starts_with(SECRETS) || name == SECRETS_DIR {
+    if name == SECRETS_DIR {
         return true;
     }
     if OWN.iter().any(|begin| name.starts_with(begin)) {
@@ -101,7 +102,7 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             is_passed(name.as_ref(), &names)
         };
-        for name in ["PATH", "LC_ALL", "PYTHONPATH", "https_proxy", "TINPOT_SECRET_DB"] {
+        for name in ["PATH", "LC_ALL", "PYTHONPATH", "https_proxy", "TINPOT_SECRETS_DIR"] {
             assert!(passed(name, &[]), "{name}");
         }
         for name in ["AWS_REGION", "GITHUB_TOKEN", "DB_PASSWORD", "path", "LC", ""] {
@@ -112,7 +113,13 @@ mod tests {
         assert!(!passed("AWS_SESSION_TOKEN", &["AWS_*", "*"]));
         assert!(passed("AWS_SESSION_TOKEN", &["AWS_SESSION_TOKEN"]));
         assert!(!passed("PIP_INDEX_URL", &["PIP_*", "*"]) && passed("UV_INDEX", &["UV_INDEX"]));
-        for name in ["MQTT_BROKER", "TINPOT_BROKER_USER", "BROKER_USER", "MQTT_BROKER_PASSWORD"] {
+        for name in [
+            "TINPOT_SECRET_DB",
+            "MQTT_BROKER",
+            "TINPOT_BROKER_USER",
+            "BROKER_USER",
+            "MQTT_BROKER_PASSWORD",
+        ] {
             assert!(!passed(name, &["*", name]), "{name}");
         }
     }

@@ -3,6 +3,7 @@
 mod cgroup;
 mod containment;
 mod environment;
+mod hidden_variables;
 mod line_splitter;
 mod live_line;
 mod output;
@@ -17,6 +18,7 @@ mod surroundings;
 pub use self::cgroup::{Cgroup, PoolCgroup, clear as clear_cgroup};
 pub use self::containment::{Containment, ContainmentMode};
 pub use self::environment::Environment;
+pub use self::hidden_variables::{hide_variables, secret_variable, secret_variables};
 pub use self::line_splitter::{ESCAPE, LineSplitter, Part};
 pub use self::live_line::LiveLine;
 pub use self::output::{OutputPipes, OutputSink};

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tinpot_bundle::Towerfile;
-use tinpot_contain::Ended;
+use tinpot_contain::{Ended, secret_variable};
 use tinpot_core::executor::Attempt;
 use tinpot_core::{Context, Failure, FailureCode, Json, Level, Outcome, Stream};
 
@@ -148,7 +148,8 @@ async fn secret(name: &str, context: &Context) -> Result<String, Outcome> {
 
 /// Returns a secret of the worker's own, as for Python actions.
 fn local_secret(name: &str) -> Option<String> {
-    std::env::var(format!("TINPOT_SECRET_{name}")).ok().or_else(|| {
+    let variable = secret_variable(&format!("TINPOT_SECRET_{name}"));
+    variable.and_then(|text| text.into_string().ok()).or_else(|| {
         // The Towerfile allows letters, digits and underscores only.
         let folder = std::env::var_os("TINPOT_SECRETS_DIR").filter(|folder| !folder.is_empty())?;
         let text = fs::read_to_string(Path::new(&folder).join(name)).ok()?;

@@ -26,7 +26,7 @@ pub use self::error::{error_chain, exit};
 pub use self::incarnation::Incarnation;
 pub use self::joint_offer::joint_offer;
 pub use self::local::{LocalServer, LocalServerBuilder};
-pub use self::process::keep_private;
+pub use self::process::{hide_secret_variables, keep_private};
 pub use self::restored::{OTHER_CREDENTIALS, explained};
 pub use self::serve::{ConnectionLimits, listen, serve, serve_on};
 pub use self::shutdown::{Shutdown, ShutdownTrigger, shutdown};

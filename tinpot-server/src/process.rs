@@ -40,6 +40,30 @@ pub fn keep_private() {
     });
 }
 
+/// The variables that may have secrets: addresses with passwords, and tokens.
+const SECRET_VARIABLES: [&str; 6] = [
+    "MQTT_BROKER",
+    "BROKER_USER",
+    "TINPOT_BROKER_USER",
+    "TINPOT_TOKEN",
+    "MINITOWER_BOOTSTRAP_TOKEN",
+    "MINITOWER_RUNNER_REGISTRATION_TOKEN",
+];
+/// The beginning of those with secrets of actions.
+const ACTION_SECRETS: &str = "TINPOT_SECRET_";
+
+/// Takes variables with secrets out of the environment of this process, once its settings are read, and
+/// out of what `/proc` shows of it. Actions still get those that are for them. If actions run in this
+/// process, they read the environment themselves, and their secrets stay in it.
+///
+/// Call it before anything starts a thread: it has no effect in a process that has several.
+pub fn hide_secret_variables(run_actions_here: bool) {
+    // Without /proc, children inherit none of them either: their environment is chosen.
+    let _ = tinpot_contain::hide_variables(|name| {
+        SECRET_VARIABLES.contains(&name) || (name.starts_with(ACTION_SECRETS) && !run_actions_here)
+    });
+}
+
 /// Keeps the memory and the environment of this process from other processes of its user, and from
 /// core dumps.
 fn hide_memory() {

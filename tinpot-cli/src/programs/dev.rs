@@ -66,6 +66,7 @@ pub(crate) fn dev(arguments: DevArgs) -> Done {
     let default = "warn,tinpot_python::output=info,tinpot_python::pool::reload=error,\
                    tinpot_python::environments=error,tinpot_venv=info,\
                    tinpot_process::executor=error";
+    tinpot_server::hide_secret_variables(false);
     tinpot_server::init_tracing_as(arguments.log.log_format, Some(default));
     let runtime = super::runtime()?;
     runtime.block_on(Box::pin(serve(arguments)))

@@ -57,7 +57,7 @@ struct JoinArgs {
 pub(crate) fn coordinator(arguments: CoordinatorArgs) -> Done {
     let settings = arguments.settings;
     settings.check().map_err(|error| CliError::usage(error.message()))?;
-    super::run(settings.log, async move { settings.serve(tinpot_server::shutdown()?).await })
+    super::run(settings.log, false, async move { settings.serve(tinpot_server::shutdown()?).await })
 }
 
 /// Runs a worker until SIGTERM or Ctrl-C.
@@ -71,12 +71,12 @@ pub(crate) fn worker(arguments: WorkerArgs, server: Option<String>) -> Done {
         (settings.name, settings.broker) = (join.name, join.broker);
         (settings.bundles, settings.identity) = (join.bundles, join.identity);
         settings.broker.url = join.broker_url.or(server).unwrap_or(settings.broker.url);
-        return super::run(settings.log, settings.join());
+        return super::run(settings.log, false, settings.join());
     }
     let mut settings = arguments.settings;
     settings.broker.url = server.unwrap_or(settings.broker.url);
-    let log = settings.log;
+    let (log, runs_here) = (settings.log, settings.actions.run_here());
     let serve =
         async move { settings.serve(Path::new("actions"), tinpot_server::shutdown()?).await };
-    super::run(log, serve)
+    super::run(log, runs_here, serve)
 }

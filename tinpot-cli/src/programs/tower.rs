@@ -38,5 +38,5 @@ pub(crate) fn tower(settings: TowerSettings) -> Done {
         return Err(CliError::new(Code::Failed, ""));
     }
     let log = settings.log;
-    super::run(log, async move { settings.serve(tinpot_server::shutdown()?).await })
+    super::run(log, false, async move { settings.serve(tinpot_server::shutdown()?).await })
 }

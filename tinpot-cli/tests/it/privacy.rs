@@ -262,3 +262,127 @@ fn a_password_comes_from_a_file() {
     command.current_dir(folder.path());
     assert!(Ran::of(command).failed(1).contains("/nonexistent"));
 }
+
+/// The action of the test below. It starts a program as well, and stays until it is told to end.
+const STAY: &str = r#"
+import os
+import subprocess
+import time
+from typing import Annotated
+
+from tinpot import Context, Param, Secret, action
+
+
+@action
+def stay(ctx: Context, key: Secret, until: str):
+    """Hold secrets of three kinds, and a program."""
+    held = [ctx.secret("db").reveal(), ctx.secret("vault").reveal(), key.reveal()]
+    program = subprocess.Popen(["sh", "-c", f"while [ ! -e {until} ]; do sleep 0.1; done"])
+    open(until + ".ready", "w").close()
+    program.wait()
+    return [text.startswith("canary-") for text in held]
+"#;
+
+/// Returns the processes that descend from this one, by id, with what `/proc` shows of each.
+#[cfg(target_os = "linux")]
+fn descendants() -> Vec<(u32, String, String)> {
+    let mut parents = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").expect("a folder").flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // It may have ended.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        let parent = after.split(' ').nth(1).and_then(|parent| parent.parse::<u32>().ok());
+        parents.insert(id, parent.unwrap_or_default());
+    }
+    let is_ours = |mut id: u32| {
+        while let Some(parent) = parents.get(&id) {
+            if *parent == std::process::id() {
+                return true;
+            }
+            id = *parent;
+        }
+        false
+    };
+    let shown = |id: u32, name: &str| {
+        // Without the rights of root, nobody sees the environment of a server: that is enough, too.
+        let bytes = std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
+    let ours = parents.keys().copied().filter(|id| is_ours(*id));
+    ours.map(|id| (id, shown(id, "cmdline"), shown(id, "environ"))).collect()
+}
+
+/// Attack 26: somebody who looks at the processes of this machine finds no secret, however it was given:
+/// by a variable, in a file, or as a parameter.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_secret_is_in_the_environment_or_the_arguments_of_a_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    file(folder.path(), "actions/stay.py", STAY);
+    file(folder.path(), "password", "canary-of-a-user");
+    file(folder.path(), "secrets/db", "canary-in-a-file");
+    let until = path("until");
+    let parameters = serde_json::json!({ "key": "canary-of-a-parameter", "until": until });
+    file(folder.path(), "parameters.json", &parameters.to_string());
+    let port = crate::support::free_port();
+    let server = |words: &[&str]| {
+        let mut command = tinpot();
+        command.args(words).current_dir(folder.path()).env("TINPOT_STORE", path("tinpot.db"));
+        command.env("TINPOT_TOKEN", "canary-of-a-token");
+        command
+    };
+    let set = Ran::with_input(server(&["secrets", "set", "vault"]), "canary-of-the-coordinator");
+    set.ok();
+    let mut command = server(&["coordinator", "--port=0", "--insecure-plain-secrets"]);
+    command.arg(format!("--embedded-broker=127.0.0.1:{port}"));
+    command.env("BROKER_USER", "me:canary-of-a-user").env("TINPOT_FRAMES", "plain");
+    let mut coordinator = Process::start(command);
+    let url = coordinator.url();
+    let mut command = server(&["worker", "--name=one"]);
+    command.env("MQTT_BROKER", format!("mqtt://me:canary-of-a-user@127.0.0.1:{port}"));
+    command.env("TINPOT_SECRET_DB", "canary-of-the-worker").env("TINPOT_FRAMES", "plain");
+    let mut worker = Process::start(command);
+    worker.line("Worker one-");
+    let mut command = server(&["worker", "--name=two", "--broker-password-file=password"]);
+    command.env("MQTT_BROKER", format!("mqtt://me@127.0.0.1:{port}"));
+    command.env("TINPOT_SECRETS_DIR", path("secrets")).env("TINPOT_FRAMES", "plain");
+    let mut other = Process::start(command);
+    other.line("Worker two-");
+    let mut dev = server(&["dev", "--port=0", "actions"]);
+    dev.env("TINPOT_STORE", "memory").env("TINPOT_SECRET_DB", "canary-of-dev");
+    let mut dev = Process::start(dev);
+    dev.url();
+    let mut command = tinpot();
+    command.env("TINPOT_SERVER", &url).current_dir(folder.path());
+    command.args(["run", "stay", "--data", "@parameters.json", "--json"]);
+    let run = std::thread::spawn(move || Ran::of(command));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !path("until.ready").exists() {
+        if run.is_finished() {
+            panic!("the action does not start: {:?}", run.join());
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the action does not start: {:?}",
+            worker.seen
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let all = descendants();
+    let names = ["coordinator", "worker", "dev", "tinpot_child", "sleep 0.1; done"];
+    for name in names {
+        assert!(all.iter().any(|(_, line, _)| line.contains(name)), "{name}: {all:#?}");
+    }
+    for (id, line, environment) in &all {
+        for (what, text) in [("arguments", line), ("environment", environment)] {
+            assert!(!text.contains("canary"), "{what} of {id}, {line}: {text}");
+        }
+    }
+    std::fs::write(&until, "").expect("a file");
+    let ran = run.join().expect("it ends").json();
+    assert_eq!(ran["result"], serde_json::json!([true, true, true]), "{ran}");
+}

@@ -55,11 +55,11 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
     for fd in (requests_fd, replies_fd, lifeline_fd, template_fd):
         if fd >= 0:
             os.set_inheritable(fd, False)
-    _context.take_secrets()
     signal.signal(signal.SIGTERM, _on_terminate)
     _tie_to_worker(lifeline_fd)
     connection = Connection(requests_fd, replies_fd)
     settings = json.loads(connection.request() or b"null")
+    _context.take_secrets(settings["secrets"])
     _integrations.install()
 
     def importing(files: list[str]) -> None:

@@ -52,12 +52,16 @@ current_context: contextvars.ContextVar[Context | None] = contextvars.ContextVar
 # The context of a process that runs one attempt at a time. Threads of the action find it here:
 # they do not inherit context variables.
 _running: Context | None = None
-# The secrets of the worker by variable, taken from the environment.
+# The secrets of the worker by variable.
 _secrets: dict[str, str] = {}
 
 
-def take_secrets() -> None:
-    """Takes the secrets out of the environment, which everything that an action starts inherits."""
+def take_secrets(given: Mapping[str, str]) -> None:
+    """Takes the secrets of the worker.
+
+    Those of the environment are taken out of it: everything that an action starts inherits it.
+    """
+    _secrets.update(given)
     for name in [name for name in os.environ if name.startswith("TINPOT_SECRET_")]:
         _secrets[name] = os.environ.pop(name)
 

@@ -121,6 +121,8 @@ struct Settings<'a> {
     store: Box<RawValue>,
     limits: Limits,
     memory_by_cgroup: bool,
+    /// The secrets of actions from the worker's environment, by variable.
+    secrets: BTreeMap<String, Box<RawValue>>,
 }
 
 /// A message of a starting interpreter.
@@ -166,6 +168,7 @@ impl Launch {
             store: json_path(&self.spawn.store()),
             limits: self.limits,
             memory_by_cgroup: interpreter.processes.limits_memory(),
+            secrets: secrets(),
         };
         // Cannot fail: it writes texts and numbers to memory.
         let mut settings = serde_json::to_vec(&settings).unwrap_or_default();
@@ -401,6 +404,14 @@ struct Theirs {
     stdout: OwnedFd,
     stderr: OwnedFd,
     procs: Option<File>,
+}
+
+/// Returns the secrets of actions that the worker was started with. They are not in the environment of
+/// interpreters: other processes of the user can read that.
+fn secrets() -> BTreeMap<String, Box<RawValue>> {
+    let all = tinpot_contain::secret_variables().into_iter();
+    all.map(|(name, value)| (name.to_string_lossy().into_owned(), json_path(Path::new(&value))))
+        .collect()
 }
 
 /// Returns the names of the copies, by file.

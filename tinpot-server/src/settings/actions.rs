@@ -120,6 +120,14 @@ impl Default for ActionsSettings {
 }
 
 impl ActionsSettings {
+    /// Returns true if actions run in the process of the worker.
+    pub fn run_here(&self) -> bool {
+        #[cfg(feature = "embed")]
+        return self.in_process;
+        #[cfg(not(feature = "embed"))]
+        false
+    }
+
     /// Starts Python, imports the actions, and finds the programs, from `default_dir` unless the
     /// settings name a directory. Deployed apps do not run.
     ///
