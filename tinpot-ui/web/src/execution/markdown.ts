@@ -193,8 +193,12 @@ function cellsOf(line: string): string[] {
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replace(/\\\|/g, "|"));
 }
 
+// Each span is bounded: otherwise a text of opening marks is searched to its end for each of them.
 const INLINE =
-  /(`+)([\s\S]*?[^`])\1(?!`)|\*\*([^\s*](?:[\s\S]*?[^\s])?)\*\*(?!\*)|\*([^\s*](?:[^*]*[^\s*])?)\*|(?<![\w])_([^\s_](?:[^_]*[^\s_])?)_(?![\w])|~~([^~]+)~~|!?\[([^\]]*)\]\(\s*<?([^\s)>]*)>?[^)]*\)|<?(https?:\/\/[^\s<>"'`]+)>?|\\([!-/:-@[-`{-~])| {2,}\n|\\\n/;
+  /(?<!`)(`{1,32})(?!`)([\s\S]{0,1000}?[^`])\1(?!`)|\*\*([^\s*](?:[\s\S]{0,1000}?[^\s])?)\*\*(?!\*)|\*([^\s*](?:[^*]{0,1000}[^\s*])?)\*|(?<![\w])_([^\s_](?:[^_]{0,1000}[^\s_])?)_(?![\w])|~~([^~]{1,1000})~~|!?\[([^\]]{0,1000})\]\(([^)]{0,2000})\)|<?(https?:\/\/[^\s<>"'`]+)>?|\\([!-/:-@[-`{-~])| {2,10}\n|\\\n/;
+
+/** The address in the parentheses of a link, before its title. */
+const TARGET = /^\s*<?([^\s>]*)/;
 
 /** Parses the text of a paragraph. */
 export function inlineOf(text: string, depth = 0): Inline[] {
@@ -222,7 +226,7 @@ export function inlineOf(text: string, depth = 0): Inline[] {
     else if (other !== undefined) found.push({ kind: "emphasis", inner: within(other) });
     else if (strike !== undefined) found.push({ kind: "strike", inner: within(strike) });
     else if (label !== undefined) {
-      const href = safeHref(target ?? "");
+      const href = safeHref(TARGET.exec(target ?? "")?.[1] ?? "");
       // A link to an address that is not allowed is shown as it was written.
       if (href === null) say(whole);
       else found.push({ kind: "link", href, inner: within(label === "" ? href : label) });
