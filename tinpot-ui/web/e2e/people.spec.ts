@@ -150,6 +150,53 @@ test("an admin adds, limits, disables and removes people", async ({ page }) => {
   expect(errors).toEqual([]);
 });
 
+test("an admin adds a program, gives it a token and grants, and removes it", async ({ page }) => {
+  const errors = watchErrors(page);
+  await page.goto(`${server.url}/programs`);
+  await signIn(page, "ada");
+  await page.getByRole("button", { name: "Add program…" }).click();
+  await page.getByLabel("Name").fill("deployer");
+  await page.getByLabel("Role", { exact: true }).selectOption("none");
+  await page.getByRole("button", { name: "Add program", exact: true }).click();
+  await expect(row(page, "deployer")).toContainText("none");
+  await row(page, "deployer").getByRole("link", { name: "deployer" }).click();
+  await expect(page.getByRole("heading", { name: "deployer" })).toBeVisible();
+
+  await page.getByRole("button", { name: "Create token…" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill("ci");
+  await page.getByRole("checkbox", { name: /^run/ }).check();
+  await page.getByRole("button", { name: "Create token", exact: true }).click();
+  const secret = await page.getByLabel("Secret of the token").inputValue();
+  await page.getByRole("button", { name: "Done" }).click();
+  const asked = async () =>
+    (
+      await fetch(`${server.url}/api/actions/leaf/execute`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
+        body: "{}",
+      })
+    ).status;
+  expect(await asked()).toBe(404);
+  await page.getByRole("button", { name: "Add grant…" }).click();
+  const form = page.getByRole("dialog", { name: "Add grant for deployer" });
+  await form.getByLabel("Actions", { exact: true }).fill("leaf");
+  await form.getByRole("button", { name: "Add grant" }).click();
+  await expect(row(page, "actions: leaf")).toContainText("operator");
+  expect(await asked()).toBe(200);
+  // The page of all grants has its name, not its id.
+  await page.getByRole("link", { name: "Grants" }).click();
+  await expect(row(page, "actions: leaf")).toContainText("deployer");
+
+  await page.getByRole("link", { name: "Programs" }).click();
+  await expect(row(page, "deployer")).toContainText("operator, limited");
+  await page.getByRole("button", { name: "Program deployer" }).click();
+  await page.getByRole("menuitem", { name: "Remove…" }).click();
+  await page.getByRole("button", { name: "Remove program" }).click();
+  await expect(page.getByText("No programs yet")).toBeVisible();
+  expect(await asked()).toBe(401);
+  expect(errors).toEqual([]);
+});
+
 test("the audit is filtered, paged and downloaded", async ({ page }) => {
   const olga = await Account.login(server.url, "olga");
   for (let turn = 0; turn < 3; turn += 1)
@@ -220,6 +267,7 @@ for (const scheme of ["light", "dark"] as const) {
       ["add-user", "members", "Add user…"],
       ["add-grant", "grants", "Add grant…"],
       ["add-group", "grants", "Add group…"],
+      ["add-program", "programs", "Add program…"],
     ] as const) {
       await page.goto(`${server.url}/${path}`);
       await page.getByRole("button", { name: button }).click();
@@ -228,10 +276,17 @@ for (const scheme of ["light", "dark"] as const) {
       await page.keyboard.press("Escape");
       await expect(page.getByRole("button", { name: button })).toBeFocused();
     }
-    for (const path of ["members", "grants", "audit"]) {
+    const ada = await Account.login(server.url, "ada");
+    const name = `deployer-${scheme}`;
+    const program = (await ada.send("POST", "/api/programs", { name })) as { id: string };
+    const grant = { to: { program: program.id }, role: "operator", actions: ["leaf", "deploy-*"] };
+    await ada.send("POST", "/api/grants", grant);
+    const token = { name: "ci", scopes: ["run:leaf", "read"], principal: program.id };
+    await ada.send("POST", "/api/tokens", token);
+    for (const path of ["members", "grants", "programs", `programs/${program.id}`, "audit"]) {
       await page.goto(`${server.url}/${path}`);
       await expect(page.locator("table.records").first()).toBeVisible();
-      await check(path);
+      await check(path.replace(/\/.*/, "-one"));
     }
     await page.getByRole("button", { name: "You: ada" }).click();
     await check("menu");

@@ -24,6 +24,8 @@ const people = () => import("../people");
 const YouPage = lazyPage(async () => (await people()).YouPage);
 const MembersPage = lazyPage(async () => (await people()).MembersPage);
 const GrantsPage = lazyPage(async () => (await people()).GrantsPage);
+const ProgramsPage = lazyPage(async () => (await people()).ProgramsPage);
+const ProgramPage = lazyPage(async () => (await people()).ProgramPage);
 const DevicePage = lazyPage(async () => (await people()).DevicePage);
 const TeamsPage = lazyPage(async () => (await people()).TeamsPage);
 const SecretsPage = lazyPage(async () => (await people()).SecretsPage);
@@ -54,6 +56,8 @@ const PAGES: readonly [string, Page][] = [
   ["/device", () => <DevicePage />],
   ["/members", () => <MembersPage />],
   ["/grants", () => <GrantsPage />],
+  ["/programs", () => <ProgramsPage />],
+  ["/programs/:id", ({ id = "" }) => <ProgramPage key={id} id={id} />],
   ["/teams", () => <TeamsPage />],
   ["/secrets", () => <SecretsPage />],
   ["/worker-keys", () => <WorkerKeysPage />],

@@ -32,6 +32,7 @@ const PAGES: readonly Section[] = [
 const ADMINISTRATION = [
   { path: "/members", title: "Members", icon: "members", key: "m", right: "manage_team" },
   { path: "/grants", title: "Grants", icon: "key", key: "r", right: "manage_team" },
+  { path: "/programs", title: "Programs", icon: "key", key: "g", right: "manage_team" },
   { path: "/teams", title: "Teams", icon: "members", key: "t", right: "manage_server" },
   { path: "/secrets", title: "Secrets", icon: "key", key: "s", right: "use_secret_store" },
   { path: "/worker-keys", title: "Worker keys", icon: "key", key: "k", right: "enrol" },

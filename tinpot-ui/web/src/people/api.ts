@@ -10,6 +10,8 @@ export type Token = Shapes["Token"];
 export type NewToken = Shapes["TokenSecret"];
 export type User = Shapes["User"];
 export type Group = Shapes["Group"];
+/** A service account of the team. */
+export type Program = Shapes["Program"];
 export type Team = Shapes["Team"];
 export type AuditEntry = Shapes["AuditEntry"];
 export type Secret = Shapes["Secret"];
@@ -83,8 +85,13 @@ export const people = {
 
   tokens: (all: boolean, signal: AbortSignal) =>
     get<{ tokens: Token[] }>("/api/tokens", signal, all ? { all } : {}),
-  createToken: (token: { name: string; scopes: string[]; days: number }) =>
-    post<NewToken>("/api/tokens", { ...token, principal: null }),
+  /** Creates a token of the caller, or of a program. */
+  createToken: (token: {
+    name: string;
+    scopes: string[];
+    days: number;
+    principal: string | null;
+  }) => post<NewToken>("/api/tokens", token),
   /** Makes a new secret. The old one stays valid for `overlap_s` seconds. */
   rotateToken: (id: string, overlap_s: number) =>
     post<NewToken>(at("tokens", id, "rotate"), { overlap_s }),
@@ -100,6 +107,10 @@ export const people = {
   may: (id: string, action: string, signal: AbortSignal) =>
     get<Shapes["UserRights"]>(at("users", id, "may"), signal, action === "" ? {} : { action }),
   removeUser: (id: string) => send<null>("DELETE", at("users", id)),
+
+  programs: (signal: AbortSignal) => get<{ programs: Program[] }>("/api/programs", signal),
+  addProgram: (name: string) => post<Program>("/api/programs", { name }),
+  removeProgram: (id: string) => send<null>("DELETE", at("programs", id)),
 
   grants: (signal: AbortSignal) => get<{ grants: Grant[] }>("/api/grants", signal),
   addGrant: (grant: Omit<Grant, "id">) => post<Grant>("/api/grants", grant),

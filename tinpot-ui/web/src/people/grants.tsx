@@ -5,29 +5,11 @@ import { Entry } from "../identity/entry";
 import { identity } from "../identity/identity";
 import { useResource } from "../stream";
 import { Button, count, ErrorBox, Loading, Menu, PageHead } from "../ui";
-import {
-  type Grant,
-  type Grantee,
-  type Group,
-  LIMITS,
-  type Limits,
-  people,
-  ROLES,
-  type Role,
-  type User,
-} from "./api";
+import { AddGrant } from "./add-grant";
+import { type Grant, type Group, people, type User } from "./api";
 import { AskFirst, FormDialog } from "./ask";
+import { GrantTable, granteeText, limitsOf } from "./grant-table";
 import { NotAllowed } from "./members";
-
-const KINDS = ["user", "group", "program", "action"] as const;
-type GranteeKind = (typeof KINDS)[number];
-
-const KIND_TEXT: Record<GranteeKind, string> = {
-  user: "A user",
-  group: "A group",
-  program: "A program",
-  action: "The calls of an action",
-};
 
 type Asking =
   | { kind: "add-grant" | "add-group" }
@@ -40,6 +22,7 @@ export function GrantsPage() {
   const grants = useResource("grants", (signal) => people.grants(signal));
   const groups = useResource("groups", (signal) => people.groups(signal));
   const users = useResource("users", (signal) => people.users(signal));
+  const programs = useResource("programs", (signal) => people.programs(signal));
   const [asking, setAsking] = useState<Asking>(null);
   const close = (): void => setAsking(null);
   const done = (): void => {
@@ -48,9 +31,10 @@ export function GrantsPage() {
     groups.reload();
     void identity.check();
   };
-  const names = new Map(users.data?.users.map((one) => [one.id, one.name]));
+  const known = [...(users.data?.users ?? []), ...(programs.data?.programs ?? [])];
+  const names = new Map(known.map((one) => [one.id, one.name]));
   const nameOf = (id: string): string => names.get(id) ?? id;
-  const error = grants.error ?? groups.error ?? users.error;
+  const error = grants.error ?? groups.error ?? users.error ?? programs.error;
   if (!identity.manages("manage_team")) return <NotAllowed />;
   return (
     <>
@@ -89,6 +73,7 @@ export function GrantsPage() {
         <AddGrant
           users={users.data?.users ?? []}
           groups={groups.data?.groups ?? []}
+          programs={programs.data?.programs ?? []}
           onDone={done}
           onClose={close}
         />
@@ -127,89 +112,6 @@ export function GrantsPage() {
         </AskFirst>
       )}
     </>
-  );
-}
-
-function kindOf(to: Grantee): GranteeKind {
-  return KINDS.find((kind) => to[kind] !== undefined) ?? "user";
-}
-
-function granteeText(to: Grantee, nameOf: (id: string) => string): string {
-  const kind = kindOf(to);
-  const id = to[kind] ?? "";
-  return kind === "user" ? nameOf(id) : `${kind} ${id}`;
-}
-
-/** Returns the limits of a grant as short texts. */
-function limitsOf(grant: Grant): string[] {
-  const limits = LIMITS.flatMap((limit) => {
-    const list = grant[limit];
-    if (list === null || list === undefined) return [];
-    return [`${limit}: ${list.length === 0 ? "none" : list.join(", ")}`];
-  });
-  return grant.own_only ? [...limits, "own executions only"] : limits;
-}
-
-interface GrantTableProps {
-  grants: readonly Grant[];
-  nameOf: (id: string) => string;
-  onRemove: (grant: Grant) => void;
-}
-
-function GrantTable({ grants, nameOf, onRemove }: GrantTableProps) {
-  return (
-    <div class="panel table-wrap">
-      <table class="records">
-        <thead>
-          <tr>
-            <th>To</th>
-            <th>Role</th>
-            <th>Limits</th>
-            <th>
-              <span class="unseen">Remove</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {grants.map((one) => {
-            const kind = kindOf(one.to);
-            const name = kind === "user" ? nameOf(one.to.user ?? "") : one.to[kind];
-            const limits = limitsOf(one);
-            return (
-              <tr key={one.id}>
-                <td class="main-cell">
-                  <strong>{name}</strong>
-                  {kind !== "user" && <span class="tag">{kind}</span>}
-                </td>
-                <td data-label="Role">{one.role}</td>
-                <td data-label="Limits">
-                  {limits.length === 0 ? (
-                    <span class="faint">none</span>
-                  ) : (
-                    <span class="tags">
-                      {limits.map((text) => (
-                        <span class="tag" key={text}>
-                          {text}
-                        </span>
-                      ))}
-                    </span>
-                  )}
-                </td>
-                <td class="right">
-                  <Button
-                    class="small"
-                    look="quiet"
-                    icon="close"
-                    aria-label={`Remove the grant of ${name}: ${one.role}`}
-                    onClick={() => onRemove(one)}
-                  />
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
   );
 }
 
@@ -270,145 +172,6 @@ interface FormProps {
   onDone: () => void;
   onClose: () => void;
 }
-
-const NO_LIMITS: Record<keyof Limits, string> = {
-  actions: "",
-  groups: "",
-  queues: "",
-  environments: "",
-};
-
-/** Returns the names and patterns of a text; an empty text is no limit. */
-function patternsOf(text: string): string[] | null {
-  const patterns = text.split(/[\s,]+/).filter(Boolean);
-  return patterns.length === 0 ? null : patterns;
-}
-
-function AddGrant({ users, groups, onDone, onClose }: FormProps & { groups: readonly Group[] }) {
-  const [kind, setKind] = useState<GranteeKind>("user");
-  const [to, setTo] = useState("");
-  const [role, setRole] = useState<Role>("operator");
-  const [limits, setLimits] = useState(NO_LIMITS);
-  const [ownOnly, setOwnOnly] = useState(false);
-  const choices =
-    kind === "user"
-      ? users.map(({ id, name }) => ({ id, name }))
-      : kind === "group"
-        ? groups.map(({ name }) => ({ id: name, name }))
-        : null;
-  const save = () => {
-    const [actions, ofGroups, queues, environments] = LIMITS.map((limit) =>
-      patternsOf(limits[limit]),
-    ) as [string[] | null, string[] | null, string[] | null, string[] | null];
-    return people.addGrant({
-      to: { [kind]: to.trim() },
-      role,
-      actions,
-      groups: ofGroups,
-      queues,
-      environments,
-      own_only: ownOnly,
-    });
-  };
-  return (
-    <FormDialog
-      title="Add grant"
-      action="Add grant"
-      disabled={to.trim() === ""}
-      request={save}
-      onDone={onDone}
-      onClose={onClose}
-    >
-      <div class="stack-row">
-        <div class="option">
-          <label for="grant-kind">To</label>
-          <select
-            id="grant-kind"
-            value={kind}
-            data-autofocus
-            onChange={(event) => {
-              setKind(KINDS.find((one) => one === event.currentTarget.value) ?? "user");
-              setTo("");
-            }}
-          >
-            {KINDS.map((one) => (
-              <option key={one} value={one}>
-                {KIND_TEXT[one]}
-              </option>
-            ))}
-          </select>
-        </div>
-        {choices === null ? (
-          <Entry
-            label={kind === "action" ? "Name of the action" : "ID of the program"}
-            value={to}
-            onInput={setTo}
-          />
-        ) : (
-          <div class="option">
-            <label for="grant-to">{kind === "user" ? "User" : "Group"}</label>
-            <select id="grant-to" value={to} onChange={(event) => setTo(event.currentTarget.value)}>
-              <option value="">choose</option>
-              {choices.map(({ id, name }) => (
-                <option key={id} value={id}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </div>
-        )}
-      </div>
-      <div class="option">
-        <label for="grant-role">Role</label>
-        <select
-          id="grant-role"
-          value={role}
-          onChange={(event) =>
-            setRole(ROLES.find((one) => one === event.currentTarget.value) ?? "viewer")
-          }
-        >
-          {ROLES.map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      </div>
-      <fieldset class="option">
-        <legend>Limits</legend>
-        <p class="field-hint">
-          Names or patterns such as deploy-*, separated by commas. Empty: no limit. All limits must
-          hold.
-        </p>
-        <div class="stack-row">
-          {LIMITS.map((limit) => (
-            <Entry
-              key={limit}
-              label={LIMIT_TEXT[limit]}
-              value={limits[limit]}
-              onInput={(text) => setLimits({ ...limits, [limit]: text })}
-            />
-          ))}
-        </div>
-        <label class="switch">
-          <input
-            type="checkbox"
-            checked={ownOnly}
-            onChange={(event) => setOwnOnly(event.currentTarget.checked)}
-          />
-          Own executions only
-        </label>
-      </fieldset>
-    </FormDialog>
-  );
-}
-
-const LIMIT_TEXT: Record<keyof Limits, string> = {
-  actions: "Actions",
-  groups: "Groups of actions",
-  queues: "Queues",
-  environments: "Environments",
-};
 
 function EditGroup({ group, users, onDone, onClose }: FormProps & { group: Group | null }) {
   const [name, setName] = useState(group?.name ?? "");

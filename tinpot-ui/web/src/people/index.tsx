@@ -2,6 +2,7 @@ export { AuditPage } from "./audit";
 export { DevicePage } from "./device";
 export { GrantsPage } from "./grants";
 export { MembersPage } from "./members";
+export { ProgramPage, ProgramsPage } from "./programs";
 export { SecretsPage } from "./secrets";
 export { SetUp } from "./set-up";
 export { TeamsPage } from "./teams";

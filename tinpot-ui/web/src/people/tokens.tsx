@@ -1,11 +1,11 @@
-// The own tokens: create, rotate and revoke.
+// Tokens of the person, or of a program: create, rotate and revoke.
 import { useState } from "preact/hooks";
 import { serverClock } from "../api/clock";
 import { Entry } from "../identity/entry";
 import { identity, type Right } from "../identity/identity";
 import { useResource } from "../stream";
 import { Button, ErrorBox, Loading, Menu, Time } from "../ui";
-import { type NewToken, people, type Token } from "./api";
+import { type NewToken, type Program, people, type Token } from "./api";
 import { AskFirst, FormDialog } from "./ask";
 import { SecretDialog } from "./secret-dialog";
 
@@ -36,7 +36,7 @@ const SCOPES: readonly Scope[] = [
   { name: "server", text: "Manage the server", right: "manage_server" },
   { name: "tokens", text: "Make other tokens" },
   { name: "metrics", text: "Read metrics" },
-  { name: "all", text: "Everything that you may do" },
+  { name: "all", text: "All rights of the account" },
 ];
 
 const DAYS_DEFAULT = 90;
@@ -45,22 +45,37 @@ const DAY_S = 86_400;
 
 type Asking = { kind: "rotate" | "revoke"; token: Token } | { kind: "create" } | null;
 
-export function Tokens() {
-  const list = useResource("tokens", (signal) => people.tokens(false, signal));
+interface TokensProps {
+  /** The program whose tokens they are; without one, they are the person's own. */
+  program?: Program;
+  onChange?: () => void;
+}
+
+export function Tokens({ program, onChange }: TokensProps) {
+  const list = useResource(`tokens ${program?.id ?? ""}`, (signal) =>
+    people.tokens(program !== undefined, signal),
+  );
   const [asking, setAsking] = useState<Asking>(null);
   const [made, setMade] = useState<NewToken | null>(null);
   const close = (): void => setAsking(null);
   const done = (): void => {
     close();
     list.reload();
+    onChange?.();
   };
-  const all = list.data?.tokens.filter((one) => !one.revoked);
+  const all = list.data?.tokens.filter(
+    (one) => !one.revoked && (program === undefined || one.principal === program.id),
+  );
   return (
     <section class="panel part" aria-labelledby="tokens">
       <header>
         <div>
           <h2 id="tokens">Tokens</h2>
-          <p class="soft">For programs that use the API with your rights.</p>
+          <p class="soft">
+            {program === undefined
+              ? "For programs that use the API with your rights."
+              : "What the program sends to the API. They have its rights, within their scopes."}
+          </p>
         </div>
         <Button icon="plus" onClick={() => setAsking({ kind: "create" })}>
           Create token…
@@ -132,6 +147,7 @@ export function Tokens() {
       )}
       {asking?.kind === "create" && (
         <Create
+          program={program}
           onMade={(token) => {
             done();
             setMade(token);
@@ -187,7 +203,7 @@ interface MakeProps {
   onClose: () => void;
 }
 
-function Create({ onMade, onClose }: MakeProps) {
+function Create({ program, onMade, onClose }: MakeProps & { program: Program | undefined }) {
   const [name, setName] = useState("");
   const [chosen, setChosen] = useState<readonly string[]>(["read"]);
   const [actions, setActions] = useState("");
@@ -199,6 +215,10 @@ function Create({ onMade, onClose }: MakeProps) {
       ? patterns.map((pattern) => `${one.name}:${pattern}`)
       : [one.name],
   );
+  // A program may have rights that the person has not.
+  const offered = SCOPES.filter(
+    ({ right }) => program !== undefined || right === undefined || identity.may(right),
+  );
   const wrongDays = !/^\d+$/.test(days.trim()) || Number(days) < 1 || Number(days) > DAYS_MAX;
   return (
     <FormDialog
@@ -206,7 +226,14 @@ function Create({ onMade, onClose }: MakeProps) {
       action="Create token"
       disabled={name.trim() === "" || scopes.length === 0 || wrongDays}
       request={async () =>
-        onMade(await people.createToken({ name: name.trim(), scopes, days: Number(days) }))
+        onMade(
+          await people.createToken({
+            name: name.trim(),
+            scopes,
+            days: Number(days),
+            principal: program?.id ?? null,
+          }),
+        )
       }
       onClose={onClose}
     >
@@ -214,7 +241,7 @@ function Create({ onMade, onClose }: MakeProps) {
       <fieldset class="option">
         <legend>Scopes</legend>
         <ul class="check-list">
-          {SCOPES.filter(({ right }) => right === undefined || identity.may(right)).map((one) => (
+          {offered.map((one) => (
             <li key={one.name}>
               <label>
                 <input
