@@ -17,6 +17,7 @@ use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder};
 
+use crate::dev_file;
 use crate::exit::{CliError, Code};
 use crate::token::Token;
 
@@ -401,6 +402,14 @@ impl Client {
                 format!("the server does not speak HTTPS; try http://{rest}")
             }
             _ => why,
+        };
+        let is_refused = matches!(
+            error,
+            ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused
+        );
+        let why = match is_refused && dev_file::was_killed(&self.base) {
+            true => "`tinpot dev` is not running there any more: it was killed".to_owned(),
+            false => why,
         };
         let detail = format!("cannot reach the server {}: {why}", self.base);
         RequestError { status: None, detail, errors: Vec::new() }

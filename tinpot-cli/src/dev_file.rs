@@ -1,5 +1,6 @@
 //! The file by which commands of the same user find the token of a running `tinpot dev`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,17 @@ pub(crate) struct DevFile {
     pub(crate) token: String,
 }
 
-/// The file of this process, which is removed when this is dropped.
+/// The file of this process, which is removed when this is dropped. Its lock shows that the process
+/// runs: one that is killed leaves the file, but not the lock.
 #[derive(Debug)]
-pub(crate) struct Written(PathBuf);
+pub(crate) struct Written {
+    path: PathBuf,
+    _locked: File,
+}
 
 impl Drop for Written {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -44,8 +49,8 @@ pub(crate) fn write(port: u16, file: &DevFile) -> Result<Written, String> {
     let text = serde_json::to_string(file).map_err(|error| error.to_string())?;
     for folder in folders() {
         let path = folder.join(name(port));
-        match private::folder(&folder).and_then(|()| private::write(&path, &text)) {
-            Ok(()) => return Ok(Written(path)),
+        match private::folder(&folder).and_then(|()| private::write_locked(&path, &text)) {
+            Ok(_locked) => return Ok(Written { path, _locked }),
             Err(error) => why = format!("{}: {error}", path.display()),
         }
     }
@@ -62,12 +67,24 @@ pub(crate) fn remove(port: u16) {
 /// Returns the running server at a URL.
 pub(crate) fn find(url: &str) -> Option<DevFile> {
     let port = port_of(url)?;
-    folders().find_map(|folder| read(&folder.join(name(port))))
+    let found = folders().filter_map(|folder| open(&folder.join(name(port))));
+    found.filter(|(file, _)| !private::is_left(file)).find_map(|(_, text)| read(&text))
 }
 
-fn read(path: &Path) -> Option<DevFile> {
-    // One that others can change is none.
-    serde_json::from_str(&private::read(path).ok()??).ok()
+/// Returns true if the server at a URL was killed, and none has taken its place.
+pub(crate) fn was_killed(url: &str) -> bool {
+    let Some(port) = port_of(url) else { return false };
+    let mut found = folders().filter_map(|folder| open(&folder.join(name(port)))).peekable();
+    found.peek().is_some() && found.all(|(file, _)| private::is_left(&file))
+}
+
+/// Opens a file. One that others can change is none.
+fn open(path: &Path) -> Option<(File, String)> {
+    private::open(path).ok()?
+}
+
+fn read(text: &str) -> Option<DevFile> {
+    serde_json::from_str(text).ok()
 }
 
 /// Returns the port of a URL of this machine, without a path.

@@ -33,13 +33,39 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    persist(path, text, |_| ()).map(drop)
+}
+
+/// Writes a file as [`write`] does, and holds its lock until the answer is dropped or this process ends,
+/// where the file system has locks.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn write_locked(path: &Path, text: &str) -> io::Result<File> {
+    // Before it has its name: nobody finds it without the lock.
+    persist(path, text, |file| {
+        let _ = file.try_lock();
+    })
+}
+
+/// Returns true if the process that holds the lock of a file has ended; false if it cannot tell.
+pub(crate) fn is_left(file: &File) -> bool {
+    // A shared lock, so that two that look at the same time do not take each other for the holder.
+    let is_free = file.try_lock_shared().is_ok();
+    if is_free {
+        let _ = file.unlock();
+    }
+    is_free
+}
+
+fn persist(path: &Path, text: &str, prepare: impl FnOnce(&File)) -> io::Result<File> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // Its mode is 0600 from the beginning.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    prepare(file.as_file());
+    file.persist(path).map_err(|error| error.error)
 }
 
 /// Reads a file of this user; `None` if there is none.
@@ -47,6 +73,14 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 /// # Errors
 /// Fails if others may read it, if it is another user's, a link, or no regular file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
+    Ok(open(path)?.map(|(_, text)| text))
+}
+
+/// Opens and reads a file as [`read`] does.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn open(path: &Path) -> io::Result<Option<(File, String)>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let file: File = match opened {
@@ -65,8 +99,8 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
         return Err(io::Error::other(message));
     }
     let mut text = String::new();
-    file.take(BYTES).read_to_string(&mut text)?;
-    Ok(Some(text))
+    (&file).take(BYTES).read_to_string(&mut text)?;
+    Ok(Some((file, text)))
 }
 
 fn own_id() -> u32 {

@@ -289,6 +289,34 @@ fn write_dev_file(url: &str, token: &str) {
     let mut file = options.open(&path).expect("a file");
     let text = serde_json::json!({"url": url, "token": token}).to_string();
     file.write_all(text.as_bytes()).expect("it is written");
+    // Like the file of a server that runs until the tests end.
+    let _ = file.try_lock();
+    std::mem::forget(file);
+}
+
+#[test]
+fn the_token_of_a_server_that_was_killed_is_not_sent_and_the_command_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = tinpot();
+    command.args(["dev", "--port", &free_port().to_string()]).arg(folder.path().join("actions"));
+    let mut dev = Process::start(command);
+    let url = dev.url();
+    dev.line("press Ctrl-C to stop");
+    run(&url, &["actions", "list"]).ok();
+    dev.kill();
+    assert!(dev_file(&url).exists());
+    let ran = run(&url, &["actions", "list"]);
+    assert!(ran.failed(8).contains("is not running there any more"), "{ran:?}");
+    // Another program has its port, perhaps that of another user.
+    let listener = TcpListener::bind(url.trim_start_matches("http://")).expect("the port");
+    let reader = std::thread::spawn(move || {
+        let (connection, _) = listener.accept().expect("a connection");
+        let lines = BufReader::new(connection).lines().map_while(Result::ok);
+        lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>()
+    });
+    assert_ne!(run(&url, &["actions", "list"]).code, Some(0));
+    let head = reader.join().expect("a request").join("\n").to_lowercase();
+    assert!(head.starts_with("get ") && !head.contains("authorization"), "{head}");
 }
 
 /// A `tinpot dev` that is started listens before it has written its token.
