@@ -80,16 +80,18 @@ impl Identity {
             }
             return Ok(None);
         };
-        Self::join(path.as_deref(), &token, name, broker, bundles).await.map(Some)
+        Self::join(path.as_deref(), false, &token, name, broker, bundles).await.map(Some)
     }
 
-    /// Joins with a token, and writes the key and `worker.toml` if there is a path.
+    /// Joins with a token, and writes the key and `worker.toml` if there is a path. If it `replaces` a
+    /// key, those that are there stay in use until the coordinator knows the new one.
     ///
     /// # Errors
-    /// `Conflict` if the files exist, `Forbidden` with the reason of the coordinator, and those of
+    /// `Conflict` if the files exist and are not to be replaced, `Forbidden` with the reason of the coordinator, and those of
     /// the broker.
     pub(crate) async fn join(
         path: Option<&Path>,
+        replaces: bool,
         token: &JoinToken,
         name: &str,
         broker: &BrokerSettings,
@@ -98,7 +100,7 @@ impl Identity {
         // The key is written first: a join whose answer is lost is repeated with the same key, and
         // is no further use of the token.
         let key = match path {
-            Some(path) => pending_key(path)?,
+            Some(path) => pending_key(path, replaces)?,
             None => IdentityKey::generate()?,
         };
         let suite: Arc<dyn Suite> = Arc::new(RingSuite::new(&key));
@@ -120,7 +122,11 @@ impl Identity {
         Ok(Self { key, facts, place: path.map(|path| path.with_extension("toml")) })
     }
 
-    fn load(path: &Path) -> Result<Self> {
+    /// Loads the identity in these files.
+    ///
+    /// # Errors
+    /// `NotFound` without a key; `InvalidInput` for files that cannot be used.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
         let key = IdentityKey::load(path)?;
         let place = path.with_extension("toml");
         let text = read(&place).map_err(|error| failed("read", &place, &error))?;
@@ -175,7 +181,13 @@ impl Identity {
             };
             self.facts.coordinator_keys = keys;
             let text = self.facts.to_toml();
+            let own = self.facts.key.clone();
             let written = tokio::task::spawn_blocking(move || {
+                // Another key has taken the place of this one, and counts from the next start on.
+                let is_own = |facts: Facts| facts.key == own;
+                if !read(&place).is_ok_and(|text| toml::from_str(&text).is_ok_and(is_own)) {
+                    return Ok(place.display().to_string());
+                }
                 write_private(&place, &text).map(|()| place.display().to_string())
             });
             match written.await {
@@ -268,10 +280,10 @@ fn pending(path: &Path) -> PathBuf {
 }
 
 /// Returns the key of a join that was interrupted, or a new one in a file.
-fn pending_key(path: &Path) -> Result<IdentityKey> {
-    if path.exists() {
+fn pending_key(path: &Path, replaces: bool) -> Result<IdentityKey> {
+    if path.exists() && !replaces {
         let message = format!(
-            "{} exists: this worker has joined; to join again, move it and its .toml away",
+            "{} exists: this worker has joined; to give it another key, join with --replace",
             path.display()
         );
         return Err(Error::new(ErrorKind::Conflict, message));

@@ -207,13 +207,14 @@ impl WorkerSettings {
     }
 
     /// Has the key of this worker enrolled with the token that the settings name, and writes the key
-    /// and what it learned. Prints both to standard output.
+    /// and what it learned. Prints both to standard output. If `replaces` is true, the key takes the
+    /// place of the present one, which stays enrolled until it is revoked.
     ///
     /// # Errors
     /// `InvalidInput` without a token, or for files that cannot be used; `Conflict` if there is a
-    /// key; `Forbidden` with the reason of the coordinator; those of the broker.
+    /// key that is not to be replaced; `Forbidden` with the reason of the coordinator; those of the broker.
     #[inline(never)]
-    pub fn join(self) -> BoxFuture<'static, Result<()>> {
+    pub fn join(self, replaces: bool) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             let missing = || {
                 let message = "name the file of a join token with --join-token-file";
@@ -225,11 +226,19 @@ impl WorkerSettings {
                                nothing to write now";
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             };
-            let joined =
-                Identity::join(Some(&path), &token, &self.name, &self.broker, &self.bundles);
+            // One that cannot be read is replaced, too.
+            let former = Identity::load(&path).ok().filter(|_| replaces);
+            let (broker, bundles) = (&self.broker, &self.bundles);
+            let joined = Identity::join(Some(&path), replaces, &token, &self.name, broker, bundles);
             let joined = joined.await?;
             let (key, path) = (joined.key_id(), path.display());
             println!("This worker has joined as {:?}. Its key is {path}, {key}", joined.facts.name);
+            if let Some(former) = former {
+                println!(
+                    "Start the worker again, then end its former key: tinpot workers revoke {}",
+                    former.key_id()
+                );
+            }
             Ok(())
         })
     }

@@ -51,6 +51,9 @@ struct JoinArgs {
     bundles: BundleSettings,
     #[command(flatten)]
     identity: IdentitySettings,
+    /// Put the new key in place of the one that this worker has
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Runs a coordinator until SIGTERM or Ctrl-C.
@@ -71,7 +74,7 @@ pub(crate) fn worker(arguments: WorkerArgs, server: Option<String>) -> Done {
         (settings.name, settings.broker) = (join.name, join.broker);
         (settings.bundles, settings.identity) = (join.bundles, join.identity);
         settings.broker.url = join.broker_url.or(server).unwrap_or(settings.broker.url);
-        return super::run(settings.log, false, settings.join());
+        return super::run(settings.log, false, settings.join(join.replace));
     }
     let mut settings = arguments.settings;
     settings.broker.url = server.unwrap_or(settings.broker.url);

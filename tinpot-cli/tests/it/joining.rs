@@ -217,14 +217,24 @@ fn the_keys_of_a_worker_and_of_the_namespace_are_rotated() {
         worker.signal(Signal::TERM);
         assert!(worker.end().success());
     };
-    let first = join(&place, "first");
+    let first = join(&place, "second");
     place.wait_for_action("say");
     says(&place, "first");
-    // The key of the worker: another one under the same name, then the former is revoked.
-    let second = join(&place, "second");
-    assert_ne!(key(&place, "first"), key(&place, "second"));
+    // The key of the worker: it gets another one under the same name, then the former is revoked.
+    let former = key(&place, "second");
+    let token = place.token(&["--names", "web-1"]);
+    let token = token.to_str().expect("a path");
+    let words = ["join", "--replace", "--join-token-file", token, "--name", "web-1", &place.broker];
+    let replaced = Ran::of(place.worker("second", &words));
+    let revoke = format!("tinpot workers revoke {former}");
+    assert!(replaced.ok().contains(&revoke), "{replaced:?}");
+    assert_ne!(key(&place, "second"), former);
+    // It goes on with the former key until its next start.
+    says(&place, "still");
     stop(first);
-    place.operate(&["workers", "revoke", &key(&place, "first")]).ok();
+    let mut second = Process::start(place.worker("second", &[]));
+    second.line("Worker web-1-");
+    place.operate(&["workers", "revoke", &former]).ok();
     says(&place, "second");
     // The key of the namespace: workers learn the next one before it is used.
     let former = place.token(&["--names", "web-1"]);
