@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tinpot_access::Secret;
+use tinpot_access::{RingSealer, Secret, StoreKeys};
 use tinpot_bundle::{Apps, MemoryBlobStore};
 use tinpot_core::access::{MemoryRecords, SecretSource};
 use tinpot_core::executor::ActionSet;
@@ -87,6 +87,7 @@ pub struct LocalServerBuilder {
     store_file: Option<PathBuf>,
     secrets: Option<Arc<dyn SecretSource>>,
     forget_secrets: bool,
+    secret_digests: Option<RingSealer>,
     apps: Option<Apps>,
     http: HttpConfig,
     local_user: Option<Secret>,
@@ -153,6 +154,14 @@ impl LocalServerBuilder {
     #[must_use]
     pub fn forget_secrets(mut self, yes: bool) -> Self {
         self.forget_secrets = yes;
+        self
+    }
+
+    /// Sets the key of the digests by which erased secrets are compared; by default, that of a store in
+    /// memory, which ends with the server.
+    #[must_use]
+    pub fn secret_digests(mut self, key: Option<RingSealer>) -> Self {
+        self.secret_digests = key;
         self
     }
 
@@ -250,6 +259,13 @@ impl LocalServerBuilder {
             // Nothing outside this process can read or write the frames of this network.
             .plain_secrets(true)
             .forget_secrets(self.forget_secrets);
+        if self.forget_secrets {
+            let key = match self.secret_digests {
+                Some(key) => key,
+                None => StoreKeys::generate()?.sealer(),
+            };
+            builder = builder.secret_digests(key);
+        }
         if let Some(secrets) = self.secrets {
             builder = builder.secrets(secrets);
         }
@@ -339,6 +355,7 @@ impl LocalServer {
             store_file: None,
             secrets: None,
             forget_secrets: false,
+            secret_digests: None,
             apps: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),
             local_user: None,

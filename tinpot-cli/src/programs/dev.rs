@@ -89,6 +89,7 @@ async fn serve(arguments: DevArgs) -> Done {
         .store(arguments.store.store("memory").await?)
         .apps(arguments.store.apps("memory").await?)
         .forget_secrets(arguments.store.forget_secrets)
+        .secret_digests(arguments.store.sealer("memory").await?)
         .store_file(arguments.store.file("memory"))
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));

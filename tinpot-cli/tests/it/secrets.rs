@@ -267,3 +267,27 @@ fn texts_in_the_audit_do_not_steer_the_terminal() {
     assert_eq!(list.ok().lines().count(), 2, "{list:?}");
     assert!(!list.stdout.contains('\u{1b}') && !list.stdout.contains('\u{7}'), "{list:?}");
 }
+
+/// A submission that is repeated after the end of its execution is the same one only with the same
+/// secret, although the server has forgotten that.
+#[test]
+fn a_server_for_this_machine_compares_secrets_that_it_has_forgotten() {
+    for store in ["memory", "tinpot.db"] {
+        let place = Place::new();
+        let mut command = place.command(&["dev", "--port=0", "--forget-secrets", "actions"]);
+        command.env("TINPOT_STORE", store).env("TINPOT_SECRET_TOKEN", CANARY);
+        let mut dev = Process::start(command);
+        let url = dev.url();
+        let submit = |password: &str| {
+            let data = format!("{{\"password\":\"{password}\"}}");
+            let words = ["run", "login", "--idempotency-key", "once", "--json", "--data", &data];
+            let mut command = place.command(&words);
+            command.env("TINPOT_SERVER", &url);
+            Ran::of(command)
+        };
+        let id = submit("one").json()["execution_id"].clone();
+        assert!(id.is_string(), "{id}");
+        assert_eq!(submit("one").json()["execution_id"], id);
+        assert!(submit("two").code == Some(6), "{store}: another secret is another submission");
+    }
+}
