@@ -76,6 +76,7 @@ pub use self::model::log::{
 pub use self::model::names::{NamePattern, Names};
 pub use self::model::outcome::Outcome;
 pub use self::model::page::ListOptions;
+pub use self::model::python_environment::{EnvironmentState, PythonEnvironment};
 pub use self::model::retry::{Backoff, RetryOn, RetryPolicy};
 pub use self::model::status::Status;
 pub use self::model::time::Timestamp;

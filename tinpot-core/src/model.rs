@@ -15,6 +15,7 @@ pub(crate) mod names;
 pub(crate) mod opened;
 pub(crate) mod outcome;
 pub(crate) mod page;
+pub(crate) mod python_environment;
 mod result;
 pub(crate) mod retry;
 pub(crate) mod search;

@@ -41,6 +41,7 @@ pub fn joint_offer(watches: &[Watcher<Arc<ActionSet>>]) -> ActionSet {
     let mut names = HashSet::new();
     for set in watches.iter().map(Watcher::current) {
         union.load_errors.extend(set.load_errors.iter().cloned());
+        union.environments.extend(set.environments.iter().cloned());
         for action in &set.actions {
             if names.insert(action.name.clone()) {
                 union.actions.push(action.clone());

@@ -14,6 +14,7 @@ use crate::model::deployed::Deployed;
 use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
+use crate::model::python_environment::PythonEnvironment;
 use crate::model::retry::RetryPolicy;
 pub use crate::model::violation::Violation;
 use crate::model::visible::{DEFAULT_TEAM, action_key};
@@ -320,7 +321,8 @@ impl LoadError {
     }
 }
 
-/// All actions and runtimes that one executor or one worker offers, and its load errors.
+/// All actions and runtimes that one executor or one worker offers, its load errors, and its Python
+/// environments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActionSet {
@@ -333,6 +335,9 @@ pub struct ActionSet {
     /// The actions and files that could not be loaded; `problems` on the wire.
     #[serde(default, rename = "problems", skip_serializing_if = "Vec::is_empty")]
     pub load_errors: Vec<LoadError>,
+    /// The Python environments of the actions; `python_environments` on the wire.
+    #[serde(default, rename = "python_environments", skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<PythonEnvironment>,
 }
 
 impl ActionSet {

@@ -8,3 +8,10 @@ pub(crate) fn cut(text: &mut String, max_bytes: usize) {
         text.push_str(" … (cut)");
     }
 }
+
+/// Cuts a text to its last bytes.
+pub(crate) fn cut_front(text: &mut String, max_bytes: usize) {
+    let first = text.len().saturating_sub(max_bytes);
+    let begin = (first..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    text.drain(..begin);
+}

@@ -8,6 +8,7 @@ mod children;
 mod credit;
 mod deploy;
 mod drain;
+mod environments;
 mod introduction;
 mod pause;
 mod queue;

@@ -97,6 +97,7 @@ impl Offers {
         for (place, executor) in self.executors.iter().enumerate() {
             let offer = executor.actions().current();
             merged.load_errors.extend(offer.load_errors.iter().cloned());
+            merged.environments.extend(offer.environments.iter().cloned());
             for runtime in &offer.runtimes {
                 if let Some(other) = self.runtimes.get(runtime) {
                     let message = format!(

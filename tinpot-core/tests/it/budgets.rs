@@ -7,8 +7,8 @@ use tinpot_core::protocol::{
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{
-    Action, Coordinator, Execution, ExecutionId, FunctionExecutor, Json, MemoryNetwork, Outcome,
-    Refusal, SubmitOptions, Timestamp, Worker, WorkerId,
+    Action, Coordinator, EnvironmentState, Execution, ExecutionId, FunctionExecutor, Json,
+    MemoryNetwork, Outcome, PythonEnvironment, Refusal, SubmitOptions, Timestamp, Worker, WorkerId,
 };
 
 use crate::machine::hello;
@@ -64,6 +64,44 @@ fn an_offer_out_of_bounds_is_cut_and_says_so() {
     starts(2, "1000 actions are not offered: a worker may offer at most 5000");
     starts(99, "405 more problems");
     assert!(problems.iter().all(|problem| problem.message.len() < 2_100));
+}
+
+#[test]
+fn python_environments_out_of_bounds_are_cut() {
+    let mut machine = machine();
+    let mut offer = named("a", 1);
+    for number in 0..150 {
+        let place = format!("{number}/requirements.txt");
+        let state = EnvironmentState::Failed;
+        let mut environment = PythonEnvironment::new(place, state, Timestamp(1));
+        environment.asked = vec!["x".repeat(1_000); 100];
+        environment.reason = "x".repeat(100_000);
+        environment.log = format!("{}ö end", "x".repeat(100_000));
+        offer.environments.push(environment);
+    }
+    assert_eq!(says(&mut machine, Tick(0), "w-1", hello(offer)), []);
+    let worker = &machine.workers(Tick(0))[0];
+    assert_eq!(worker.environments.len(), 100);
+    let first = &worker.environments[0];
+    assert_eq!((first.asked.len(), first.log.len()), (32, 8 * 1024));
+    assert!(first.log.ends_with("ö end") && first.reason.len() < 2_100, "{first:?}");
+    let logs: usize = worker.environments.iter().map(|environment| environment.log.len()).sum();
+    assert_eq!(logs, 64 * 1024);
+    assert!(worker.load_errors[0].message.starts_with("50 Python environments are not shown"));
+    // They count for what all workers say.
+    let many = |number: usize| {
+        let mut offer = named("a", 1);
+        let mut environment =
+            PythonEnvironment::new("x", EnvironmentState::Ready, Timestamp(number as u64));
+        environment.asked = vec!["x".repeat(500); 32];
+        offer.environments = vec![environment; 100];
+        hello(offer)
+    };
+    let refused = (0..100).find(|number| {
+        let refused = says(&mut machine, Tick(0), &format!("n{number}-1"), many(*number));
+        refused == [Refusal::Workers]
+    });
+    assert!(refused.is_some_and(|number| number > 20), "{refused:?}");
 }
 
 #[test]

@@ -15,7 +15,10 @@ use tinpot_core::protocol::{
     LogAck, Message, Probe, Recorded, Reject, Released, ResultAck, ResultReport, SecretAnswer,
     SecretGet, WhoIsThere,
 };
-use tinpot_core::{Backoff, BundleRef, Failure, Level, RetryOn, Stream, SubmitOptions};
+use tinpot_core::{
+    Backoff, BundleRef, EnvironmentState, Failure, Level, PythonEnvironment, RetryOn, Stream,
+    SubmitOptions,
+};
 
 const SCHEMA: &str = include_str!("../../../docs/protocol/messages-1.schema.json");
 const ASYNCAPI: &str = include_str!("../../../docs/protocol/asyncapi-1.json");
@@ -124,6 +127,7 @@ fn the_schema_has_the_fields_of_every_type() {
     has_fields_of::<ActionSet>("offer", &[]);
     has_fields_of::<Action>("action", &["team", "deployed"]);
     has_fields_of::<LoadError>("problem", &[]);
+    has_fields_of::<PythonEnvironment>("python_environment", &[]);
     has_fields_of::<Failure>("failure", &[]);
     has_fields_of::<BundleRef>("bundle", &[]);
     has_fields_of::<Backoff>("backoff", &[]);
@@ -146,6 +150,8 @@ fn the_schema_has_the_values_of_every_enum() {
     has(&log["level"], names::<Level>());
     has(&schema["$defs"]["result_ack"]["properties"]["recorded"], names::<Recorded>());
     has(&schema["$defs"]["retry"]["properties"]["on"], names::<RetryOn>());
+    let environment = &schema["$defs"]["python_environment"]["properties"];
+    has(&environment["state"], names::<EnvironmentState>());
 }
 
 #[test]

@@ -38,6 +38,7 @@ impl Scoped {
             // They quote the code of actions.
             if !is_own {
                 worker.load_errors.clear();
+                worker.environments = Arc::default();
             }
             let read = stream::iter(worker.executions.clone()).filter_map(|id| {
                 let sight = &sight;
@@ -51,6 +52,16 @@ impl Scoped {
             running.retain(|attempt| executions.contains(&attempt.execution));
         }
         Ok(workers)
+    }
+
+    /// Returns one of the [workers](Self::workers).
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such live worker, or it is hidden; those of
+    /// [`workers`](Self::workers).
+    pub async fn worker(&self, id: &WorkerId) -> Result<WorkerInfo> {
+        let found = self.workers().await?.into_iter().find(|worker| worker.id == *id);
+        found.ok_or_else(|| unknown_worker(id))
     }
 
     /// Returns the names of the actions among these keys that are in the caller's catalogue.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CoordinatorEffect, CoordinatorMachine};
+use super::{CoordinatorEffect, CoordinatorMachine, environments};
 use crate::model::action::{Action, LoadError, check_label};
 use crate::model::id::WorkerId;
 use crate::model::text;
@@ -231,10 +231,12 @@ impl CoordinatorMachine {
             return refuse(Refusal::Hello, "it says hello too often".to_owned());
         }
         cut(from, hello);
+        environments::cut(&mut hello.offer.environments, &mut hello.offer.load_errors);
         cut_problems(&mut hello.offer.load_errors);
         let labels = hello.queues.iter().chain(&hello.groups);
         let bytes =
-            said_bytes(labels, &hello.offer.load_errors, hello.offer.actions.len() + RUNTIMES);
+            said_bytes(labels, &hello.offer.load_errors, hello.offer.actions.len() + RUNTIMES)
+                + environments::size_bytes(&hello.offer.environments);
         let others = self.workers_bytes - self.workers.get(from).map_or(0, |entry| entry.bytes);
         if others + bytes > WORKERS_BYTES {
             let detail = format!("all workers together say more than {WORKERS_BYTES} bytes");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalogue::Standing;
+use super::environments;
 use super::introduction::{ACTIONS, DEAD, HelloRate, RUNTIMES, cut_problems, said_bytes};
 use super::queue::LaneKey;
 use super::runtimes::Runtimes;
@@ -17,6 +18,7 @@ use crate::model::digest::Digest;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
+use crate::model::python_environment::PythonEnvironment;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::model::visible::DEFAULT_TEAM;
@@ -39,6 +41,7 @@ pub(super) struct WorkerEntry {
     pub(super) withheld: BTreeSet<Arc<str>>,
     pub(super) runtimes: Runtimes,
     pub(super) load_errors: Vec<LoadError>,
+    environments: Arc<[PythonEnvironment]>,
     /// The last beat received, from any epoch.
     heard: u64,
     /// The last beat that showed that the worker follows this epoch. 0 before the first: until then
@@ -121,6 +124,8 @@ pub struct WorkerInfo {
     pub runtimes: Vec<Arc<str>>,
     /// The load errors of the worker.
     pub load_errors: Vec<LoadError>,
+    /// The Python environments of the worker, as it describes them.
+    pub environments: Arc<[PythonEnvironment]>,
     /// The executions whose attempts the worker holds.
     pub executions: Vec<ExecutionId>,
     /// The attempts that the worker holds, oldest first.
@@ -267,6 +272,7 @@ impl CoordinatorMachine {
             actions: worker.actions.iter().cloned().collect(),
             runtimes: worker.runtimes.names().cloned().collect(),
             load_errors: worker.load_errors.clone(),
+            environments: worker.environments.clone(),
             executions: worker.load.in_flight.values().copied().collect(),
             running: running(&worker.load),
             silent_for: now.since(worker.beat_at),
@@ -316,6 +322,7 @@ impl CoordinatorMachine {
                 withheld: BTreeSet::new(),
                 runtimes: Runtimes::default(),
                 load_errors: Vec::new(),
+                environments: Arc::default(),
                 heard: self.departed.heard(id),
                 beat: 0,
                 beat_at: now,
@@ -415,9 +422,11 @@ impl CoordinatorMachine {
         worker.runtimes = runtimes;
         worker.load.offered(limits);
         worker.load_errors = problems;
+        worker.environments = hello.offer.environments.into();
         let labels = worker.queues.iter().chain(&worker.groups);
         let names = worker.actions.len() + worker.withheld.len() + RUNTIMES;
-        let bytes = said_bytes(labels, &worker.load_errors, names);
+        let bytes = said_bytes(labels, &worker.load_errors, names)
+            + environments::size_bytes(&worker.environments);
         let before = std::mem::replace(&mut worker.bytes, bytes);
         worker.paused = false;
         worker.version = shortened(&hello.version);
