@@ -531,6 +531,11 @@ pub(crate) struct LogsArgs {
 pub(crate) enum Workers {
     /// List live workers
     List,
+    /// Show a worker, its problems and its Python environments, with the logs of failed builds
+    Show {
+        /// Id of the worker, or its name if no other has it
+        id: String,
+    },
     /// Drain a worker: it receives no new attempts and exits when idle
     Drain {
         /// Id of the worker, or its name if no other has it

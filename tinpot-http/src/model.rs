@@ -23,7 +23,7 @@ pub(crate) use self::execution::{
 };
 pub(crate) use self::log_line::{LineEncoder, LogLine, StreamName};
 pub(crate) use self::stats::{ActionStats, ActionsStats, StatsJson};
-pub(crate) use self::worker::{DrainAnswer, QueueJson, Queues, Workers};
+pub(crate) use self::worker::{DrainAnswer, QueueJson, Queues, WorkerJson, Workers};
 
 /// The state of an execution, in the words of the system that clients come from.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

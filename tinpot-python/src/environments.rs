@@ -2,6 +2,7 @@
 
 mod group;
 mod members;
+mod status;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -60,6 +60,8 @@ pub struct Environment {
     pub path: PathBuf,
     /// The name in the cache.
     pub key: String,
+    /// The size in bytes.
+    pub bytes: u64,
     /// The digest of the request.
     pub digest: String,
     /// The record of the build.
@@ -89,6 +91,12 @@ pub struct Record {
 pub struct BuildError {
     /// The reason, with the end of the log.
     pub message: String,
+    /// The reason alone, on one line.
+    pub reason: String,
+    /// The end of the log; empty if nothing was run.
+    pub log: String,
+    /// The name of the environment in the cache, which has the whole log; empty if nothing was run.
+    pub key: String,
     /// True if only a change of the request can help.
     pub is_final: bool,
 }
@@ -104,11 +112,28 @@ impl std::error::Error for BuildError {}
 impl From<Error> for BuildError {
     fn from(error: Error) -> Self {
         let is_final = error.kind() == ErrorKind::InvalidInput;
-        Self { message: mask(error.message()).into_owned(), is_final }
+        Self::new(mask(error.message()).into_owned(), is_final)
+    }
+}
+
+impl BuildError {
+    fn new(message: String, is_final: bool) -> Self {
+        let reason = message.lines().next().unwrap_or_default().to_owned();
+        Self { message, reason, log: String::new(), key: String::new(), is_final }
+    }
+
+    /// Returns the first digits of the name in the cache, which are enough for people.
+    pub fn short_key(&self) -> &str {
+        short(&self.key)
     }
 }
 
 impl Environment {
+    /// Returns the first digits of its name in the cache, which are enough for people.
+    pub fn short_key(&self) -> &str {
+        short(&self.key)
+    }
+
     /// Returns the interpreter.
     pub fn python(&self) -> PathBuf {
         self.path.join("bin/python")
@@ -160,8 +185,7 @@ impl Builder {
             }
             environment.entry.spoil();
         }
-        let message = "the files change all the time".to_owned();
-        Err(BuildError { message, is_final: false })
+        Err(BuildError::new("the files change all the time".to_owned(), false))
     }
 
     async fn build(&self, request: &Request) -> std::result::Result<Environment, BuildError> {
@@ -175,8 +199,9 @@ impl Builder {
         let build = match self.cache.get().await?.find(Kind::Venv, &key, waiting).await? {
             Found::Entry(entry) => {
                 let record = serde_json::from_str(&entry.note()).unwrap_or_default();
-                let path = entry.path.clone();
-                return Ok(Environment { path, key, digest, record, is_new: false, entry });
+                let (path, bytes) = (entry.path.clone(), entry.bytes());
+                let is_new = false;
+                return Ok(Environment { path, key, bytes, digest, record, is_new, entry });
             }
             Found::Missing(build) => build,
         };
@@ -207,9 +232,9 @@ impl Builder {
                 "cannot build the Python environment of {}: {reason}\n{tail}\n\
                  The whole log: tinpot python log {}",
                 request.place,
-                &key[..SHORT]
+                short(&key)
             );
-            return Err(BuildError { message, is_final });
+            return Err(BuildError { message, reason, log: tail, key, is_final });
         }
         log.finish();
         let record = Record {
@@ -227,7 +252,8 @@ impl Builder {
         // Cannot fail: it writes texts to memory.
         let note = serde_json::to_string(&record).unwrap_or_default();
         let entry = build.note(note).finish().await?;
-        Ok(Environment { path: entry.path.clone(), key, digest, record, is_new: true, entry })
+        let (path, bytes) = (entry.path.clone(), entry.bytes());
+        Ok(Environment { path, key, bytes, digest, record, is_new: true, entry })
     }
 
     async fn install(
@@ -318,6 +344,10 @@ impl Builder {
         }
         key.finish()
     }
+}
+
+fn short(key: &str) -> &str {
+    key.get(..SHORT).unwrap_or(key)
 }
 
 async fn read(root: &Path, origin: &Origin) -> Result<Request> {

@@ -256,6 +256,12 @@ impl CacheEntry {
         text.lines().nth(1).unwrap_or_default().to_owned()
     }
 
+    /// Returns the size of the folder when it was built, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let text = fs::read_to_string(&self.marker).unwrap_or_default();
+        text.lines().next().and_then(|line| line.parse().ok()).unwrap_or_default()
+    }
+
     /// Returns false if the folder counts no more.
     pub fn is_there(&self) -> bool {
         self.marker.exists() && self.path.exists()

@@ -6,7 +6,7 @@ mod script;
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use tinpot_core::{Error, ErrorKind, Result};
 
@@ -49,6 +49,8 @@ impl Origin {
 pub struct Request {
     /// The file that asks, relative to the directory of actions.
     pub place: String,
+    /// All files that were read, relative to the directory of actions if they are in it.
+    pub asked: Vec<String>,
     /// The directory of actions.
     pub(crate) root: PathBuf,
     /// The versions of Python that may be used.
@@ -143,17 +145,21 @@ impl Request {
         key.part(&script.block);
         key.part(lock.as_deref().unwrap_or_default());
         let folder = path.parent().unwrap_or(root).to_owned();
+        let mut asked = vec![path.clone()];
+        asked.extend(lock.is_some().then(|| with_lock(&path)));
         let packages = match script.needs_uv || lock.is_some() {
             true => Wanted::Script { text: script.commented, lock },
             false => {
                 let list = script.dependencies.join("\n");
-                files::add(&mut key, &folder, &list).map_err(|error| invalid(file, error))?;
+                let lists = files::add(&mut key, &folder, &list);
+                asked.extend(lists.map_err(|error| invalid(file, error))?);
                 Wanted::List(files::without_tinpot(&folder, &list))
             }
         };
         let (python, digest) = (script.python, key.finish());
+        let asked = relative(root, asked);
         let (place, root) = (file.to_owned(), root.to_owned());
-        Ok(Self { place, root, python, folder, packages, digest })
+        Ok(Self { place, asked, root, python, folder, packages, digest })
     }
 
     fn of_folder(root: &Path, name: &str) -> Result<Self> {
@@ -169,6 +175,7 @@ impl Request {
         key.part(file);
         key.part(&text);
         let mut python = None;
+        let mut asked = vec![folder.join(file)];
         let packages = match file {
             PYLOCK => {
                 python = project::python_of_lock(&text).map_err(failed)?;
@@ -183,15 +190,16 @@ impl Request {
                     // The environment must not depend on where the project is, but relative paths
                     // in the lock do.
                     key.part(folder.as_os_str().as_encoded_bytes());
+                    asked.push(lock);
                     Wanted::UvLock(project.groups)
                 } else {
                     let list = project.list().map_err(failed)?;
-                    files::add(&mut key, &folder, &list).map_err(failed)?;
+                    asked.extend(files::add(&mut key, &folder, &list).map_err(failed)?);
                     Wanted::List(files::without_tinpot(&folder, &list))
                 }
             }
             _ => {
-                files::add(&mut key, &folder, &text).map_err(failed)?;
+                asked.extend(files::add(&mut key, &folder, &text).map_err(failed)?);
                 match files::names_tinpot(&text) {
                     true => Wanted::List(files::without_tinpot(&folder, &text)),
                     // Its paths are read as they always were.
@@ -201,12 +209,28 @@ impl Request {
         };
         if let Some(pinned) = pinned(&folder) {
             key.part(&pinned);
+            asked.push(folder.join(PYTHON_VERSION));
             let both = python.map_or(pinned.clone(), |python| format!("{python},{pinned}"));
             python = Some(Versions::parse(&both));
         }
-        let root = root.to_owned();
-        Ok(Self { place, root, python, folder, packages, digest: key.finish() })
+        let (asked, root) = (relative(root, asked), root.to_owned());
+        Ok(Self { place, asked, root, python, folder, packages, digest: key.finish() })
     }
+}
+
+/// Returns paths as people see them: relative to the directory of actions if they are in it.
+fn relative(root: &Path, paths: Vec<PathBuf>) -> Vec<String> {
+    let shown = |path: PathBuf| {
+        let mut plain = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::ParentDir => drop(plain.pop()),
+                _ => plain.push(part),
+            }
+        }
+        plain.strip_prefix(root).unwrap_or(&plain).display().to_string()
+    };
+    paths.into_iter().map(shown).collect()
 }
 
 /// Returns the version in `.python-version`, if it is a number.

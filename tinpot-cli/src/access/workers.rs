@@ -81,7 +81,7 @@ pub(crate) fn worker_keys(command: &Workers, global: &Global) -> Done {
         Workers::RotateNamespaceKey { finish, store, key } => {
             run(rotate(global, store, key, *finish))
         }
-        Workers::List | Workers::Drain { .. } => Ok(Code::Success),
+        Workers::List | Workers::Show { .. } | Workers::Drain { .. } => Ok(Code::Success),
     }
 }
 

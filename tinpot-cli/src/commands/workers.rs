@@ -1,5 +1,7 @@
 //! `tinpot workers` and `tinpot queues`.
 
+mod show;
+
 use serde::Deserialize;
 
 use crate::args::{Global, Queues, Workers};
@@ -67,6 +69,13 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
     match command {
         Workers::List if global.json => output::println(&json::line(&client.get("/api/workers")?))?,
         Workers::List => list_workers(&client)?,
+        Workers::Show { id } => {
+            let path = format!("/api/workers/{}", encoded(&worker_id(&client, id)?));
+            match global.json {
+                true => output::println(&json::line(&client.get(&path)?))?,
+                false => show::show(&client, &path, &global.clock())?,
+            }
+        }
         Workers::Drain { id } => {
             let id = worker_id(&client, id)?;
             let text = client.post(&format!("/api/workers/{}/drain", encoded(&id)), None)?;

@@ -24,6 +24,7 @@ mod metrics;
 mod oidc;
 mod pipes;
 mod privacy;
+mod python;
 mod reference;
 mod restored;
 mod run;

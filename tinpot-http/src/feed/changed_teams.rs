@@ -78,6 +78,10 @@ impl TeamWatch {
                 (worker.id.as_str(), &worker.queues, &worker.groups).hash(hasher);
                 (worker.slots, worker.draining, &worker.version).hash(hasher);
                 worker.load_errors.iter().for_each(|error| error.message.hash(hasher));
+                for environment in worker.environments.iter() {
+                    let tinpot_core::PythonEnvironment { place, state, since, .. } = environment;
+                    (place, state, since.0, &environment.reason).hash(hasher);
+                }
                 // Those of other teams are hidden.
                 let own = |key: &&Arc<str>| *team_of(key) == **team;
                 worker.actions.iter().filter(own).for_each(|key| key.hash(hasher));

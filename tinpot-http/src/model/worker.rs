@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tinpot_core::QueueInfo;
-use tinpot_core::{ExecutionId, LoadError, RunningAttempt, WorkerId, WorkerInfo};
+use tinpot_core::{
+    ExecutionId, LoadError, PythonEnvironment, RunningAttempt, WorkerId, WorkerInfo,
+};
 use utoipa::ToSchema;
 
 use super::Time;
@@ -33,6 +35,8 @@ pub(crate) struct WorkerJson<'a> {
     actions: &'a [Arc<str>],
     #[schema(value_type = Vec<scalars::Problem>)]
     problems: &'a [LoadError],
+    /// The Python environments that its actions ask for, as it describes them.
+    python_environments: Vec<EnvironmentJson<'a>>,
     #[schema(value_type = Vec<scalars::ExecutionId>)]
     executions: &'a [ExecutionId],
     /// The attempts of those executions, oldest first.
@@ -47,6 +51,39 @@ pub(crate) struct WorkerJson<'a> {
     version: Option<&'a str>,
     /// The start of its process, by its own clock; null if unknown.
     started_at: Option<Time>,
+}
+
+/// A Python environment of a worker.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PythonEnvironment)]
+pub(crate) struct EnvironmentJson<'a> {
+    /// The file that asks for it, relative to the directory of actions.
+    place: &'a str,
+    /// `building`, `ready`, `failed`, or `kept`: the files ask for something that cannot be built,
+    /// and the last good environment stays in use.
+    #[schema(value_type = scalars::EnvironmentState)]
+    state: &'static str,
+    /// The begin of the state, by the clock of the worker.
+    since: Time,
+    /// All files that say what is in it, relative to the directory of actions.
+    #[schema(value_type = Vec<String>)]
+    asked: &'a [String],
+    /// The first digits of its name in the cache of the worker's host; null if unknown.
+    key: Option<&'a str>,
+    /// The version of Python; null if unknown.
+    python: Option<&'a str>,
+    /// The program that installs the packages; null if unknown.
+    installer: Option<&'a str>,
+    /// The number of installed packages.
+    packages: u64,
+    /// The size in bytes; 0 if it is not built.
+    bytes: u64,
+    /// The reason why the last build failed; null if it did not.
+    reason: Option<&'a str>,
+    /// The end of the log of a failed build. The list of workers leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    log: Option<&'a str>,
 }
 
 /// The answer to `drain`.
@@ -100,7 +137,22 @@ pub(crate) struct QueueJson<'a> {
 
 impl<'a> Workers<'a> {
     pub(crate) fn of(workers: &'a [WorkerInfo]) -> Self {
-        let json = |worker: &'a WorkerInfo| WorkerJson {
+        let json = |worker: &'a WorkerInfo| WorkerJson::of(worker, EnvironmentJson::without_log);
+        Self { workers: workers.iter().map(json).collect() }
+    }
+}
+
+impl<'a> WorkerJson<'a> {
+    /// Returns a worker with everything that it says.
+    pub(crate) fn whole(worker: &'a WorkerInfo) -> Self {
+        Self::of(worker, EnvironmentJson::of)
+    }
+
+    fn of(
+        worker: &'a WorkerInfo,
+        environment: impl FnMut(&'a PythonEnvironment) -> EnvironmentJson<'a>,
+    ) -> Self {
+        Self {
             id: &worker.id,
             name: &worker.name,
             queues: &worker.queues,
@@ -108,6 +160,7 @@ impl<'a> Workers<'a> {
             slots: worker.slots,
             actions: &worker.actions,
             problems: &worker.load_errors,
+            python_environments: worker.environments.iter().map(environment).collect(),
             executions: &worker.executions,
             running: worker.running.iter().map(RunningJson::of).collect(),
             silent_for: worker.silent_for.as_secs_f64(),
@@ -115,8 +168,30 @@ impl<'a> Workers<'a> {
             draining: worker.draining,
             version: Some(worker.version.as_str()).filter(|version| !version.is_empty()),
             started_at: worker.started_at.map(Time),
-        };
-        Self { workers: workers.iter().map(json).collect() }
+        }
+    }
+}
+
+impl<'a> EnvironmentJson<'a> {
+    fn of(environment: &'a PythonEnvironment) -> Self {
+        let some = |text: &'a str| Some(text).filter(|text| !text.is_empty());
+        Self {
+            place: &environment.place,
+            state: environment.state.as_str(),
+            since: Time(environment.since),
+            asked: &environment.asked,
+            key: some(&environment.key),
+            python: some(&environment.python),
+            installer: some(&environment.installer),
+            packages: environment.packages,
+            bytes: environment.bytes,
+            reason: some(&environment.reason),
+            log: some(&environment.log),
+        }
+    }
+
+    fn without_log(environment: &'a PythonEnvironment) -> Self {
+        Self { log: None, ..Self::of(environment) }
     }
 }
 

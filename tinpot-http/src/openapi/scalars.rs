@@ -34,6 +34,16 @@ pub(crate) struct Schema(serde_json::Value);
 #[schema(value_type = u64)]
 pub(crate) struct Micros(u64);
 
+/// The state of a Python environment.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EnvironmentState {
+    Building,
+    Ready,
+    Failed,
+    Kept,
+}
+
 /// The outcome of a step.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -93,6 +93,7 @@ table! {
     GET "/api/executions/{id}/artifacts/{artifact}" READ => details::artifact;
     GET "/api/executions/{id}/stream" READ => stream::open;
     GET "/api/workers" Need::Rights(&[Right::SeeWorker]) => workers::workers;
+    GET "/api/workers/{id}" Need::Rights(&[Right::SeeWorker]) => workers::worker;
     POST "/api/workers/{id}/drain" Need::Rights(&[Right::SeeWorker, Right::DrainWorker]) => workers::drain;
     POST "/api/workers/join" Need::Nothing => join::join;
     GET "/api/queues" Need::Rights(&[Right::SeeQueue]) => queues::list;

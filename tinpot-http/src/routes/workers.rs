@@ -6,7 +6,7 @@ use axum::response::Response;
 use crate::error::ApiError;
 use crate::extract::PathWorker;
 use crate::gate::Entered;
-use crate::model::{DrainAnswer, Workers, json_response};
+use crate::model::{DrainAnswer, WorkerJson, Workers, json_response};
 
 /// Lists the live workers.
 #[utoipa::path(
@@ -18,6 +18,22 @@ use crate::model::{DrainAnswer, Workers, json_response};
 pub(crate) async fn workers(Entered { scoped, .. }: Entered) -> Result<Response, ApiError> {
     let workers = scoped.workers().await?;
     Ok(json_response(StatusCode::OK, &Workers::of(&workers)))
+}
+
+/// Returns one live worker, with the logs of failed builds of Python environments.
+#[utoipa::path(
+    get,
+    path = "/api/workers/{id}",
+    tag = "workers",
+    params(("id" = String, Path, description = "the id of a live worker")),
+    responses((status = 200, description = "the worker", body = WorkerJson), (status = 404, description = "No live worker has this id.")),
+)]
+pub(crate) async fn worker(
+    Entered { scoped, .. }: Entered,
+    PathWorker(id): PathWorker,
+) -> Result<Response, ApiError> {
+    let worker = scoped.worker(&id).await?;
+    Ok(json_response(StatusCode::OK, &WorkerJson::whole(&worker)))
 }
 
 /// Drains a worker: it receives no new attempts and exits when idle.

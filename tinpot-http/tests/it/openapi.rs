@@ -255,6 +255,8 @@ async fn answers_match_the_document() {
     }
     let workers = cluster.get("/api/workers").await.json();
     let worker = workers["workers"][0]["id"].as_str().unwrap();
+    let one = cluster.get(&format!("/api/workers/{worker}")).await;
+    assert_described(&document, "get", "/api/workers/{id}", &one);
     let drained = cluster.post(&format!("/api/workers/{worker}/drain"), "").await;
     assert_eq!(drained.status, 202);
     assert_described(&document, "post", "/api/workers/{id}/drain", &drained);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::Result;
+use tinpot_core::{Error, Result};
 use tinpot_venv::{BuildError, Origin, Request};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -66,12 +66,15 @@ impl Driver {
     }
 }
 
-/// A request: its digest, or the reason why it cannot be read.
-type Asked = Result<String, String>;
+/// A request: its digest and its files, or the reason why it cannot be read.
+type Asked = Result<(String, Vec<String>), String>;
 
 async fn ask(root: &Path, origin: &Origin) -> Asked {
     let (root, origin) = (root.to_owned(), origin.clone());
-    let read = move || Request::read(&root, &origin).map(|request| request.digest().to_owned());
+    let read = move || {
+        let request = Request::read(&root, &origin)?;
+        Ok::<_, Error>((request.digest().to_owned(), request.asked))
+    };
     let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|error| error.to_string())?.map_err(|error| error.message().to_owned())
 }
@@ -91,14 +94,15 @@ async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver
                 pause = FIRST_PAUSE;
             }
             let place = origin.place(&root);
-            members.building(&origin, &place);
+            let files = asked.as_ref().ok().map(|(_, files)| &**files);
+            members.building(&origin, &place, files, has_changed);
             let built = tokio::select! {
                 built = build(&members, &root, &origin) => built,
                 // Its result would be of no use.
                 () = other(looks.clone(), &origin, &asked) => continue,
             };
             retry = built.err().map(|error| {
-                members.failed(&origin, &place, &error.message);
+                members.failed(&origin, &place, &error);
                 let pause_now = if error.is_final { FINAL_PAUSE } else { pause };
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 Instant::now() + pause_now

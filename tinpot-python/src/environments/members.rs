@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tinpot_core::executor::ActionSet;
-use tinpot_core::{Executor, LoadError, Result, Watcher};
-use tinpot_venv::{Builder, Environment, Origin};
+use tinpot_core::{Executor, LoadError, PythonEnvironment, Result, Watcher};
+use tinpot_venv::{BuildError, Builder, Environment, Origin};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::status;
 use crate::child_text::load_error;
 use crate::pool::{PythonPool, PythonPoolBuilder, Share};
 
@@ -43,6 +44,8 @@ struct Group {
     member: Option<Arc<Member>>,
     /// The reason why the environment is not the one that is asked for.
     problem: Option<LoadError>,
+    /// The description of the environment, once its state is known.
+    status: Option<PythonEnvironment>,
     /// False until the first build has ended.
     is_settled: bool,
 }
@@ -196,10 +199,19 @@ impl Members {
         is_damaged
     }
 
-    /// Notes that the environment of a group is being built.
-    pub(super) fn building(&self, origin: &Origin, place: &str) {
+    /// Notes that the environment of a group is being built. `files` are those that ask, if they can
+    /// be read; with `has_changed`, they ask for something else than before.
+    pub(super) fn building(
+        &self,
+        origin: &Origin,
+        place: &str,
+        files: Option<&[String]>,
+        has_changed: bool,
+    ) {
         let mut state = self.lock();
         let Some(group) = state.groups.get_mut(origin) else { return };
+        let before = group.status.take();
+        group.status = Some(status::building(before, place, files, has_changed));
         if group.member.is_none() {
             let files = group.files.join(", ");
             let message = format!(
@@ -207,12 +219,13 @@ impl Members {
                  of these files cannot run: {files}"
             );
             group.problem = Some(load_error(place, &message).blocking());
-            self.publish(&mut state);
         }
+        self.publish(&mut state);
     }
 
     /// Notes that the environment of a group cannot be built.
-    pub(super) fn failed(&self, origin: &Origin, place: &str, reason: &str) {
+    pub(super) fn failed(&self, origin: &Origin, place: &str, error: &BuildError) {
+        let reason = &*error.message;
         let without = reason.strip_prefix(place).and_then(|rest| rest.strip_prefix(": "));
         let reason = without.unwrap_or(reason);
         let mut state = self.lock();
@@ -230,6 +243,9 @@ impl Members {
         }
         group.problem = Some(problem);
         group.is_settled = true;
+        if let Some(status) = &mut group.status {
+            status::failed(status, error, group.member.is_some());
+        }
         self.publish(&mut state);
     }
 
@@ -240,6 +256,7 @@ impl Members {
         environment: Environment,
     ) -> Result<()> {
         let member = self.lock().groups.get(origin).and_then(|group| group.member.clone());
+        let ready = status::Ready::of(&environment);
         let is_same = member.is_some_and(|member| {
             member.environment().as_ref().is_some_and(|old| old.key == environment.key)
         });
@@ -259,6 +276,9 @@ impl Members {
         }
         let Some(group) = state.groups.get_mut(origin) else { return Ok(()) };
         (group.problem, group.is_settled) = (None, true);
+        if let Some(status) = &mut group.status {
+            ready.note(status);
+        }
         let old = member.and_then(|member| group.member.replace(member));
         self.publish(&mut state);
         drop(state);
@@ -294,6 +314,8 @@ impl Members {
                 joint.load_errors.push(error);
             }
         }
+        let statuses = state.groups.values().filter_map(|group| group.status.clone());
+        joint.environments = status::bounded(statuses.collect(), &mut joint.load_errors);
         state.routes = routes;
         let is_settled = state.groups.values().all(|group| group.is_settled);
         self.offer.send_if_modified(|offered| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tinpot_core::Executor;
+use tinpot_core::{EnvironmentState, Executor, PythonEnvironment};
 use tinpot_python::{EnvironmentOptions, PythonEnvironments, PythonPool};
 
 use crate::support::{Actions, call, is_alive, names, offer, start, until};
@@ -110,19 +110,37 @@ fn errors(executor: &Arc<PythonEnvironments>) -> String {
     set.load_errors.iter().map(|error| format!("{}: {}\n", error.place, error.message)).collect()
 }
 
+/// Returns the only description of an environment, once it is in that state.
+async fn reported(
+    executor: &Arc<PythonEnvironments>,
+    state: EnvironmentState,
+) -> PythonEnvironment {
+    until("the state", || offer(executor).environments.iter().any(|one| one.state == state)).await;
+    let set = offer(executor);
+    let [environment] = &set.environments[..] else { panic!("{:?}", set.environments) };
+    environment.clone()
+}
+
 #[tokio::test]
 async fn folders_and_files_have_environments_of_their_own() {
     let script = "# /// script\n# dependencies = ['tinpot_one>=1,<2', 'tinpot']\n# ///\n";
     let project = "[project]\nname = 'x'\nversion = '1'\ndependencies = []\n\
         [dependency-groups]\nwanted = ['tinpot_one==3']\n[tool.tinpot]\ngroups = ['wanted']\n";
     let place = Place::new(&["tinpot_one==1.0", "tinpot_one==2.0", "tinpot_one==3.0"])
-        .file("reports/requirements.txt", "tinpot_one==2.0  # the second\n")
+        .file("reports/requirements.txt", "-r ../more.txt\n")
+        .file("more.txt", "tinpot_one==2.0  # the second\n")
         .file("reports/deep/monthly.py", &user("monthly"))
         .file("reports/script.py", &format!("{script}{}", user("script")))
         .file("project/pyproject.toml", project)
         .file("project/weekly.py", &user("weekly"));
     let executor = place.start().await;
     assert_eq!(errors(&executor), "");
+    let set = offer(&executor);
+    let asked: Vec<_> = set.environments.iter().map(|one| one.asked.join(" ")).collect();
+    assert_eq!(
+        asked,
+        ["project/pyproject.toml", "reports/requirements.txt more.txt", "reports/script.py"]
+    );
     let mut offered = names(&offer(&executor)).into_iter().map(str::to_owned).collect::<Vec<_>>();
     offered.sort();
     assert_eq!(offered, ["monthly", "plain", "script", "weekly"]);
@@ -162,12 +180,22 @@ async fn environment_that_cannot_be_built_is_a_reason_until_its_request_changes(
     }
     assert!(offer(&executor).load_errors[0].blocking, "actions are not offered because of it");
     assert!(!reason.contains("secret") && !reason.contains("me:"), "{reason}");
+    let failed = reported(&executor, EnvironmentState::Failed).await;
+    assert_eq!(failed.place, "reports/requirements.txt");
+    assert_eq!(failed.asked, ["reports/requirements.txt"]);
+    assert!(failed.reason.contains("tinpot_one==7"), "{failed:?}");
+    assert!(failed.log.contains("$ ") && !failed.log.contains("secret"), "{failed:?}");
+    assert_eq!((failed.key.len(), failed.bytes), (12, 0));
     // The others run.
     call(&executor, "plain").await.value();
     place.write("reports/requirements.txt", "tinpot_one==1.0\n");
     until("the action", || names(&offer(&executor)).contains(&"monthly")).await;
     assert_eq!(errors(&executor), "");
     assert_eq!(seen(&executor, "monthly").await.0, "1.0");
+    let ready = reported(&executor, EnvironmentState::Ready).await;
+    assert_eq!((&*ready.reason, &*ready.log, ready.packages), ("", "", 1), "{ready:?}");
+    assert!(ready.python.starts_with("3.") && ready.bytes > 0, "{ready:?}");
+    assert!(ready.since > failed.since && ready.key != failed.key, "{ready:?}");
 }
 
 #[tokio::test]
@@ -186,6 +214,8 @@ async fn change_that_fails_keeps_the_last_good_environment() {
     place.write("reports/requirements.txt", "tinpot_one==7\n");
     until("the reason", || errors(&executor).contains("The last good environment")).await;
     assert_eq!(seen(&executor, "monthly").await.0, "1.0");
+    let kept = reported(&executor, EnvironmentState::Kept).await;
+    assert!(kept.reason.contains("tinpot_one==7") && kept.packages == 1, "{kept:?}");
     let running = start(&executor, "slow", json!({}));
     running.until_line("begun").await;
     place.write("reports/requirements.txt", "tinpot_one==2.0\n");

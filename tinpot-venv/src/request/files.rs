@@ -15,7 +15,8 @@ const MAX_LISTS: usize = 100;
 const LISTS: [&str; 4] = ["-r", "--requirement", "-c", "--constraint"];
 
 /// Adds everything that a list names to a key: other lists, and the names, sizes and times of files.
-pub(super) fn add(key: &mut Key, folder: &Path, list: &str) -> Result<(), String> {
+/// Returns the paths of the other lists.
+pub(super) fn add(key: &mut Key, folder: &Path, list: &str) -> Result<Vec<PathBuf>, String> {
     let mut lists = vec![(folder.to_owned(), list.to_owned())];
     let (mut seen, mut files) = (Vec::new(), 0);
     while let Some((folder, list)) = lists.pop() {
@@ -42,7 +43,7 @@ pub(super) fn add(key: &mut Key, folder: &Path, list: &str) -> Result<(), String
             }
         }
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Returns a list without `tinpot`, whose copy in the worker comes first anyway. Paths of other lists
