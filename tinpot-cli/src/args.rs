@@ -196,7 +196,7 @@ pub(crate) enum Command {
     Exec(ExecArgs),
     /// Check this machine for problems, and suggest remedies
     Doctor(DoctorArgs),
-    /// List the Python environments that workers of this user have built, and show their logs
+    /// List, build and remove the Python environments of workers of this user, and show their logs
     #[command(subcommand)]
     Python(Python),
     /// Check whether a worker in any language follows the protocol
@@ -669,6 +669,26 @@ pub(crate) enum Python {
     Log {
         /// Key of the environment, or its first characters
         key: String,
+    },
+    /// Build what a directory or a file asks for, with the log on the terminal
+    #[command(
+        after_help = "A worker with the same user, Python and index settings finds it in the cache"
+    )]
+    Build {
+        /// Directory of actions, a file of actions, or a file that asks, such as requirements.txt
+        #[arg(default_value = "actions", value_hint = ValueHint::AnyPath)]
+        path: PathBuf,
+        /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
+        #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
+        python: Option<PathBuf>,
+    },
+    /// Let running workers of this user try failed builds again now
+    Retry,
+    /// Remove the environments that nothing uses
+    Prune {
+        /// Print what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! Python actions in the environments that their folders and files ask for.
 
+mod build;
 mod group;
 mod members;
 mod status;
@@ -14,12 +15,13 @@ use async_trait::async_trait;
 use tinpot_contain::{Containment, Environment as Variables};
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Error, ErrorKind, Executor, FailureCode, Outcome, Result, Watcher};
-use tinpot_venv::{Builder, Cache, LazyCache, Origin};
+use tinpot_venv::{Builder, Cache, Echo, LazyCache, Origin};
 use tokio::task::JoinSet;
 
+pub use self::build::BuiltEnvironment;
 use self::members::Members;
 use crate::child_text::load_error;
-use crate::pool::{PythonPoolBuilder, Share, actions_dir, origins_on_disk};
+use crate::pool::{Origins, PythonPoolBuilder, Share, actions_dir, origins_on_disk};
 use crate::python;
 
 /// The time limit of a build without another.
@@ -56,6 +58,8 @@ pub struct EnvironmentOptions {
     /// Variables of installers, besides those of this process that begin with `PIP_` or `UV_`.
     /// Actions do not get them.
     pub variables: Vec<(OsString, OsString)>,
+    /// Gets the lines of the logs as they are written.
+    pub echo: Option<Echo>,
 }
 
 /// Without the values of variables, which may have passwords in them.
@@ -78,6 +82,7 @@ impl Default for EnvironmentOptions {
             cache_bytes: Cache::DEFAULT_BYTES,
             build_timeout: BUILD_TIMEOUT,
             variables: Vec::new(),
+            echo: None,
         }
     }
 }
@@ -93,18 +98,10 @@ impl PythonPoolBuilder {
         self,
         options: EnvironmentOptions,
     ) -> Result<PythonEnvironments> {
-        let (dir, python, only) = self.place();
+        let (dir, _, only) = self.place();
         let (dir, only) = (dir.to_owned(), only.map(str::to_owned));
-        let python = python::choose(python).map(|path| match path.components().count() {
-            1 => path,
-            // The working directory may be deleted.
-            _ => std::path::absolute(&path).unwrap_or(path),
-        });
         let root = actions_dir(&dir)?;
-        let cache = LazyCache::new(options.cache, options.cache_bytes);
-        let mut variables = Variables::of_this_process(&[]).into_variables();
-        variables.extend(options.variables);
-        let builder = Builder::new(cache, python, variables, options.build_timeout);
+        let builder = self.environment_builder(options);
         let members = match only {
             Some(file) => only_file(self, builder, &root, &file).await?,
             None => {
@@ -117,6 +114,19 @@ impl PythonPoolBuilder {
         let driver = group::Driver::new(members.clone());
         tasks.spawn(driver.run());
         Ok(PythonEnvironments { members, dir, _tasks: tasks })
+    }
+
+    fn environment_builder(&self, options: EnvironmentOptions) -> Builder {
+        let (_, python, _) = self.place();
+        let python = python::choose(python).map(|path| match path.components().count() {
+            1 => path,
+            // The working directory may be deleted.
+            _ => std::path::absolute(&path).unwrap_or(path),
+        });
+        let cache = LazyCache::new(options.cache, options.cache_bytes);
+        let mut variables = Variables::of_this_process(&[]).into_variables();
+        variables.extend(options.variables);
+        Builder::new(cache, python, variables, options.build_timeout).echo(options.echo)
     }
 
     /// Makes the actions run in an environment.
@@ -165,15 +175,20 @@ async fn only_file(
 }
 
 async fn origin_of(root: &Path, file: &str) -> Result<Option<Origin>> {
+    let has = |files: &Vec<String>| files.iter().any(|other| other == file);
+    let origins = read_origins(root).await?;
+    Ok(origins.into_iter().find(|(_, files)| has(files)).map(|(origin, _)| origin))
+}
+
+/// Returns the places on disk that ask for environments, with their files.
+async fn read_origins(root: &Path) -> Result<Origins> {
     let root = root.to_owned();
     let origins = tokio::task::spawn_blocking(move || origins_on_disk(&root)).await;
     let origins = origins.map_err(std::io::Error::other).and_then(|origins| origins);
-    let origins = origins.map_err(|error| {
+    origins.map_err(|error| {
         let message = format!("cannot read the directory of actions: {error}");
         Error::new(ErrorKind::InvalidInput, message)
-    })?;
-    let has = |files: &Vec<String>| files.iter().any(|other| other == file);
-    Ok(origins.into_iter().find(|(_, files)| has(files)).map(|(origin, _)| origin))
+    })
 }
 
 impl PythonEnvironments {

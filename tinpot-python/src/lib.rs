@@ -54,7 +54,7 @@ mod reply;
 pub use self::bundle_pools::{BundlePools, BundlePoolsBuilder};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
-pub use self::environments::{EnvironmentOptions, PythonEnvironments};
+pub use self::environments::{BuiltEnvironment, EnvironmentOptions, PythonEnvironments};
 pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};

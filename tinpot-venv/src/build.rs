@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Error, ErrorKind, Result};
@@ -17,7 +17,8 @@ use crate::key::Key;
 use crate::lazy_cache::LazyCache;
 use crate::mask::mask;
 use crate::request::{Origin, Request, Wanted};
-use crate::run::{Log, run};
+use crate::retry::asked_for_retries;
+use crate::run::{Echo, Log, run};
 use crate::stored::TITLE;
 use crate::tool::{Packages, Step, Tool, is_of_tool};
 
@@ -49,6 +50,7 @@ pub struct Builder {
     /// The variables of installers.
     variables: Vec<(OsString, OsString)>,
     timeout: Duration,
+    echo: Option<Echo>,
     turn: Mutex<()>,
 }
 
@@ -164,7 +166,19 @@ impl Builder {
         let own = std::env::vars_os().filter(|(name, _)| is_of_tool(name) && !given.contains(name));
         variables.extend(own);
         let interpreters = Interpreters::new(python, variables.clone());
-        Self { cache, interpreters, variables, timeout, turn: Mutex::default() }
+        Self { cache, interpreters, variables, timeout, echo: None, turn: Mutex::default() }
+    }
+
+    /// Sets what gets the lines of the logs as they are written.
+    #[must_use]
+    pub fn echo(mut self, echo: Option<Echo>) -> Self {
+        self.echo = echo;
+        self
+    }
+
+    /// Returns true if the user has asked since then to try failed builds again.
+    pub fn is_asked_again(&self, since: SystemTime) -> bool {
+        asked_for_retries(&self.cache.path()).is_some_and(|asked| asked > since)
     }
 
     /// Reads a request, and returns its environment.
@@ -208,7 +222,7 @@ impl Builder {
         let _turn = self.turn.lock().await;
         let begun = Instant::now();
         free_space(&build.path)?;
-        let mut log = Log::create(&build.log)?;
+        let mut log = Log::create(&build.log, self.echo.clone())?;
         let versions = (python.version(), python.executable.display().to_string());
         tracing::info!(
             "building the Python environment of {} with {} and Python {}",

@@ -37,7 +37,7 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 2] = [Self::Tree, Self::Venv];
 
-    fn folder(self) -> &'static str {
+    pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Tree => "trees",
             Self::Venv => "venvs",
@@ -154,13 +154,7 @@ impl Cache {
         let failed = |error: Errno| io_error(&lock_path, &error.into());
         let mut waiting = Some(waiting);
         loop {
-            let lock = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&lock_path)
-                .map_err(|error| io_error(&lock_path, &error))?;
+            let lock = open_lock(&lock_path).map_err(|error| io_error(&lock_path, &error))?;
             match flock(&lock, FlockOperation::NonBlockingLockShared) {
                 Ok(()) if is_whole(kind, &path, &marker) => {
                     touch(&marker);
@@ -318,8 +312,13 @@ fn is_whole(kind: Kind, path: &Path, marker: &Path) -> bool {
     marker.exists() && last.exists()
 }
 
+/// Opens the file whose lock guards a folder.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
 /// Removes the marker first: a folder that is removed in part must not count.
-fn remove(path: &Path, marker: &Path) {
+pub(crate) fn remove(path: &Path, marker: &Path) {
     let _ = fs::remove_file(marker);
     let _ = fs::remove_dir_all(path);
 }
@@ -340,7 +339,7 @@ fn touch(marker: &Path) {
 }
 
 /// Returns the space that the files below a folder take.
-fn size(folder: &Path) -> u64 {
+pub(crate) fn size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let size = |entry: fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => size(&entry.path()),

@@ -23,13 +23,18 @@ impl LazyCache {
         Self { path, max_bytes, opened: OnceCell::new() }
     }
 
+    /// Returns the directory of the cache.
+    pub fn path(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(Cache::default_path)
+    }
+
     /// Returns the open cache.
     ///
     /// # Errors
     /// Those of [`Cache::open`]; `Closed` if the runtime ends.
     pub async fn get(&self) -> Result<&Arc<Cache>> {
         let open = || async {
-            let path = self.path.clone().unwrap_or_else(Cache::default_path);
+            let path = self.path();
             let max_bytes = self.max_bytes;
             let opened = tokio::task::spawn_blocking(move || Cache::open(path, max_bytes)).await;
             let ended = |_| Err(Error::new(ErrorKind::Closed, "the runtime ends"));

@@ -1,11 +1,13 @@
 //! The commands of a build, and their log.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tinpot_core::{Error, ErrorKind, Result};
@@ -24,6 +26,23 @@ const TAIL_BYTES: usize = 8 * 1024;
 /// The size of one read.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Gets each line of the logs of builds, without passwords of addresses.
+#[derive(Clone)]
+pub struct Echo(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Echo {
+    /// Creates an echo that calls a function.
+    pub fn new(line: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(line))
+    }
+}
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Echo").finish_non_exhaustive()
+    }
+}
+
 /// The log of a build: a file that only this user can read, without passwords of addresses.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -31,17 +50,18 @@ pub(crate) struct Log {
     written: usize,
     tail: std::collections::VecDeque<String>,
     partial: Vec<u8>,
+    echo: Option<Echo>,
 }
 
 impl Log {
-    pub(crate) fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path, echo: Option<Echo>) -> Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
         let file = file.map_err(|error| {
             let message = format!("cannot write {}: {error}", path.display());
             Error::new(ErrorKind::Unavailable, message)
         })?;
-        Ok(Self { file, written: 0, tail: Default::default(), partial: Vec::new() })
+        Ok(Self { file, written: 0, tail: Default::default(), partial: Vec::new(), echo })
     }
 
     /// Adds one line.
@@ -51,6 +71,9 @@ impl Log {
             self.written += line.len() + 1;
             // A full disk is seen by the build itself.
             let _ = writeln!(self.file, "{line}");
+        }
+        if let Some(Echo(echo)) = &self.echo {
+            echo(&line);
         }
         self.tail.push_back(line.into_owned());
         if self.tail.len() > TAIL_LINES {

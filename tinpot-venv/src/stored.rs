@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::build::Record;
 
 /// The first words of a log, before the file that asks.
@@ -24,6 +26,8 @@ pub struct Stored {
     pub record: Option<Record>,
     /// The size in bytes.
     pub bytes: u64,
+    /// If true, a process uses it or builds it.
+    pub is_used: bool,
     /// The time of the last use, or of the failed build.
     pub used: Option<SystemTime>,
     /// The path of the log.
@@ -44,11 +48,8 @@ impl Stored {
     }
 
     fn of(log: PathBuf) -> Option<Self> {
-        use std::io::Read;
         let key = log.file_stem()?.to_str()?.to_owned();
-        let mut title = String::new();
-        BufReader::new(fs::File::open(&log).ok()?.take(TITLE_BYTES)).read_line(&mut title).ok()?;
-        let place = title.trim_end().strip_prefix(TITLE)?.to_owned();
+        let place = place(&log)?;
         let marker = log.with_extension("ready");
         let text = fs::read_to_string(&marker).unwrap_or_default();
         let mut lines = text.lines();
@@ -56,6 +57,20 @@ impl Stored {
         let record = lines.next().and_then(|line| serde_json::from_str(line).ok());
         let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
         let used = time(&marker).or_else(|| time(&log));
-        Some(Self { key, place, record, bytes, used, log })
+        let is_used = is_locked(&log.with_extension("lock"));
+        Some(Self { key, place, record, bytes, is_used, used, log })
     }
+}
+
+/// Returns the file that asked, which the first line of a log names.
+pub(crate) fn place(log: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut title = String::new();
+    BufReader::new(fs::File::open(log).ok()?.take(TITLE_BYTES)).read_line(&mut title).ok()?;
+    Some(title.trim_end().strip_prefix(TITLE)?.to_owned())
+}
+
+fn is_locked(lock: &Path) -> bool {
+    let lock = fs::File::options().write(true).open(lock);
+    lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
 }

@@ -28,10 +28,16 @@ struct Host(tempfile::TempDir);
 impl Host {
     fn new() -> Self {
         let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let host = Self(place);
+        host.wheel("1.0");
+        host
+    }
+
+    /// Adds a version of the package to the index.
+    fn wheel(&self, version: &str) {
         let mut make = Command::new("python3");
-        make.args(["-c", WHEEL]).arg(place.path()).args(["tinpot_one", "1.0"]);
+        make.args(["-c", WHEEL]).arg(self.0.path()).args(["tinpot_one", version]);
         assert!(make.status().expect("python3").success());
-        Self(place)
     }
 
     fn actions(&self) -> PathBuf {
@@ -104,5 +110,57 @@ fn environment_that_cannot_be_built_is_shown_with_its_reason_until_it_is_mended(
     host.file("reports/requirements.txt", "tinpot_one==8\n");
     let worker = until(&url, &host, "kept");
     assert!(worker["actions"].to_string().contains("monthly"), "{worker}");
+    // What is in use stays, and a retry needs no change of the file.
+    let dry = host.run(&["python", "prune", "--json"]).json();
+    assert_eq!(dry["python_environments"], Value::Array(Vec::new()), "{dry}");
+    host.wheel("8");
+    host.run(&["python", "retry"]).ok();
+    until(&url, &host, "ready");
     assert!(!dev.seen.iter().any(|line| line.contains("hush")), "{:?}", dev.seen);
+}
+
+#[test]
+fn environments_are_built_listed_retried_and_pruned_by_hand() {
+    let host = Host::new();
+    host.file("reports/requirements.txt", "tinpot_one==1.0\n");
+    host.file("reports/monthly.py", MONTHLY);
+    host.file("plain.py", "");
+    let folder = host.actions();
+    let dir = folder.to_str().expect("a path");
+    let built = host.run(&["python", "build", dir]);
+    assert!(built.ok().starts_with("built ") && built.ok().contains(" reports/requirements.txt"));
+    assert!(built.stderr.contains("$ ") && !built.stderr.contains("hush"), "{built:?}");
+    // By the file that asks, the same one is found.
+    let asking = folder.join("reports/requirements.txt");
+    let again = host.run(&["python", "build", asking.to_str().expect("a path"), "--json"]).json();
+    let again = &again["python_environments"][0];
+    assert_eq!((&again["ready"], &again["new"]), (&true.into(), &false.into()), "{again}");
+    let nothing = folder.join("plain.py");
+    let nothing = host.run(&["python", "build", nothing.to_str().expect("a path")]);
+    assert!(nothing.ok().is_empty() && nothing.stderr.contains("asks for no"), "{nothing:?}");
+    host.run(&["python", "build", "missing"]).failed(5);
+    let wrong = host.0.path().join("wrong");
+    file(&wrong, "requirements.txt", "tinpot_one==7\n");
+    file(&wrong, "x.py", "");
+    let failed = host.run(&["python", "build", wrong.to_str().expect("a path")]);
+    assert!(failed.stdout.contains("failed requirements.txt: "), "{failed:?}");
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    let list = host.run(&["python", "list"]);
+    assert!(list.ok().contains("ready") && list.ok().contains("failed"), "{list:?}");
+    let retried = host.run(&["python", "retry"]);
+    assert!(retried.ok().contains("wrong/requirements.txt"), "{retried:?}");
+    let dry = host.run(&["python", "prune", "--dry-run", "--json"]).json();
+    assert_eq!(dry["python_environments"].as_array().map(Vec::len), Some(1), "{dry}");
+    let removed = host.run(&["python", "prune"]);
+    assert!(removed.ok().contains("reports/requirements.txt"), "{removed:?}");
+    assert!(!std::path::Path::new(again["path"].as_str().expect("a path")).exists());
+    // The log of the failed build may still be read.
+    let list = host.run(&["python", "list", "--json"]).json();
+    let states: Vec<_> = list["python_environments"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| &one["state"])
+        .collect();
+    assert_eq!(states, ["failed"], "{list}");
 }

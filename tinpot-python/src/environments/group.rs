@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tinpot_core::{Error, Result};
 use tinpot_venv::{BuildError, Origin, Request};
@@ -83,14 +83,16 @@ async fn ask(root: &Path, origin: &Origin) -> Asked {
 async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver<Look>) {
     let mut tried: Option<Asked> = None;
     let mut retry: Option<Instant> = None;
+    let mut failed_at: Option<SystemTime> = None;
     let mut pause = FIRST_PAUSE;
     loop {
         let root = looks.borrow_and_update().root.clone();
         let asked = ask(&root, &origin).await;
         let has_changed = tried.as_ref() != Some(&asked);
-        let is_due = retry.is_some_and(|at| at <= Instant::now());
+        let is_asked = failed_at.is_some_and(|at| members.builder.is_asked_again(at));
+        let is_due = is_asked || retry.is_some_and(|at| at <= Instant::now());
         if has_changed || is_due || members.take_damaged(&origin) {
-            if has_changed {
+            if has_changed || is_asked {
                 pause = FIRST_PAUSE;
             }
             let place = origin.place(&root);
@@ -101,6 +103,7 @@ async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver
                 // Its result would be of no use.
                 () = other(looks.clone(), &origin, &asked) => continue,
             };
+            failed_at = built.is_err().then(SystemTime::now);
             retry = built.err().map(|error| {
                 members.failed(&origin, &place, &error);
                 let pause_now = if error.is_final { FINAL_PAUSE } else { pause };

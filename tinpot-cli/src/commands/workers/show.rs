@@ -109,7 +109,10 @@ fn environments(all: &[Environment], paint: Paint, clock: &Clock) -> Result<(), 
         let place = clean(&environment.place, false);
         output::println(&format!("\n{} {}", paint.red(&place), clean(reason, false)))?;
         if environment.asked.len() > 1 {
-            output::println(&format!("  asked by {}", clean(&environment.asked.join(", "), false)))?;
+            output::println(&format!(
+                "  asked by {}",
+                clean(&environment.asked.join(", "), false)
+            ))?;
         }
         for line in environment.log.as_deref().unwrap_or_default().lines() {
             output::println(&format!("  {}", clean(line, false)))?;
