@@ -75,6 +75,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_event_loop.py", include_str!("../python/tinpot/_event_loop.py")),
     ("tinpot/_exit_handlers.py", include_str!("../python/tinpot/_exit_handlers.py")),
     ("tinpot/_file_views.py", include_str!("../python/tinpot/_file_views.py")),
+    ("tinpot/_isolated_run.py", include_str!("../python/tinpot/_isolated_run.py")),
     ("tinpot/_isolation.py", include_str!("../python/tinpot/_isolation.py")),
     ("tinpot/_late_imports.py", include_str!("../python/tinpot/_late_imports.py")),
     ("tinpot/_leftovers.py", include_str!("../python/tinpot/_leftovers.py")),

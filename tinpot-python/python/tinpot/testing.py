@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from tinpot import _channel, _context, _encode, _run, _text
-from tinpot._errors import ActionError, Cancelled
+from tinpot import _channel, _context, _encode, _isolated_run, _run, _text
+from tinpot._errors import ActionError, Cancelled, ParameterError
 from tinpot._test_server import Server as Server
 
 if TYPE_CHECKING:
@@ -125,14 +125,24 @@ class Runner:
         cancel_after: float | None = None,
         calls: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
+        isolated: bool = False,
     ) -> Runner:
         """Returns a runner with options.
 
         cancel_after: the seconds after which the attempt is asked to end; main thread only.
         calls: by the names of other actions, their results, or functions that return them.
         secrets: the texts of secrets by name.
+        isolated: if True, each run has a new interpreter: modules have their first state, a crash
+            is a failure, and what the action starts ends with it. `calls` takes results only then.
         """
-        return Runner({"cancel_after": cancel_after, "calls": calls, "secrets": secrets})
+        return Runner(
+            {
+                "cancel_after": cancel_after,
+                "calls": calls,
+                "secrets": secrets,
+                "isolated": isolated,
+            }
+        )
 
     if TYPE_CHECKING:
 
@@ -165,6 +175,14 @@ class Runner:
         parameters = _encode.parameters(_context._by_name(action, args, kwargs))
         parameters = json.loads(json.dumps(parameters, ensure_ascii=False, allow_nan=False))
         run: Run[Any] = Run()
+        if self._options.get("isolated"):
+            try:
+                entry.signature_or_derive().check(parameters)
+            except ParameterError as error:
+                run.status, run.error = "failed", error
+            else:
+                _isolated_run.run(run, action, parameters, self._options)
+            return run
         control = _run.Control()
         channel = _Recorder(run, control, self._options.get("calls") or {})
         secrets = _variables(self._options.get("secrets") or {})

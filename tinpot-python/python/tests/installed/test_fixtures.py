@@ -82,6 +82,42 @@ def test_calls_are_answered_by_the_test(run_action):
     assert run.status == "failed" and "no result for a call of 'backup'" in str(run.error)
 
 
+def test_an_isolated_run_has_an_interpreter_of_its_own(run_action, tmp_path):
+    isolated = run_action.with_options(isolated=True)
+    assert run_action(work.remember, "here").value == ["here"]
+    assert isolated(work.remember, "one").value == ["one"]
+    assert isolated(work.remember, "two").value == ["two"]
+    # What an attempt writes arrives as in this process.
+    secrets = {"api": "hunter2"}
+    path = str(tmp_path / "r")
+    run = run_action.with_options(isolated=True, secrets=secrets)(work.report, path)
+    here = run_action.with_options(secrets=secrets)(work.report, path)
+    names = ("status", "value", "log", "steps", "artifacts", "summary", "progress", "calls")
+    assert [getattr(run, name) for name in names] == [getattr(here, name) for name in names]
+    run = run_action.with_options(isolated=True, calls={"backup": 10})(work.copy, "db")
+    assert run.value == 20
+    assert run.calls == [("backup", {"host": "db"}), ("backup", {"host": "db", "days": 2})]
+    run = isolated(work.restore, "db")
+    assert run.status == "failed" and run.error.kind == "OSError"
+    assert "db has no backup" in str(run.error) and "work.py" in run.error.traceback
+    run = isolated(work.backup, "db", days="many")
+    assert run.status == "failed" and "days" in str(run.error)
+    run = run_action.with_options(isolated=True, cancel_after=0.05)(work.wait, 60)
+    assert (run.status, run.lines) == ("cancelled", ["cleaned up"])
+    # A crash is a failure, also while a process is left behind.
+    run = isolated(work.crash, 7)
+    assert run.status == "failed" and "exit code 7" in str(run.error)
+    with pytest.raises(TypeError, match="results of calls"):
+        run_action.with_options(isolated=True, calls={"backup": len})(work.copy, "db")
+
+    @tinpot.action
+    def inner():
+        pass
+
+    with pytest.raises(TypeError, match="top of a module"):
+        isolated(inner)
+
+
 def test_runs_leave_nothing_behind(run_action):
     out = sys.stdout
     run_action.with_options(secrets={"api": "x"})(work.restore, "db")

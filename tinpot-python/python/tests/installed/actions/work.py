@@ -86,3 +86,21 @@ def keep(ctx: Context, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
     ctx.artifact(path)
+
+
+_seen: list = []
+
+
+@action
+def remember(word: str) -> list:
+    """Keep words in the module."""
+    _seen.append(word)
+    return _seen
+
+
+@action
+def crash(code: int) -> None:
+    """End the interpreter, and leave a process behind that holds all files open."""
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(code)
