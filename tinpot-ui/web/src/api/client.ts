@@ -198,6 +198,8 @@ export const api = {
       }),
     ),
   workers: (options: SendOptions = {}) => bodyOf(client.GET("/api/workers", settings(options))),
+  worker: (id: string, options: SendOptions = {}) =>
+    bodyOf(client.GET("/api/workers/{id}", { ...settings(options), params: { path: { id } } })),
   drain: (id: string, options: SendOptions = {}) =>
     bodyOf(
       client.POST("/api/workers/{id}/drain", { ...settings(options), params: { path: { id } } }),

@@ -101,6 +101,7 @@ export type Submitted = Shapes["Submitted"];
 export type LoadError = Shapes["Problem"];
 export type RunningAttempt = Shapes["Running"];
 export type Worker = Shapes["Worker"];
+export type PythonEnvironment = Shapes["PythonEnvironment"];
 export type Queue = Shapes["Queue"];
 export type MinuteStats = Shapes["Minute"];
 export type Stats = Shapes["Stats"];

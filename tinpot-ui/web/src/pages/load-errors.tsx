@@ -11,7 +11,7 @@ export interface LoadErrorParts {
 }
 
 /** The lines that the worker adds after a failed reload. */
-const NOTE = /^The (last good version|changes) of /;
+const NOTE = /^The ((last good version|changes) of |last good environment )/;
 const EXCEPTION = /^[\w.]*(Error|Exception|Warning|Exit|Interrupt|Group|Iteration)\b/;
 
 /** Returns the parts of a load error: a note at its end must not hide the exception. */

@@ -289,6 +289,7 @@ test("load errors, paused queues and missing workers need attention", () => {
     groups: [],
     slots: 1,
     actions: [],
+    python_environments: [],
     problems: ["a", "b", "c", "d"].map((name) => ({ place: `/x/${name}.py`, message: "KeyError" })),
     executions: [],
     running: [],
@@ -377,6 +378,7 @@ test("draining a worker needs confirmation", async () => {
     slots: 2,
     actions: ["a"],
     problems: [],
+    python_environments: [],
     executions: ["e1"],
     running: [
       {
@@ -404,6 +406,54 @@ test("draining a worker needs confirmation", async () => {
   expect(requests).toContain("POST /api/workers/w1/drain");
 });
 
+test("a Python environment that cannot be built shows its reason and its log", async () => {
+  const failed = {
+    place: "reports/requirements.txt",
+    state: "failed",
+    since: "2026-01-31T14:30:00Z",
+    asked: ["reports/requirements.txt"],
+    key: "9f86d081884c",
+    python: null,
+    installer: null,
+    packages: 0,
+    bytes: 0,
+    reason: "no version of tinpot_one",
+  };
+  const ready = { ...failed, place: "a.py", state: "ready", python: "3.12.1", reason: null };
+  const worker = {
+    id: "w1",
+    name: "one",
+    queues: [],
+    groups: [],
+    slots: 2,
+    actions: [],
+    problems: [],
+    python_environments: [failed, { ...ready, installer: "uv", packages: 1, bytes: 2048 }],
+    executions: [],
+    running: [],
+    silent_for: 0.2,
+    version: null,
+    draining: false,
+    started_at: null,
+  };
+  answers = {
+    "/api/workers": { workers: [worker] },
+    "/api/workers/w1": {
+      ...worker,
+      python_environments: [{ ...failed, log: "$ pip install\nERROR: none" }, ready],
+    },
+  };
+  render(<WorkersPage />);
+  const reason = await screen.findByText("no version of tinpot_one");
+  expect(screen.getByText("ready")).toBeTruthy();
+  expect(screen.getByText(/^Python 3\.12\.1 · uv · 1 package · /)).toBeTruthy();
+  expect(requests).not.toContain("GET /api/workers/w1");
+  const details = reason.closest("details") as HTMLDetailsElement;
+  details.open = true;
+  fireEvent(details, new Event("toggle"));
+  expect(await screen.findByText(/ERROR: none/)).toBeTruthy();
+});
+
 test("a refused drain is shown in the dialog", async () => {
   answers = {
     "/api/workers": {
@@ -416,6 +466,7 @@ test("a refused drain is shown in the dialog", async () => {
           slots: 1,
           actions: [],
           problems: [],
+          python_environments: [],
           executions: [],
           running: [],
           silent_for: 0,

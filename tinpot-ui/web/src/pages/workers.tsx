@@ -21,6 +21,7 @@ import {
 } from "../ui";
 import { SILENT_SECONDS } from "./health";
 import { LoadErrorCard } from "./load-errors";
+import { PythonEnvironments } from "./python-environments";
 
 export function WorkersPage() {
   useTitle("Workers");
@@ -187,6 +188,7 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
           ))}
         </ul>
       )}
+      <PythonEnvironments worker={worker} />
       {worker.problems.map((loadError) => (
         <LoadErrorCard key={`${loadError.place} ${loadError.message}`} error={loadError} />
       ))}
