@@ -15,6 +15,7 @@ const OTHERS: &[&str] = &[
     "docs/protocol/vectors",
     "examples/actions",
     "examples/multi_worker",
+    "examples/notebooks",
     "tests/actions",
     "tinpot-python/tests/conformance",
     "tinpot-python/tests/conformance_shared",
