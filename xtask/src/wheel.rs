@@ -87,7 +87,32 @@ pub(crate) fn check_files(
     let programs = tools()?;
     execute(Command::new(programs.join("twine")).args(["check", "--strict"]).args([wheel, sdist]))?;
     execute(Command::new(programs.join("check-wheel-contents")).arg(wheel))?;
+    audit(&programs.join("auditwheel"), wheel)?;
     check_contents(wheel, max_bytes)
+}
+
+/// Checks that the program in a wheel runs on all systems that the name of the wheel promises.
+fn audit(auditwheel: &Path, wheel: &Path) -> Result<(), String> {
+    let name = wheel.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let promised = name.rsplit('-').next().unwrap_or_default();
+    if !promised.contains("linux") {
+        println!("not audited: {promised}");
+        return Ok(());
+    }
+    let said = output(&auditwheel.to_string_lossy(), &["show", &wheel.to_string_lossy()])?;
+    match is_audited(promised, &said) {
+        true => Ok(()),
+        false => Err(format!("   {name} is not what auditwheel finds:\n{}", said.trim())),
+    }
+}
+
+/// Returns true if auditwheel finds one of the platforms of a wheel, which dots separate.
+fn is_audited(promised: &str, said: &str) -> bool {
+    // Its lines are wrapped.
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found = said.split("following platform tag: \"").nth(1).unwrap_or_default();
+    let found = found.split('"').next().unwrap_or_default();
+    !found.is_empty() && promised.split('.').any(|platform| platform == found)
 }
 
 /// Checks the files in a wheel, and its size.
@@ -130,7 +155,17 @@ fn resolves(sdist: &Path, folder: &Path) -> Result<(), String> {
     let missing = ["tinpot-ui/dist/index.html", "LICENSE-MIT", "LICENSE-APACHE"]
         .into_iter()
         .find(|file| !unpacked.join(file).exists());
-    missing.map_or(Ok(()), |file| Err(format!("   the source distribution has no {file}")))
+    if let Some(file) = missing {
+        return Err(format!("   the source distribution has no {file}"));
+    }
+    // Packages of npm are there once the UI was built.
+    let modules = unpacked.join("tinpot-ui/web/node_modules");
+    match modules.exists() {
+        true => {
+            Err("   the source distribution has files of tinpot-ui/web/node_modules".to_owned())
+        }
+        false => Ok(()),
+    }
 }
 
 /// Installs the wheel into a new environment, without an index, and runs the tests there.
@@ -248,7 +283,22 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_python;
+    use super::{is_audited, of_python};
+
+    #[test]
+    fn the_platform_of_a_wheel_is_the_one_that_was_audited() {
+        let said =
+            "\nx.whl is consistent with the\nfollowing platform tag: \"manylinux_2_34_x86_64\".\n";
+        for (promised, is_fine) in [
+            ("manylinux_2_34_x86_64", true),
+            ("manylinux_2_17_x86_64", false),
+            ("manylinux_2_17_x86_64.manylinux2014_x86_64", false),
+            ("manylinux_2_34_x86_64.manylinux_2_35_x86_64", true),
+        ] {
+            assert_eq!(is_audited(promised, said), is_fine, "{promised}");
+        }
+        assert!(!is_audited("manylinux_2_34_x86_64", "nothing"));
+    }
 
     #[test]
     fn versions_are_spelled_as_python_does() {
