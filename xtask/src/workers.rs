@@ -8,6 +8,7 @@ use crate::run::{execute, output, target_folder};
 use crate::venv;
 
 const PYTHON: &str = "workers/python";
+const MOOR: &str = "workers/moor-python";
 const GO: &str = "workers/go";
 const TYPESCRIPT: &str = "workers/typescript";
 const SUITE: &str = "workers/suite/suite.py";
@@ -32,6 +33,7 @@ const PATIENCE: &str = "60";
 pub(crate) fn check() -> Result<String, String> {
     let here = env::current_dir().map_err(|error| error.to_string())?;
     let python = python(&here)?;
+    moor(&here)?;
     let go = go(&here)?;
     typescript()?;
     let worker = |path: &str| here.join(path).to_string_lossy().into_owned();
@@ -99,6 +101,23 @@ fn python(here: &Path) -> Result<PathBuf, String> {
     tests.args(["-m", "unittest", "discover", "--quiet", "--start-directory"]);
     execute(with_library(here, &mut tests).arg(Path::new(PYTHON).join("tests")))?;
     Ok(python)
+}
+
+/// Checks and tests the library in Python for mooR's servers, which it plays itself.
+fn moor(here: &Path) -> Result<(), String> {
+    let environment = target_folder().join("workers-moor");
+    let programs = venv::install(&environment, &Path::new(MOOR).join("requirements-test.txt"))?;
+    let (environment, programs) = (here.join(environment), here.join(programs));
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(programs.join(program));
+        command.current_dir(MOOR).env("PYTHONDONTWRITEBYTECODE", "1").args(arguments);
+        command
+    };
+    execute(&mut run("ruff", &["format", "--check", "--quiet", "--no-cache"]))?;
+    execute(&mut run("ruff", &["check", "--quiet", "--no-cache"]))?;
+    let mut mypy = run("mypy", &["--strict", "src", "tests", "examples"]);
+    execute(mypy.arg("--cache-dir").arg(environment.join("mypy-cache")))?;
+    execute(&mut run("python", &["-m", "pytest", "--quiet"]))
 }
 
 /// Lets a program find the library in Python.
