@@ -121,6 +121,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-venv")
             .command("cargo check -p tinpot-http-transport --no-default-features --features client")
             .command("cargo check -p tinpot-http-transport --no-default-features --features server")
+            .command("cargo check -p tinpot-zmq")
             .command("cargo check -p tinpot-process")
             .command("cargo check -p tinpot-tower")
             .command("cargo check -p tinpot-conformance")
@@ -129,7 +130,8 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot")
             .command("cargo check -p tinpot --features http")
             .command("cargo check -p tinpot --features access")
-            .command("cargo check -p tinpot-cli"),
+            .command("cargo check -p tinpot-cli")
+            .command("cargo check -p tinpot-cli --no-default-features"),
         Step::new("msrv", "the stated minimum version of Rust, where it is installed")
             .check(msrv::check),
         Step::new("publish", "what would be published: metadata, files, and that it compiles")

@@ -74,7 +74,7 @@ fn unknown_messages_are_skipped_and_logged() {
 }
 
 /// The crates as `docs/guarantees.md` names them, with the directories of their tests.
-const TESTS: [(&str, &str); 9] = [
+const TESTS: [(&str, &str); 10] = [
     ("access", "tinpot-access/tests/it"),
     ("cli", "tinpot-cli/tests/it"),
     ("core", "tinpot-core/tests/it"),
@@ -84,6 +84,7 @@ const TESTS: [(&str, &str); 9] = [
     ("sqlite", "tinpot-sqlite/tests/it"),
     ("tests", "tests/it"),
     ("tower", "tinpot-tower/tests/it"),
+    ("zmq", "tinpot-zmq/tests/it"),
 ];
 
 #[test]
