@@ -1,4 +1,4 @@
-//! Keeps one lane connected. Everything that the client library asks of its user is done here, and
+//! Keeps one lane, or another endpoint, connected. Everything that the client library asks of its user is done here, and
 //! nowhere else:
 //!
 //! - **One event loop per connection.** After any error the event loop is thrown away and a new one
@@ -40,7 +40,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, Packet};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, ConnectReturnCode, DisconnectReasonCode, Packet, Publish, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use tinpot_core::transport::ReconnectBackoff;
@@ -50,8 +52,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::address::{BrokerAddress, Scheme};
-use crate::lane::{LaneState, QUEUE_REQUESTS};
-use crate::topics::lane_name;
+use crate::listeners::Refusal;
 
 /// The time in which TCP, TLS and MQTT together must lead to an answer of the broker, in seconds.
 const CONNECT_SECONDS: u64 = 5;
@@ -69,6 +70,40 @@ const INFLIGHT: u16 = 16;
 
 /// Room for the topic and the properties of a packet besides its frame.
 const HEADER_BYTES: usize = 64 * 1024;
+
+/// Requests that wait for the event loop, which takes them as fast as the socket does. Enough for a
+/// burst of a busy coordinator; small enough to be sent in a moment once the socket moves again.
+pub(crate) const QUEUE_REQUESTS: usize = 4096;
+
+/// The user of a connection. Its methods are called by the task that drives the connection, and
+/// must not wait.
+pub(crate) trait Endpoint: Send + Sync + 'static {
+    /// Returns the name, for the client id and the log.
+    fn name(&self) -> &str;
+
+    /// Changes the options of the next connection.
+    fn set_up(&self, _options: &mut MqttOptions) {}
+
+    /// Takes a new connection: all subscriptions have to be made again.
+    fn connected(&self, client: &AsyncClient, connack: &ConnAck);
+
+    /// Takes the answer to a SUBSCRIBE. A refusal ends the connection.
+    fn subscribed(
+        &self,
+        client: &AsyncClient,
+        max_packet_bytes: Option<u32>,
+        codes: &[SubscribeReasonCode],
+    ) -> Option<Refusal>;
+
+    /// Takes a message of the broker.
+    fn receive(&self, publish: Publish);
+
+    /// Takes the room that there is in the queue of requests.
+    fn has_room(&self);
+
+    /// Takes the end of the connection, or a failure to connect.
+    fn disconnected(&self, reason: String);
+}
 
 /// The settings of a connection; the same for both lanes.
 #[derive(Clone)]
@@ -111,9 +146,9 @@ impl ConnectionConfig {
         options
     }
 
-    fn client_id(&self, lane: &LaneState) -> String {
+    fn client_id(&self, name: &str) -> String {
         let random = Uuid::new_v4().as_u128() as u32;
-        format!("{}-{}-{random:08x}", self.client_name, lane_name(lane.lane()))
+        format!("{}-{name}-{random:08x}", self.client_name)
     }
 }
 
@@ -143,9 +178,9 @@ struct Pulse {
     keep_alive_seconds: AtomicU64,
 }
 
-/// Connects `lane`, again and again, until `closing` says true.
-pub(crate) async fn keep_connected(
-    lane: Arc<LaneState>,
+/// Connects `endpoint`, again and again, until `closing` says true.
+pub(crate) async fn keep_connected<E: Endpoint>(
+    endpoint: Arc<E>,
     config: ConnectionConfig,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -153,15 +188,17 @@ pub(crate) async fn keep_connected(
     // Whether the log says that there is no link: once per outage.
     let mut told = false;
     while !*closing.borrow() {
-        let client_id = config.client_id(&lane);
-        let (client, event_loop) = AsyncClient::new(config.options(&client_id), QUEUE_REQUESTS);
+        let client_id = config.client_id(endpoint.name());
+        let mut options = config.options(&client_id);
+        endpoint.set_up(&mut options);
+        let (client, event_loop) = AsyncClient::new(options, QUEUE_REQUESTS);
         let pulse = Arc::new(Pulse {
             events: AtomicU64::new(0),
             keep_alive_seconds: AtomicU64::new(config.keep_alive.as_secs()),
         });
         let started = Instant::now();
         let mut polling = Polling(tokio::spawn(poll(
-            lane.clone(),
+            endpoint.clone(),
             client.clone(),
             event_loop,
             pulse.clone(),
@@ -179,18 +216,18 @@ pub(crate) async fn keep_connected(
         let was_connected = pulse.events.load(Ordering::Relaxed) > 0;
         let reason = describe(&ending, &config, &client_id, was_connected);
         if was_connected {
-            tracing::warn!(lane = lane_name(lane.lane()), reason, "the link is down");
+            tracing::warn!(lane = endpoint.name(), reason, "the link is down");
         } else if !told {
             tracing::warn!(
-                lane = lane_name(lane.lane()),
+                lane = endpoint.name(),
                 reason,
                 "the broker cannot be reached; trying again"
             );
         } else {
-            tracing::debug!(lane = lane_name(lane.lane()), reason, "the broker cannot be reached");
+            tracing::debug!(lane = endpoint.name(), reason, "the broker cannot be reached");
         }
         told = true;
-        lane.disconnected(reason);
+        endpoint.disconnected(reason);
         if was_connected && started.elapsed() > STEADY {
             backoff.reset();
         }
@@ -207,8 +244,8 @@ async fn told_to_close(closing: &mut watch::Receiver<bool>) {
 }
 
 /// Drives one event loop until it fails or the transport closes.
-async fn poll(
-    lane: Arc<LaneState>,
+async fn poll<E: Endpoint>(
+    endpoint: Arc<E>,
     client: AsyncClient,
     mut event_loop: EventLoop,
     pulse: Arc<Pulse>,
@@ -222,19 +259,20 @@ async fn poll(
         };
         pulse.events.fetch_add(1, Ordering::Relaxed);
         match event {
-            Event::Incoming(Packet::Publish(publish)) => lane.receive(publish),
+            Event::Incoming(Packet::Publish(publish)) => endpoint.receive(publish),
             Event::Incoming(Packet::ConnAck(connack)) => {
                 // The broker may have set another interval, and the library keeps to it.
                 let keep_alive = event_loop.options.keep_alive().as_secs();
                 pulse.keep_alive_seconds.store(keep_alive, Ordering::Relaxed);
                 max_packet_bytes = connack.properties.as_ref().and_then(|all| all.max_packet_size);
                 if was_away {
-                    tracing::info!(lane = lane_name(lane.lane()), "the link is up again");
+                    tracing::info!(lane = endpoint.name(), "the link is up again");
                 }
-                lane.connected(&client, &connack);
+                endpoint.connected(&client, &connack);
             }
             Event::Incoming(Packet::SubAck(ack)) => {
-                if let Some(refusal) = lane.subscribed(&client, max_packet_bytes, &ack.return_codes)
+                if let Some(refusal) =
+                    endpoint.subscribed(&client, max_packet_bytes, &ack.return_codes)
                 {
                     let (filter, why) = (refusal.filter, refusal.why);
                     return Ending::Refused(format!(
@@ -243,7 +281,7 @@ async fn poll(
                 }
             }
             Event::Outgoing(Outgoing::Disconnect) => return Ending::Closed,
-            Event::Outgoing(_) => lane.has_room(),
+            Event::Outgoing(_) => endpoint.has_room(),
             Event::Incoming(_) => {}
         }
     }

@@ -9,16 +9,13 @@ use rumqttc::v5::mqttbytes::v5::{ConnAck, Publish, SubscribeReasonCode};
 use tinpot_core::transport::{Address, Lane, LaneLinks, Received};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::connection::{Endpoint, QUEUE_REQUESTS};
 use crate::error::MqttError;
 use crate::listeners::{FrameStream, Listeners, Refusal};
-use crate::topics::Topics;
-
-/// Requests that wait for the event loop, which takes them as fast as the socket does. Enough for a
-/// burst of a busy coordinator; small enough to be sent in a moment once the socket moves again.
-pub(crate) const QUEUE_REQUESTS: usize = 4096;
+use crate::topics::{Topics, lane_name};
 
 /// Up to this size the bound on requests bounds memory as well: 4096 × 16 KiB are 64 MiB.
-const SMALL_FRAME_BYTES: usize = 16 * 1024;
+pub(crate) const SMALL_FRAME_BYTES: usize = 16 * 1024;
 
 /// The bytes that larger frames may take together while they wait.
 const LARGE_FRAMES_BYTES: usize = 64 * 1024 * 1024;
@@ -45,9 +42,9 @@ struct Exit {
 }
 
 /// A large frame and its share of the budget, which is free again once the bytes are written.
-struct Budgeted {
-    frame: Bytes,
-    _share: OwnedSemaphorePermit,
+pub(crate) struct Budgeted {
+    pub(crate) frame: Bytes,
+    pub(crate) _share: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for Budgeted {
@@ -72,10 +69,6 @@ impl LaneState {
             listeners: Mutex::default(),
             large_frames: Arc::new(Semaphore::new(LARGE_FRAMES_BYTES)),
         }
-    }
-
-    pub(crate) fn lane(&self) -> Lane {
-        self.lane
     }
 
     pub(crate) fn listeners(&self) -> MutexGuard<'_, Listeners> {
@@ -149,8 +142,30 @@ impl LaneState {
         }
     }
 
+    fn up(&self, client: &AsyncClient, max_packet_bytes: Option<u32>) {
+        self.set_exit(Some(Exit { client: client.clone(), max_packet_bytes }));
+        if self.links.is_closed() {
+            // Closed by another task in between.
+            return self.set_exit(None);
+        }
+        self.links.up(self.lane);
+        tracing::debug!(lane = ?self.lane, "the link is up");
+    }
+
+    /// Ends every stream, and refuses frames from now on.
+    pub(crate) fn close(&self) {
+        self.set_exit(None);
+        self.listeners().close();
+    }
+}
+
+impl Endpoint for LaneState {
+    fn name(&self) -> &str {
+        lane_name(self.lane)
+    }
+
     /// Subscribes on a new connection, and opens the lane if there is nothing to confirm.
-    pub(crate) fn connected(&self, client: &AsyncClient, connack: &ConnAck) {
+    fn connected(&self, client: &AsyncClient, connack: &ConnAck) {
         let max_packet_bytes = connack.properties.as_ref().and_then(|all| all.max_packet_size);
         let settled = self.listeners().connected(client.clone());
         if settled {
@@ -160,7 +175,7 @@ impl LaneState {
 
     /// Takes the answer to a SUBSCRIBE. The lane is up once every subscription is confirmed; later
     /// ones leave it up.
-    pub(crate) fn subscribed(
+    fn subscribed(
         &self,
         client: &AsyncClient,
         max_packet_bytes: Option<u32>,
@@ -177,25 +192,15 @@ impl LaneState {
         refusal
     }
 
-    fn up(&self, client: &AsyncClient, max_packet_bytes: Option<u32>) {
-        self.set_exit(Some(Exit { client: client.clone(), max_packet_bytes }));
-        if self.links.is_closed() {
-            // Closed by another task in between.
-            return self.set_exit(None);
-        }
-        self.links.up(self.lane);
-        tracing::debug!(lane = ?self.lane, "the link is up");
-    }
-
     /// Closes the lane for senders, with the reason.
-    pub(crate) fn disconnected(&self, reason: String) {
+    fn disconnected(&self, reason: String) {
         self.set_exit(None);
         self.listeners().disconnected();
         self.links.down(self.lane, reason);
     }
 
     /// Sends requests that found no room before.
-    pub(crate) fn has_room(&self) {
+    fn has_room(&self) {
         let mut listeners = self.listeners();
         if listeners.has_work() {
             listeners.pump();
@@ -203,7 +208,7 @@ impl LaneState {
     }
 
     /// Passes a frame of the broker to its listeners.
-    pub(crate) fn receive(&self, publish: Publish) {
+    fn receive(&self, publish: Publish) {
         if publish.retain {
             return;
         }
@@ -214,11 +219,5 @@ impl LaneState {
         };
         let received = Received::new(channel, publish.payload);
         listeners.dispatch(self.topics.filter_of(topic), received);
-    }
-
-    /// Ends every stream, and refuses frames from now on.
-    pub(crate) fn close(&self) {
-        self.set_exit(None);
-        self.listeners().close();
     }
 }
