@@ -166,7 +166,7 @@ impl MqttTransportBuilder {
         })
     }
 
-    fn check(self) -> Result<(ConnectionConfig, String, WorkerId), MqttError> {
+    pub(crate) fn check(self) -> Result<(ConnectionConfig, String, WorkerId), MqttError> {
         let mut address = BrokerAddress::parse(&self.url)?;
         if self.user.is_some() {
             address.user = self.user;

@@ -83,6 +83,11 @@
     doc = "| `broker` | no | [`broker`]: an MQTT broker within the process |"
 )]
 #![cfg_attr(not(feature = "broker"), doc = "| `broker` | no | an MQTT broker within the process |")]
+#![cfg_attr(
+    feature = "gateway",
+    doc = "| `gateway` | no | [`gateway`]: actions for any MQTT client |"
+)]
+#![cfg_attr(not(feature = "gateway"), doc = "| `gateway` | no | actions for any MQTT client |")]
 
 mod address;
 #[cfg(feature = "broker")]
@@ -90,6 +95,8 @@ pub mod broker;
 mod config;
 mod connection;
 mod error;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod lane;
 mod listeners;
 #[cfg(feature = "testing")]

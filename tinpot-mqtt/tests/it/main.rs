@@ -8,6 +8,7 @@ mod conformance;
 mod connecting;
 mod faults;
 mod fuzzed;
+mod gateway;
 mod mosquitto;
 mod sealed;
 mod support;
