@@ -14,7 +14,7 @@ use tinpot_core::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::object;
-use super::offer::Offer;
+use super::offer::OfferedAction;
 use super::outbox::{Message, Outbox};
 use super::rule::{log_topic, result_topic};
 
@@ -37,7 +37,7 @@ pub(crate) struct Devices {
 
 #[derive(Default)]
 struct State {
-    offers: BTreeMap<String, Arc<Offer>>,
+    offers: BTreeMap<String, Arc<OfferedAction>>,
     /// The names that are not offered, and why.
     refused: BTreeMap<String, String>,
     is_connected: bool,
@@ -76,7 +76,7 @@ impl Devices {
     /// Sets the offers, and those that are refused with the reason.
     pub(crate) fn offer(
         &self,
-        offers: BTreeMap<String, Arc<Offer>>,
+        offers: BTreeMap<String, Arc<OfferedAction>>,
         refused: BTreeMap<String, String>,
     ) {
         let mut state = self.state();
@@ -133,7 +133,13 @@ impl Devices {
         }
     }
 
-    async fn run(&self, offer: &Offer, id: &str, attempt: &Attempt, context: &Context) -> Outcome {
+    async fn run(
+        &self,
+        offer: &OfferedAction,
+        id: &str,
+        attempt: &Attempt,
+        context: &Context,
+    ) -> Outcome {
         let (lines, mut heard) = mpsc::channel(LINES);
         let (result, mut ended) = oneshot::channel();
         self.state().waiting.insert(id.to_owned(), Waiting { lines, result: Some(result) });

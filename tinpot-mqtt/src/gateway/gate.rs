@@ -1,6 +1,6 @@
 //! The messages below one prefix, between the broker and the coordinator.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::devices::Devices;
 use super::discovery;
 use super::machine::{Effect, Machine};
 use super::outbox::{Message, Outbox};
-use super::rule::{Principal, action_topic, status_topic};
+use super::rule::{ONLINE, Principal, action_topic, status_topic};
 use super::trigger::Incoming;
 use crate::connection::Endpoint;
 use crate::listeners::Refusal;
@@ -59,8 +59,8 @@ pub(crate) struct Gate {
     connack: Mutex<Option<ConnAck>>,
     refresh: Notify,
     pub(super) followed: Arc<Semaphore>,
-    /// The ids, chosen by clients, of executions whose results are passed on.
-    pub(super) following: Mutex<HashSet<String>>,
+    /// The executions whose results are passed on, by ids that clients chose, with their actions.
+    pub(super) following: Mutex<HashMap<String, String>>,
     pub(super) closing: watch::Sender<bool>,
     this: std::sync::Weak<Gate>,
 }
@@ -122,10 +122,6 @@ impl Gate {
         self.offers != Names::none()
     }
 
-    fn status(&self, word: &'static str) -> Message {
-        Message::new(status_topic(&self.prefix), word).retained()
-    }
-
     pub(super) fn perform(&self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -185,8 +181,10 @@ impl Gate {
                     is_stale = true;
                 }
                 if is_stale {
-                    let is_new = known.0 != number;
-                    self.announce(&mut board, caller.as_ref(), is_new).await;
+                    tokio::select! {
+                        () = self.announce(&mut board, caller.as_ref()) => {}
+                        _ = closing.wait_for(|closing| *closing) => break,
+                    }
                     known.0 = number;
                     is_stale = false;
                 }
@@ -213,26 +211,25 @@ impl Gate {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        let status = status_topic(&self.prefix);
         let mut last = self.board.lock().await.clear();
-        last.push(self.status("offline"));
+        last.retain(|message| message.topic != status);
+        last.push(Message::new(status, "offline").retained());
         let _ = tokio::time::timeout(LAST_WORDS, self.publish_all(last)).await;
     }
 
-    async fn announce(&self, board: &mut Board, caller: Option<&Caller>, is_new: bool) {
+    async fn announce(&self, board: &mut Board, caller: Option<&Caller>) {
         let (found, offered) = {
             let mut machine = lock(&self.machine);
             let offered: BTreeSet<String> = machine.offers().keys().cloned().collect();
             (machine.take_found(), offered)
         };
-        let wanted = match caller {
+        let mut wanted = match caller {
             Some(caller) => self.wanted(caller, &offered),
             None => Payloads::new(),
         };
-        let mut messages = board.update(&wanted, found, Instant::now());
-        if is_new {
-            messages.push(self.status("online"));
-        }
-        self.publish_all(messages).await;
+        wanted.insert(status_topic(&self.prefix), ONLINE.into());
+        self.publish_all(board.update(&wanted, found, Instant::now())).await;
     }
 
     /// Returns the retained messages for the actions that the caller may see.
@@ -313,6 +310,7 @@ impl Endpoint for Gate {
         let mut filters = vec![
             filter(format!("{prefix}/actions/+"), RetainForwardRule::OnEverySubscribe),
             filter(format!("{prefix}/actions/+/trigger"), RetainForwardRule::OnEverySubscribe),
+            filter(status_topic(prefix), RetainForwardRule::Never),
         ];
         if self.takes_offers() {
             filters.push(filter(format!("{prefix}/exec/+/result"), RetainForwardRule::Never));

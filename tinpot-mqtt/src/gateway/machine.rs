@@ -12,9 +12,9 @@ use tinpot_core::Names;
 use super::announcement::refusal;
 use super::board::Found;
 use super::budget::{Budget, Verdict};
-use super::offer::{self, Offer, Said};
+use super::offer::{self, OfferedAction, Said};
 use super::outbox::Message;
-use super::rule::{Place, Topics, errors_topic, place};
+use super::rule::{ONLINE, Place, Topics, errors_topic, place};
 use super::trigger::{self, Incoming, Refused, Replies, Trigger};
 
 /// The triggers that are remembered, to know repetitions.
@@ -25,6 +25,8 @@ const MEMORY: Duration = Duration::from_secs(60);
 pub(crate) const OFFERS: usize = 200;
 /// The announcements of an earlier coordinator that are remembered, to be removed.
 const LEFT_OVER: usize = 10_000;
+/// The longest log line of an offered action, in bytes.
+const LINE_BYTES: usize = 64 * 1024;
 /// The longest reason of a refusal, in characters.
 const REASON_CHARS: usize = 400;
 /// The results and log lines of offered actions per second.
@@ -74,7 +76,7 @@ pub(crate) struct Machine {
     warnings: Budget,
     answers: Budget,
     recent: VecDeque<(Instant, u64)>,
-    offers: BTreeMap<String, Arc<Offer>>,
+    offers: BTreeMap<String, Arc<OfferedAction>>,
     found: Found,
     /// The beginning of the topics of buttons.
     node: Option<String>,
@@ -126,13 +128,20 @@ impl Machine {
             Some(Place::Trigger(name)) => self.trigger(now, name, message),
             Some(Place::Action(name)) => self.announced(now, name, message),
             Some(Place::Result(id)) => {
-                let payload = message.payload.to_vec();
+                let payload = self.result(message.payload);
                 self.answer(now, message, |id| Effect::Result { id, payload }, id)
             }
             Some(Place::Log(id)) => {
-                let payload = message.payload.to_vec();
+                let bytes = message.payload.len().min(LINE_BYTES);
+                let payload = message.payload[..bytes].to_vec();
                 self.answer(now, message, |id| Effect::Line { id, payload }, id)
             }
+            // The last will of an earlier connection may come late.
+            Some(Place::Status) if message.payload != ONLINE.as_bytes() => {
+                self.note(message.topic.to_owned(), false);
+                vec![Effect::Refresh]
+            }
+            Some(Place::Status) => Vec::new(),
             None if self.is_button(message.topic) => {
                 self.note(message.topic.to_owned(), !message.payload.is_empty());
                 vec![Effect::Refresh]
@@ -141,13 +150,23 @@ impl Machine {
         }
     }
 
+    /// Returns the result of an offered action, or what is said in its place.
+    fn result(&self, payload: &[u8]) -> Vec<u8> {
+        let (bytes, most) = (payload.len(), self.limits.max_bytes);
+        if bytes <= most {
+            return payload.to_vec();
+        }
+        let error = format!("the answer must have at most {most} bytes (got {bytes})");
+        serde_json::json!({"status": "failed", "error": error}).to_string().into_bytes()
+    }
+
     fn is_button(&self, topic: &str) -> bool {
         let node = self.node.as_deref();
         node.and_then(|node| topic.strip_prefix(node)).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// Returns the actions that clients offer.
-    pub(crate) fn offers(&self) -> &BTreeMap<String, Arc<Offer>> {
+    pub(crate) fn offers(&self) -> &BTreeMap<String, Arc<OfferedAction>> {
         &self.offers
     }
 
@@ -278,10 +297,11 @@ impl Machine {
         );
         let offer = match said {
             Ok(Said::Ours) => {
+                self.offers.remove(name);
                 self.note(message.topic.to_owned(), true);
                 return vec![Effect::Refresh];
             }
-            Ok(Said::Offer(offer)) => offer,
+            Ok(Said::OfferedAction(offer)) => offer,
             Err(why) => {
                 self.offers.remove(name);
                 self.note(message.topic.to_owned(), false);

@@ -23,7 +23,7 @@ const GROUP: &str = "MQTT";
 
 /// An action that another client runs.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Offer {
+pub(crate) struct OfferedAction {
     pub(crate) action: Action,
     /// The topic at which the client takes triggers.
     pub(crate) trigger_topic: String,
@@ -34,7 +34,7 @@ pub(crate) struct Offer {
 pub(crate) enum Said {
     /// A coordinator of this namespace announces its own action.
     Ours,
-    Offer(Box<Offer>),
+    OfferedAction(Box<OfferedAction>),
 }
 
 #[derive(Deserialize)]
@@ -138,7 +138,7 @@ pub(crate) fn read(
         .description(said.description.unwrap_or_default())
         .schema(schema)
         .timeout(timeout);
-    Ok(Said::Offer(Box::new(Offer { action, trigger_topic })))
+    Ok(Said::OfferedAction(Box::new(OfferedAction { action, trigger_topic })))
 }
 
 /// Returns the JSON Schema of parameters. Its properties keep their order.

@@ -16,6 +16,8 @@ const TOPIC_BYTES: usize = 256;
 const RESERVED: [&str; 3] = ["worker", "workers", "join"];
 /// The topic of the gateway's state below a prefix.
 pub(crate) const STATUS: &str = "status";
+/// The state of a gateway that is there.
+pub(crate) const ONLINE: &str = "online";
 /// The topic of refusals that have no other place.
 pub(crate) const ERRORS: &str = "errors";
 /// The level of actions below a prefix.
@@ -76,6 +78,8 @@ pub(crate) enum Place<'a> {
     Result(&'a str),
     /// The log of an execution.
     Log(&'a str),
+    /// The state of the gateway.
+    Status,
 }
 
 /// The topics of all rules of one gateway.
@@ -166,7 +170,11 @@ fn below<'a>(topic: &'a str, prefix: &str) -> Option<&'a str> {
 
 /// Returns the place of a topic below a prefix; `None` if it has none.
 pub(crate) fn place<'a>(prefix: &str, topic: &'a str) -> Option<Place<'a>> {
-    let mut levels = below(topic, prefix)?.split('/');
+    let rest = below(topic, prefix)?;
+    if rest == STATUS {
+        return Some(Place::Status);
+    }
+    let mut levels = rest.split('/');
     let place = match (levels.next()?, levels.next()?, levels.next()) {
         (ACTIONS, name, None) => Place::Action(name),
         (ACTIONS, name, Some("trigger")) => Place::Trigger(name),
@@ -220,7 +228,7 @@ mod tests {
             ("a/b/exec/1/log", Some(Place::Log("1"))),
             ("a/b/exec/1/log/more", None),
             ("a/b/exec/1", None),
-            ("a/b/status", None),
+            ("a/b/status", Some(Place::Status)),
             ("a/bc/actions/x", None),
             ("a/actions/x", None),
         ] {

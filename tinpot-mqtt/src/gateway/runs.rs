@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tinpot_core::{Error, Event, ExecutionHandle, LogChunk, Outcome, Scoped, SubmitOptions};
+use tinpot_core::{Error, Event, ExecutionHandle, Json, LogChunk, Outcome, Scoped, SubmitOptions};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::announcement::{log_line, result, unsent_result};
@@ -37,18 +37,25 @@ impl Gate {
             return self.refuse(&trigger, why.to_owned());
         };
         let id = trigger.replies.id.clone();
-        if let Some(id) = &id
-            && !lock(&self.following).insert(id.clone())
-        {
-            // The same trigger again: its answer is on the way.
-            return;
+        if let Some(id) = &id {
+            let mut following = lock(&self.following);
+            match following.get(id) {
+                // The same trigger again: its answer is on the way.
+                Some(action) if *action == trigger.action => return,
+                Some(action) => {
+                    let why = format!("execution_id is that of an execution of {action:?}");
+                    drop(following);
+                    return self.refuse(&trigger, why);
+                }
+                None => drop(following.insert(id.clone(), trigger.action.clone())),
+            }
         }
         let following = Following { gate: self, id, _permit: permit };
         tokio::spawn(async move {
             let gate = following.gate.clone();
             let mut closing = gate.closing.subscribe();
             tokio::select! {
-                () = gate.run_to_end(&trigger) => {}
+                () = gate.run_to_end(trigger) => {}
                 _ = closing.wait_for(|closing| *closing) => {}
             }
         });
@@ -60,26 +67,27 @@ impl Gate {
         self.perform(effects);
     }
 
-    async fn run_to_end(&self, trigger: &Trigger) {
-        match self.submit(trigger).await {
+    async fn run_to_end(&self, mut trigger: Trigger) {
+        match self.submit(&mut trigger).await {
             Ok((scoped, handle)) => {
                 let outcome = self.follow(&trigger.replies, &scoped, &handle).await;
                 if let Some(outcome) = outcome {
-                    self.report(trigger, &handle, &outcome).await;
+                    self.report(&trigger, &handle, &outcome).await;
                 }
             }
-            Err(error) => self.refuse(trigger, error.to_string()),
+            Err(error) => self.refuse(&trigger, error.to_string()),
         }
     }
 
-    async fn submit(&self, trigger: &Trigger) -> Result<(Scoped, ExecutionHandle), Error> {
+    async fn submit(&self, trigger: &mut Trigger) -> Result<(Scoped, ExecutionHandle), Error> {
         let scoped = self.scoped()?;
         let mut options = SubmitOptions::new();
         if let Some(id) = &trigger.replies.id {
             // A trigger that is repeated, even after a restart, makes one execution.
             options = options.idempotency_key(format!("mqtt/{}/{id}", self.prefix));
         }
-        let parameters = trigger.parameters.clone();
+        // The coordinator keeps them from now on.
+        let parameters = std::mem::replace(&mut trigger.parameters, Json::empty_object());
         let handle = scoped.submit(&trigger.action, parameters, options).await?;
         Ok((scoped, handle))
     }

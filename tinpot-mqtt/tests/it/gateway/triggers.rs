@@ -203,6 +203,11 @@ async fn announcements_go_with_the_actions_and_with_the_gateway() {
             heard.text.contains("Greet.") && client.at("home/actions/greet").len() > before + 1
         })
         .await;
+    // So is its status, after the last will of an earlier connection.
+    let online = || client.at("home/status").iter().filter(|one| one.text == "online").count();
+    let before = online();
+    client.retain("home/status", "offline").await;
+    client.hears("it is online again", |_| online() > before).await;
     house.gateway.take().unwrap().shutdown().await;
     client.hears("the end of the gateway", removed("greet")).await;
     client.hears("offline", |heard| heard.topic == "home/status" && heard.text == "offline").await;
