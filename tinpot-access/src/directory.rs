@@ -2,6 +2,7 @@
 
 mod devices;
 mod external;
+mod foreign_tokens;
 mod grants;
 mod login_requests;
 mod names;
@@ -26,6 +27,7 @@ use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, Records}
 use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 pub use self::external::ExternalIdentity;
+pub use self::foreign_tokens::ForeignToken;
 pub use self::login_requests::{LoginAnswer, LoginRequest, NewLogin};
 use self::names::check_name;
 use self::state::{Effect, KINDS};

@@ -342,6 +342,9 @@ pub struct Token {
     /// The microseconds for which it is valid after its creation or a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lifetime: Option<u64>,
+    /// True if another system has issued it. Such tokens do not count against the bound of tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_foreign: bool,
     pub(crate) hashes: Vec<TokenHash>,
 }
 

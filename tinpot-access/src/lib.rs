@@ -32,7 +32,7 @@ pub use self::audit::{
 };
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{
-    Directory, DirectoryBuilder, ExternalIdentity, Known, LoginAnswer, LoginRequest, NewLogin,
+    Directory, DirectoryBuilder, ExternalIdentity, ForeignToken, Known, LoginAnswer, LoginRequest, NewLogin,
     NewTeam, NewToken, NewUser, Rejection, TeamUpdate, UserUpdate,
 };
 pub use self::documents::{

@@ -23,6 +23,16 @@ const MOST_MEMORY_KIB: u32 = 256 * 1024;
 /// The most passes that a stored hash may ask for.
 const MOST_PASSES: u32 = 16;
 
+/// The first characters of the hashes of bcrypt.
+#[cfg(feature = "bcrypt")]
+const BCRYPT: &str = "$2";
+/// The most bytes of a password that bcrypt takes into account.
+#[cfg(feature = "bcrypt")]
+const BCRYPT_BYTES: usize = 72;
+/// The largest cost of bcrypt that a stored hash may ask for: 2 s on a server of 2023.
+#[cfg(feature = "bcrypt")]
+const BCRYPT_COST: u32 = 15;
+
 /// The cost of a hash.
 ///
 /// [`Passwords`] has an example.
@@ -152,6 +162,8 @@ impl Passwords {
 
     /// Compares a password with the stored hash of a user. Without a hash, it takes the same time.
     ///
+    /// With the feature `bcrypt`, the hash may be one of bcrypt with a cost of at most 15.
+    ///
     /// # Errors
     /// `Malformed` if the hash cannot be read, `Overloaded`.
     pub async fn compare(&self, password: Secret, stored: Option<&str>) -> Result<PasswordMatch> {
@@ -219,6 +231,10 @@ fn compare(
     let malformed = |why: &dyn fmt::Display| {
         Error::new(ErrorKind::Malformed, format!("the stored hash of a password: {why}"))
     };
+    #[cfg(feature = "bcrypt")]
+    if stored.starts_with(BCRYPT) {
+        return compare_bcrypt(password, stored).map_err(|why| malformed(&why));
+    }
     let hash = PasswordHash::new(stored).map_err(|error| malformed(&error))?;
     let params = Params::try_from(&hash).map_err(|error| malformed(&error))?;
     if params.m_cost() > MOST_MEMORY_KIB || params.t_cost() > MOST_PASSES || params.p_cost() > 4 {
@@ -231,5 +247,27 @@ fn compare(
         Ok(()) => Ok(PasswordMatch::Outdated),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(PasswordMatch::Mismatch),
         Err(error) => Err(malformed(&error)),
+    }
+}
+
+/// Compares a password with a hash that another system has made. A match is always outdated, so that
+/// the next sign-in replaces the hash.
+#[cfg(feature = "bcrypt")]
+fn compare_bcrypt(password: &str, stored: &str) -> Result<PasswordMatch, String> {
+    // `$2a$12$…`: the version, the cost, and salt and hash.
+    let cost = stored.split('$').nth(2).and_then(|cost| cost.parse::<u32>().ok());
+    match cost {
+        None => return Err("it is not one of bcrypt".to_owned()),
+        Some(cost) if cost > BCRYPT_COST => return Err("it costs too much".to_owned()),
+        Some(_) => {}
+    }
+    // Bytes after these were never part of the hash: such a password cannot have been accepted.
+    if password.len() > BCRYPT_BYTES {
+        return Ok(PasswordMatch::Mismatch);
+    }
+    match bcrypt::verify(password, stored) {
+        Ok(true) => Ok(PasswordMatch::Outdated),
+        Ok(false) => Ok(PasswordMatch::Mismatch),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -74,7 +74,7 @@ const SCOPES: &[(&str, bool, &[Right])] = &[
 ];
 
 /// The scope of every right of the core.
-const ALL: &str = "all";
+pub(crate) const ALL: &str = "all";
 /// The scope with which a token can make other tokens.
 pub(crate) const TOKENS: &str = "tokens";
 

@@ -87,6 +87,12 @@ impl Digest {
     }
 }
 
+impl From<tinpot_core::Digest> for Digest {
+    fn from(digest: tinpot_core::Digest) -> Self {
+        Self(*digest.as_bytes())
+    }
+}
+
 impl Default for Digest {
     /// Returns the digest that stands before the first one of a chain: zeros.
     fn default() -> Self {

@@ -144,12 +144,7 @@ impl Directory {
     pub async fn create_token(&self, by: &AuditWho, new: NewToken) -> Result<(Secret, Token)> {
         let NewToken { name, principal, scopes, lifetime, asked_by, secret } = new;
         scopes::parse(&scopes)?;
-        if name.is_empty() || name.len() > NAME_BYTES || name.chars().any(char::is_control) {
-            let message = format!(
-                "the name of a token must have 1 to {NAME_BYTES} bytes, without control characters (got {name:?})"
-            );
-            return Err(invalid(message));
-        }
+        check_name(&name)?;
         if let Some(got) = lifetime.filter(|lifetime| lifetime.is_zero() || *lifetime > LONGEST) {
             let (days, got) = (LONGEST.as_secs() / 86_400, got.as_secs());
             let message = format!("a token must be valid for at most {days} days (got {got} s)");
@@ -166,7 +161,8 @@ impl Directory {
                 let team = self.team_of(state, &principal)?;
                 self.check_account(state, &principal)?;
                 let tokens = state.tokens.values().map(|token| &token.stored.value);
-                if tokens.filter(|token| token.principal == principal).count() >= MOST {
+                let is_own = |token: &&Token| token.principal == principal && !token.is_foreign;
+                if tokens.filter(is_own).count() >= MOST {
                     return Err(invalid(format!("a user or program has at most {MOST} tokens")));
                 }
                 let token = Token {
@@ -179,6 +175,7 @@ impl Directory {
                     expires,
                     last_used: None,
                     lifetime: lifetime.map(|lifetime| lifetime.as_micros() as u64),
+                    is_foreign: false,
                     hashes: vec![hash.clone()],
                 };
                 let mut changes = vec![write(TOKEN, &id, 0, &token)?];
@@ -318,7 +315,7 @@ impl Directory {
     }
 
     /// Returns the team in which a principal acts: that of a program, or that of this handle.
-    fn team_of(&self, state: &State, principal: &str) -> Result<Arc<str>> {
+    pub(super) fn team_of(&self, state: &State, principal: &str) -> Result<Arc<str>> {
         let team = match state.programs.get(principal) {
             Some(program) => program.value.team.clone(),
             None => self.team.clone(),
@@ -346,6 +343,16 @@ impl Directory {
         }
         Ok(changes)
     }
+}
+
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_BYTES || name.chars().any(char::is_control) {
+        let message = format!(
+            "the name of a token must have 1 to {NAME_BYTES} bytes, without control characters (got {name:?})"
+        );
+        return Err(invalid(message));
+    }
+    Ok(())
 }
 
 /// Returns the token with this id, if it can make others.

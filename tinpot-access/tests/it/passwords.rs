@@ -99,3 +99,23 @@ async fn short_passwords_are_for_hosts_that_ask_for_them() {
     let empty = lenient.hash("ada", Secret::new("")).await;
     refused(empty, ErrorKind::InvalidInput, "at least 1 bytes");
 }
+
+#[cfg(feature = "bcrypt")]
+#[tokio::test]
+async fn a_hash_of_bcrypt_is_compared_and_outdated() {
+    let passwords = cheap();
+    // A vector of crypt_blowfish.
+    let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+    assert_eq!(compare(&passwords, "U*U", Some(hash)).await, PasswordMatch::Outdated);
+    for wrong in ["U*V", "", &"U*U".repeat(30)] {
+        assert_eq!(compare(&passwords, wrong, Some(hash)).await, PasswordMatch::Mismatch);
+    }
+    for (stored, says) in [
+        ("$2a$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "costs too much"),
+        ("$2a$x", "not one of bcrypt"),
+        ("$2a$05$CCCC", "the stored hash of a password"),
+    ] {
+        let compared = passwords.compare(Secret::new("U*U"), Some(stored)).await;
+        refused(compared, ErrorKind::Malformed, says);
+    }
+}

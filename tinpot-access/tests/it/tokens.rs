@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tinpot_access::{NewToken, Rejection};
-use tinpot_core::{Caller, Error, ErrorKind};
+use tinpot_access::{Directory, ForeignToken, NewToken, Rejection};
+use tinpot_core::{Caller, Digest, Error, ErrorKind, Timestamp};
 
 use crate::support::{DAY, HOUR, MINUTE, World, by, refused};
 
@@ -213,4 +213,34 @@ async fn the_last_use_is_written_once_in_five_minutes() {
     assert_eq!(tinpot_core::Policy::revision(&rules).current(), woken, "no right has changed");
     let used = world.other().await.tokens()[0].last_used;
     assert_eq!(used, Some(tinpot_access::Clock::now(&world.clock)));
+}
+
+#[tokio::test]
+async fn tokens_of_another_system_go_on_and_leave_room_for_others() {
+    let world = World::new().await;
+    let ada = world.user("ada").await;
+    let text = format!("mtk_{}", "A".repeat(43));
+    let digest = "657d6217bc791bcded61887305f847e864790f71debaa56ca54c6b56941cfeb5";
+    let created = Timestamp(7);
+    let one = ForeignToken::new("ci", digest.parse().expect("a digest"), created);
+    let others = (1..Directory::MAX_FOREIGN_TOKENS as u8)
+        .map(|byte| ForeignToken::new("login", Digest::from([byte; 32]), created));
+    let all: Vec<_> = std::iter::once(one.clone()).chain(others).collect();
+    let directory = &world.directory;
+    let added = directory.add_foreign_tokens(&by(), &ada.id, &all).await.expect("tokens");
+    assert_eq!((added.len(), added[0].created), (all.len(), created));
+    world.clock.pass(400 * DAY);
+    let known = directory.authenticate_token(&text).expect("a caller");
+    assert_eq!((&known.caller.id, known.valid_until), (&ada.id, None));
+
+    let again = directory.add_foreign_tokens(&by(), &ada.id, &[one]).await;
+    refused(again, ErrorKind::InvalidInput, "known already");
+    let more = ForeignToken::new("x", Digest::from([250; 32]), created);
+    let many = vec![more; Directory::MAX_FOREIGN_TOKENS + 1];
+    let many = directory.add_foreign_tokens(&by(), &ada.id, &many).await;
+    refused(many, ErrorKind::InvalidInput, "at most 200");
+    // They do not count.
+    directory.create_token(&by(), NewToken::new("laptop", ada.id)).await.expect("a token");
+    directory.revoke_token(&by(), &added[0].id).await.expect("a revocation");
+    assert_eq!(directory.authenticate_token(&text), Err(Rejection::Unknown));
 }
