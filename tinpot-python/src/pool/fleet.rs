@@ -260,20 +260,39 @@ impl Fleet {
         launch: &Launch,
         template: Option<Arc<Template>>,
     ) -> Result<Interpreter, PythonError> {
-        if let Some(template) = template.filter(|template| template.is_usable()) {
-            match launch.copy(&template, |end, report| reap(self, end, report)).await {
+        if let Some(template) = template.as_ref().filter(|template| template.is_usable()) {
+            match self.copy(launch, template).await {
                 Ok(interpreter) => return Ok(interpreter),
-                Err(error) => {
-                    template.give_up();
-                    tracing::warn!(
-                        "from now on each interpreter imports the files itself: {}",
-                        error.with_cause()
-                    );
-                }
+                Err(error) => template.failed(&error),
             }
         }
-        let launch = Launch { copies: false, ..launch.clone() };
-        self.start(&launch).await.map(|(interpreter, _)| interpreter)
+        let renew = template.is_some_and(|template| template.was_killed());
+        let launch = Launch { copies: renew, ..launch.clone() };
+        let (mut interpreter, _) = self.start(&launch).await?;
+        let Some(socket) = interpreter.template.take() else { return Ok(interpreter) };
+        let template = Arc::new(Template::new(interpreter, socket));
+        match self.copy(&launch, &template).await {
+            Ok(interpreter) => {
+                let mut state = self.lock();
+                if state.is_current(launch.generation) && !state.closed {
+                    state.template = Some(template);
+                }
+                Ok(interpreter)
+            }
+            Err(error) => {
+                template.failed(&error);
+                let launch = Launch { copies: false, ..launch };
+                self.start(&launch).await.map(|(interpreter, _)| interpreter)
+            }
+        }
+    }
+
+    async fn copy(
+        self: &Arc<Self>,
+        launch: &Launch,
+        template: &Arc<Template>,
+    ) -> Result<Interpreter, PythonError> {
+        launch.copy(template, |end, report| reap(self, end, report)).await
     }
 
     /// Runs new attempts on interpreters of this launch, of which `first` has started. Running

@@ -332,6 +332,7 @@ impl Launch {
         match ready {
             Ok(Some(Ok(_))) => {
                 control.consume();
+                template.has_worked();
                 Ok(interpreter)
             }
             Ok(Some(Err(error))) => Err(io::Error::other(error)),

@@ -20,11 +20,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::interpreter::Interpreter;
+use crate::error::PythonError;
 
 /// The number of descriptors that go with a request.
 const MAX_DESCRIPTORS: usize = 6;
 const MAX_MESSAGE_BYTES: usize = 4096;
-/// The time for the template to say with which status a copy ended, once it has ended.
+/// The time for the template to say with which status a copy ended, once it has ended, and to end
+/// itself once it has failed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that has imported the actions and makes copies of itself. When this is dropped, the
@@ -36,6 +38,7 @@ pub(super) struct Template {
     copies: Arc<Mutex<Copies>>,
     /// If true, it failed once, and is not asked again.
     is_broken: AtomicBool,
+    has_made_some: AtomicBool,
     reader: JoinHandle<()>,
 }
 
@@ -76,7 +79,8 @@ impl Template {
     pub(super) fn new(process: Interpreter, socket: UnixDatagram) -> Self {
         let (socket, copies) = (Arc::new(socket), Arc::<Mutex<Copies>>::default());
         let reader = tokio::spawn(read(socket.clone(), copies.clone()));
-        Self { process, socket, copies, is_broken: AtomicBool::new(false), reader }
+        let (is_broken, has_made_some) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { process, socket, copies, is_broken, has_made_some, reader }
     }
 
     /// Returns true if a copy would be like an interpreter that starts now.
@@ -86,9 +90,26 @@ impl Template {
             && self.process.has_directory()
     }
 
-    /// Makes no more copies.
-    pub(super) fn give_up(&self) {
+    /// Returns true if it worked until it was killed, so that another will work, too.
+    pub(super) fn was_killed(&self) -> bool {
+        self.process.exit_status().is_some()
+            && self.has_made_some.load(Ordering::Relaxed)
+            && !self.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that a copy works.
+    pub(super) fn has_worked(&self) {
+        self.has_made_some.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes no more copies, because one failed.
+    pub(super) fn failed(&self, error: &PythonError) {
+        if self.was_killed() {
+            return tracing::warn!("the template of interpreters is started again: it was killed");
+        }
         self.is_broken.store(true, Ordering::Relaxed);
+        let error = error.with_cause();
+        tracing::warn!("from now on each interpreter imports the files itself: {error}");
     }
 
     /// Makes a copy, which gets the descriptors.
@@ -113,6 +134,10 @@ impl Template {
             }
         };
         lock(&self.copies).wanted.remove(request.cookie);
+        if made.is_err() {
+            // It may be dying: its connection goes first.
+            let _ = tokio::time::timeout(PATIENCE, super::interpreter::exited(&mut exit)).await;
+        }
         made
     }
 

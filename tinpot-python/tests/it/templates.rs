@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tinpot_core::Outcome;
 use tinpot_python::PythonPool;
@@ -38,6 +38,9 @@ def parents(note: str):
 
 @action
 def pid(): return os.getpid()
+
+@action
+def parent(): return os.getppid()
 
 @action
 def write(text: str):
@@ -114,11 +117,17 @@ async fn attempts_survive_the_death_of_the_template_and_others_follow() {
     let pids = actions.pids("note", 2).await;
     kill_process(pids[0], Signal::KILL).expect("a template");
     until("the end of the template", || !is_alive(pids[0])).await;
-    for _ in 0..4 {
+    let own = i64::from(std::process::id());
+    for _ in 0..5 {
+        // Of this one, and of the one that is ready.
         call(&pool, "die").await;
+        call(&pool, "die").await;
+        let template = call(&pool, "parent").await.value().as_i64().expect("a process id");
+        assert_ne!(template, own, "it imported the files itself");
+        let template = Pid::from_raw(template as i32).expect("a process id");
+        kill_process(template, Signal::KILL).expect("a template");
     }
-    call(&pool, "pid").await.value();
-    assert!(imports(&actions) > 1, "nothing was imported again");
+    assert!(imports(&actions) > 5, "{} imports", imports(&actions));
     std::fs::write(actions.path("go"), "").expect("a file");
     assert_eq!(running.end().await.value(), "went on");
 }
