@@ -292,6 +292,26 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
     assert_eq!(drains(&effects), 0, "{effects:?}");
 }
 
+/// Two coordinators with a store each, in one namespace: a worker follows one of them.
+#[test]
+fn a_worker_that_follows_the_coordinator_of_another_store_is_a_known_problem() {
+    let (mut machine, from) = introduced();
+    let mut effects = Vec::new();
+    let mut beats = |machine: &mut CoordinatorMachine, seq: u64, instance: u32| {
+        let epoch = Some(Epoch { instance, number: 1 });
+        let beat = Beat { seq, free: 1, held: vec![], epoch };
+        machine.receive(Tick(seq), &from, Message::Beat(beat), &mut effects);
+        let worker = machine.workers(Tick(seq)).swap_remove(0);
+        let problem = worker.load_errors.iter().find(|error| error.blocking).cloned();
+        (worker.actions.len(), problem.map(|error| error.message))
+    };
+    assert_eq!(beats(&mut machine, 10, 1), (1, None));
+    let (actions, problem) = beats(&mut machine, 11, 2);
+    let problem = problem.expect("a problem");
+    assert!(actions == 0 && problem.contains("which has another store"), "{problem}");
+    assert_eq!(beats(&mut machine, 12, 1), (1, None));
+}
+
 /// Declares a worker dead in the name of another one.
 fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<CoordinatorEffect> {
     let hello = Hello {

@@ -44,6 +44,8 @@ pub(super) struct WorkerEntry {
     environments: Arc<[PythonEnvironment]>,
     /// The last beat received, from any epoch.
     heard: u64,
+    /// If true, the last beat showed that the worker follows a coordinator of another store.
+    follows_other: bool,
     /// The last beat that showed that the worker follows this epoch. 0 before the first: until then
     /// nothing can be dispatched.
     pub(super) beat: u64,
@@ -247,6 +249,22 @@ impl WorkerEntry {
         }
     }
 
+    /// Returns the actions that this coordinator can run on the worker.
+    fn at_work(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.actions.iter().filter(|_| !self.follows_other)
+    }
+
+    /// Returns the load errors, and the problem that another coordinator has the worker.
+    fn problems(&self) -> Vec<LoadError> {
+        let other = self.follows_other.then(|| {
+            let message = "it follows another coordinator in this namespace, which has another \
+                           store, and gets no work from this one: stop one of the two, or give each \
+                           a namespace of its own";
+            LoadError::new("namespace", message).blocking()
+        });
+        other.into_iter().chain(self.load_errors.iter().cloned()).collect()
+    }
+
     /// Returns the number up to which no fence of `epoch` will be dispatched to the worker again.
     pub(super) fn settled(&self, epoch: crate::protocol::Epoch) -> u64 {
         let oldest = self.load.in_flight.keys().find(|fence| fence.epoch == epoch);
@@ -269,9 +287,9 @@ impl CoordinatorMachine {
             groups: worker.groups.clone(),
             teams: worker.team_names().map(Arc::from).collect(),
             slots: worker.slots,
-            actions: worker.actions.iter().cloned().collect(),
+            actions: worker.at_work().cloned().collect(),
             runtimes: worker.runtimes.names().cloned().collect(),
-            load_errors: worker.load_errors.clone(),
+            load_errors: worker.problems(),
             environments: worker.environments.clone(),
             executions: worker.load.in_flight.values().copied().collect(),
             running: running(&worker.load),
@@ -324,6 +342,7 @@ impl CoordinatorMachine {
                 load_errors: Vec::new(),
                 environments: Arc::default(),
                 heard: self.departed.heard(id),
+                follows_other: false,
                 beat: 0,
                 beat_at: now,
                 credit: None,
@@ -483,6 +502,7 @@ impl CoordinatorMachine {
             return;
         }
         worker.heard = beat.seq;
+        worker.follows_other = beat.epoch.is_some_and(|other| other.instance != epoch.instance);
         if worker.hello_rate.asks_again(now) {
             let message = Message::WhoIsThere(WhoIsThere { epoch });
             out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
