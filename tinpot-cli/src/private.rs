@@ -42,7 +42,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub(crate) fn write_locked(path: &Path, text: &str) -> io::Result<File> {
-    // Before it has its name: nobody finds it without the lock.
+    // Before it has its name: no other process finds it without the lock.
     persist(path, text, |file| {
         let _ = file.try_lock();
     })

@@ -1,8 +1,8 @@
 //! Variables with secrets, which do not stay in the environment of a process.
 //!
-//! A process inherits its environment, and whoever may look at the process sees the variables that it
-//! started with: also after it has removed them, since the kernel shows the memory in which they
-//! were. So both are needed: to remove them, and to overwrite that memory.
+//! A process inherits its environment, and other processes of its user see the variables that it started
+//! with: also after it has removed them, since the kernel shows the memory in which they were. So both
+//! are needed: to remove them, and to overwrite that memory.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

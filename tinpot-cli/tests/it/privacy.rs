@@ -263,7 +263,7 @@ fn a_password_comes_from_a_file() {
     assert!(Ran::of(command).failed(1).contains("/nonexistent"));
 }
 
-/// The action of the test below. It starts a program as well, and stays until it is told to end.
+/// The action of the test below. It starts a program as well, and stays until a file is there.
 const STAY: &str = r#"
 import os
 import subprocess
@@ -307,7 +307,7 @@ fn descendants() -> Vec<(u32, String, String)> {
         false
     };
     let shown = |id: u32, name: &str| {
-        // Without the rights of root, nobody sees the environment of a server: that is enough, too.
+        // Without the rights of root, no process sees the environment of a server: good enough.
         let bytes = std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\0', " ")
     };
@@ -315,7 +315,7 @@ fn descendants() -> Vec<(u32, String, String)> {
     ours.map(|id| (id, shown(id, "cmdline"), shown(id, "environ"))).collect()
 }
 
-/// Attack 26: somebody who looks at the processes of this machine finds no secret, however it was given:
+/// Attack 26: another process that looks at those of this machine finds no secret, however it was given:
 /// by a variable, in a file, or as a parameter.
 #[cfg(target_os = "linux")]
 #[test]
