@@ -42,8 +42,10 @@ pub fn prune(cache: &Path, is_dry: bool) -> io::Result<Vec<Pruned>> {
             true => File::options().write(true).open(path.with_extension("lock")),
             false => cache::open_lock(&path.with_extension("lock")),
         };
-        // Without a lock, nothing ever used it.
-        if lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()) {
+        // It is held until everything is removed. Without one, nothing ever used the environment.
+        if let Ok(lock) = &lock
+            && flock(lock, FlockOperation::NonBlockingLockExclusive).is_err()
+        {
             continue;
         }
         let is_built = path.exists() || marker.exists();
