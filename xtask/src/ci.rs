@@ -146,9 +146,12 @@ fn steps() -> Vec<Step> {
             .command("cargo test --workspace --tests --benches --no-fail-fast"),
         Step::new("vectors", "the test vectors of sealed frames, in Rust, Python and Node")
             .check(vectors::check),
-        Step::new("workers", "the worker libraries in Python, Go and TypeScript, on a real server")
-            .command("cargo build --workspace --bins --examples")
-            .check(workers::check),
+        Step::new(
+            "workers",
+            "worker libraries and clients in Python, Go and TypeScript, on a real server",
+        )
+        .command("cargo build --workspace --bins --examples")
+        .check(workers::check),
         Step::new("api", "the API's description, tried on a real server with generated requests")
             .check(api::check),
         Step::new("browser", "the web UI in a browser, against real programs")

@@ -5,6 +5,7 @@
 mod api;
 mod bench;
 mod ci;
+mod clients;
 mod debian;
 mod dependencies;
 mod deploy;

@@ -11,6 +11,7 @@ use crate::venv;
 const PACKAGE: &str = "tinpot-python/python";
 /// The Python code outside of the package that is formatted and linted, too.
 const OTHERS: &[&str] = &[
+    "clients",
     "deploy/compose/actions",
     "docs/protocol/vectors",
     "examples/actions",

@@ -91,7 +91,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "go (1.24 or newer)",
-        why: "the `workers` step tests the worker library in Go",
+        why: "the `workers` step tests the worker library and a client in Go",
         found: crate::workers::go_version,
         packages: &[],
         elsewhere: "from go.dev or the package manager; Debian 12 has 1.19, which is too old",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, thread};
 
+use crate::clients;
 use crate::run::{execute, output, target_folder};
 use crate::venv;
 
@@ -36,6 +37,7 @@ pub(crate) fn check() -> Result<String, String> {
     moor(&here)?;
     let go = go(&here)?;
     typescript()?;
+    clients::check(&here, &python, &program(&here)?)?;
     let worker = |path: &str| here.join(path).to_string_lossy().into_owned();
     let interpreter = python.to_string_lossy().into_owned();
     let commands = [
@@ -66,7 +68,8 @@ pub(crate) fn check() -> Result<String, String> {
     failures.extend(commands.iter().chain([&own]).filter_map(|it| conformance(&here, it).err()));
     failures.extend(mutants(&python, &here).err());
     if failures.is_empty() {
-        let passed = "workers in Python, Go, TypeScript and Rust pass suite and scenes";
+        let passed =
+            "workers in Python, Go, TypeScript and Rust pass suite and scenes; clients run actions";
         return Ok(passed.to_owned());
     }
     Err(failures.join("\n"))
