@@ -6,15 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 import test_wire
-from daemon import FakeDaemon
+from daemon import PATIENCE, FakeDaemon
 from vectors import load
 
-from tinpot_moor import SigningKey
+from tinpot_moor import SigningKey, worker
 from tinpot_moor.schema import Dialect
 
 
 def pytest_report_header() -> str:
     return f"MOOR_SEED={test_wire.SEED}"
+
+
+@pytest.fixture(autouse=True)
+def last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives a slow machine the time to play the daemon at the end of a worker."""
+    monkeypatch.setattr(worker, "LAST_WORDS", PATIENCE)
 
 
 def key() -> SigningKey:
