@@ -1,4 +1,5 @@
-//! A coordinator as a program: the HTTP API in front of workers that connect through MQTT or HTTP.
+//! A coordinator as a program: the HTTP API in front of workers that connect through MQTT, HTTP or
+//! ZeroMQ.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,6 +75,12 @@ pub struct CoordinatorSettings {
         )
     )]
     pub embedded_broker: Option<EmbeddedBroker>,
+    /// Take workers by ZeroMQ at this address, without a broker unless --broker names one:
+    /// zmq+ipc:///run/tinpot/zmq is a socket for the users of this machine who can enter its folder,
+    /// and zmq+tcp://host:port is for other machines, too.
+    #[cfg(feature = "zmq")]
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LISTEN", value_name = "URL"))]
+    pub listen: Option<String>,
     /// Take workers that connect to this server by HTTP, on paths below /api/link, and need no broker:
     /// those that have joined. `auto` is `on` with authentication, or with --broker none.
     #[cfg_attr(
@@ -219,6 +226,16 @@ impl CoordinatorSettings {
                  server there",
             );
         }
+        #[cfg(feature = "zmq")]
+        {
+            if self.broker.is_zmq() {
+                return invalid(
+                    "--broker (MQTT_BROKER) must be the URL of a broker, or none: name the address at \
+                     which workers connect with --listen (TINPOT_LISTEN)",
+                );
+            }
+            crate::zmq::address(self.listen.as_deref(), self.enrolment.frames)?;
+        }
         if self.embedded_broker == Some(EmbeddedBroker::AtUrl) && self.broker.is_none() {
             return invalid(
                 "--broker none (MQTT_BROKER) and --embedded-broker exclude each other: leave out one",
@@ -245,6 +262,21 @@ impl CoordinatorSettings {
             "-" => Some(AuditCopyTarget::Stdout),
             path => Some(AuditCopyTarget::File(path.into())),
         }
+    }
+
+    /// Returns true if workers connect by ZeroMQ.
+    fn listens(&self) -> bool {
+        #[cfg(feature = "zmq")]
+        let is_set = self.listen.as_deref().is_some_and(|address| !address.trim().is_empty());
+        #[cfg(not(feature = "zmq"))]
+        let is_set = false;
+        is_set
+    }
+
+    /// Returns true if there is a broker: one that is embedded, or that the settings name.
+    fn has_broker(&self) -> bool {
+        let is_named = !self.listens() || self.broker.url != BrokerSettings::DEFAULT_URL;
+        self.embeds_broker() || (is_named && !self.broker.is_none())
     }
 
     fn embeds_broker(&self) -> bool {
@@ -318,6 +350,11 @@ impl CoordinatorSettings {
         // so that clients are refused until this coordinator can answer.
         drop(crate::serve::listen(&self.http).await?);
         crate::restored::check(&self.store, STORE).await?;
+        #[cfg(feature = "zmq")]
+        let zmq = match crate::zmq::address(self.listen.as_deref(), self.enrolment.frames)? {
+            Some(address) => Some(crate::zmq::start(address).await?),
+            None => None,
+        };
         let enrolment = Enrolment::open(&self.enrolment, &self.store, STORE).await?;
         // A public key that was made a moment ago, and is used for nothing else, is a secret.
         let secret = RingSuite::new(&IdentityKey::generate()?).public().to_string();
@@ -325,14 +362,24 @@ impl CoordinatorSettings {
         let broker = self.start_broker(enrolment.as_ref(), &login).await?;
         let user = broker.is_some().then_some(login);
         let has_authentication = !self.http.auth.is_none();
-        let has_broker = !self.broker.is_none();
+        let (has_broker, listens) = (self.has_broker(), self.listens());
+        let has_other = has_broker || listens;
         let link =
-            link::start(self.http_workers, has_authentication, has_broker, enrolment.as_ref())?;
-        let to_broker =
-            if has_broker { Some(self.broker.connect(None, user).await?) } else { None };
-        let transport = link::join(to_broker, link.as_ref())?;
-        let metrics = PrometheusObserver::of_coordinator(if has_broker { "mqtt" } else { "http" })?;
-        let metrics = Arc::new(metrics);
+            link::start(self.http_workers, has_authentication, has_other, enrolment.as_ref())?;
+        let mut transports: Vec<Arc<dyn Transport>> = Vec::new();
+        if has_broker {
+            transports.push(self.broker.connect(None, user).await?);
+        }
+        #[cfg(feature = "zmq")]
+        transports.extend(zmq.iter().map(|zmq| Arc::new(zmq.transport()) as Arc<dyn Transport>));
+        transports.extend(link.iter().map(|link| Arc::new(link.transport()) as Arc<dyn Transport>));
+        let transport = link::join(transports)?;
+        let label = match (has_broker, listens) {
+            (true, _) => "mqtt",
+            (false, true) => "zmq",
+            (false, false) => "http",
+        };
+        let metrics = Arc::new(PrometheusObserver::of_coordinator(label)?);
         let mut apps = self.store.apps(STORE).await?;
         let mut builder = Coordinator::builder(transport.clone())
             .observer(Observing(metrics.clone(), apps.uses()))

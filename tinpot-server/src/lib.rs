@@ -20,6 +20,8 @@ mod shutdown;
 mod tower;
 mod trace;
 mod worker;
+#[cfg(feature = "zmq")]
+mod zmq;
 
 pub use self::coordinator::CoordinatorSettings;
 pub use self::error::{error_chain, exit};

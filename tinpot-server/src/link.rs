@@ -48,7 +48,8 @@ impl fmt::Display for HttpWorkers {
     }
 }
 
-/// Starts the link for the workers that have joined. Returns `None` if it is off.
+/// Starts the link for the workers that have joined. Returns `None` if it is off. `has_broker` is
+/// true if there is another way for workers.
 ///
 /// # Errors
 /// `InvalidInput` if it is on, or needed, and no worker can join.
@@ -86,17 +87,10 @@ pub(crate) fn start(
 ///
 /// # Errors
 /// `InvalidInput` if there is none.
-pub(crate) fn join(
-    broker: Option<Arc<dyn Transport>>,
-    link: Option<&LinkServer>,
-) -> Result<Arc<dyn Transport>> {
-    match (broker, link) {
-        (Some(broker), None) => Ok(broker),
-        (None, Some(link)) => Ok(Arc::new(link.transport())),
-        (broker, link) => {
-            let link = link.map(|link| Arc::new(link.transport()) as Arc<dyn Transport>);
-            Ok(Arc::new(JoinedTransport::new(broker.into_iter().chain(link))?))
-        }
+pub(crate) fn join(mut transports: Vec<Arc<dyn Transport>>) -> Result<Arc<dyn Transport>> {
+    match (transports.pop(), transports.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (last, _) => Ok(Arc::new(JoinedTransport::new(transports.into_iter().chain(last))?)),
     }
 }
 

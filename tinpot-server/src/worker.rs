@@ -1,4 +1,5 @@
-//! A worker as a program: runs actions for a coordinator that it reaches through MQTT or HTTP.
+//! A worker as a program: runs actions for a coordinator that it reaches through MQTT, HTTP or
+//! ZeroMQ.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -161,7 +162,11 @@ impl WorkerSettings {
             builder = builder.sealed(identity.suite(), identity.pins()?);
         }
         if let Some(address) = self.metrics_listen {
-            let transport = if self.broker.is_server() { "http" } else { "mqtt" };
+            let transport = match () {
+                () if self.broker.is_server() => "http",
+                () if self.broker.is_zmq() => "zmq",
+                () => "mqtt",
+            };
             let metrics = Arc::new(PrometheusObserver::of_worker(transport)?);
             builder = builder.observer(metrics.clone());
             // It ends with the shutdown; the task needs no one who waits for it.

@@ -38,3 +38,4 @@ mod terminal;
 mod tls;
 mod tokens;
 mod tower;
+mod zmq;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tinpot_core::{Error, ErrorKind, Result, Transport, WorkerId};
 use tinpot_http_transport::HttpTransport;
 use tinpot_mqtt::MqttTransport;
+#[cfg(feature = "zmq")]
+use tinpot_zmq::ZmqTransport;
 
 /// The connection to the broker. Its `Debug` form leaves out the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,7 +18,8 @@ use tinpot_mqtt::MqttTransport;
 pub struct BrokerSettings {
     /// The URL of the broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password if
     /// the broker requires them. A worker that has joined can name the URL of its coordinator
-    /// instead, https:// or http://, and a coordinator whose workers all do so `none`.
+    /// instead, https:// or http://, and a coordinator whose workers all do so `none`. A worker
+    /// can also name the address of its coordinator's --listen.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -136,6 +139,11 @@ impl BrokerSettings {
         scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
     }
 
+    /// Returns true if the URL is the address of a coordinator, which a worker reaches by ZeroMQ.
+    pub fn is_zmq(&self) -> bool {
+        self.url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("zmq+"))
+    }
+
     /// Reads the CA certificates that the settings name, in PEM.
     ///
     /// # Errors
@@ -160,6 +168,7 @@ impl BrokerSettings {
             Some(worker) if self.is_server() => {
                 Ok(Arc::new(self.connect_to_server(worker, user).await?))
             }
+            _ if self.is_zmq() => self.connect_by_zmq().await,
             _ => Ok(Arc::new(self.connect_to_broker(worker, user).await?)),
         }
     }
@@ -181,6 +190,21 @@ impl BrokerSettings {
             builder = builder.ca_certificate(ca);
         }
         builder.connect().await
+    }
+
+    #[cfg(feature = "zmq")]
+    async fn connect_by_zmq(&self) -> Result<Arc<dyn Transport>> {
+        let address = self.url.parse();
+        let address = address.map_err(|e: Error| e.with_context("--broker (MQTT_BROKER)"))?;
+        let builder = ZmqTransport::builder(address).max_frame_bytes(super::FRAME_BYTES);
+        Ok(Arc::new(builder.connect().await?))
+    }
+
+    #[cfg(not(feature = "zmq"))]
+    #[allow(clippy::unused_async, reason = "as the one with ZeroMQ")]
+    async fn connect_by_zmq(&self) -> Result<Arc<dyn Transport>> {
+        let message = "this program was built without ZeroMQ: build it with the feature zmq";
+        Err(Error::new(ErrorKind::InvalidInput, message))
     }
 
     async fn connect_to_broker(
