@@ -8,7 +8,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// The verdict on one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is within the limit. Before it, so many were refused that the log does not know of.
+    /// It is within the limit, after a number of refused ones of which the log says nothing yet.
     Within { refused_before: u64 },
     /// It is the first one beyond the limit.
     FirstBeyond,

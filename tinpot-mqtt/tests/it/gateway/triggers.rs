@@ -77,7 +77,7 @@ async fn bad_triggers_get_a_reason() {
         ("greet", &*large, "at most 100000 bytes (got 100000"),
         ("nothing", "", "\"nothing\" not found"),
         ("greet", r#"{"parameters": {"name": 7}}"#, "name"),
-        ("greet", r#"{"parameters": {"nmae": "x"}}"#, "nmae"),
+        ("greet", r#"{"parameters": {"title": "x"}}"#, "title"),
         ("greet", r#"{"parameters": [1]}"#, "object"),
         ("greet", "press", "a trigger must be a JSON object"),
         ("greet", "\u{0}\u{1}", "a trigger must be a JSON object"),
