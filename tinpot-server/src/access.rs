@@ -185,7 +185,8 @@ impl Access {
         Ok(self)
     }
 
-    fn directory(&self) -> &Directory {
+    /// Returns the directory.
+    pub(crate) fn directory(&self) -> &Directory {
         self.accounts.directory()
     }
 

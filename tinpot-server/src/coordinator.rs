@@ -18,12 +18,13 @@ use crate::access::Access;
 use crate::collection::{Collecting, Observing};
 use crate::enrolment::Enrolment;
 use crate::error::error_chain;
+use crate::gateway;
 use crate::link::{self, HttpWorkers};
 use crate::metrics::serve_metrics;
 use crate::serve::ConnectionLimits;
 use crate::settings::{
-    BrokerSettings, EnrolmentSettings, HttpSettings, LogSettings, PageSettings, ProtocolSettings,
-    SignInSettings, StoreSettings, secrets,
+    BrokerSettings, EnrolmentSettings, GatewayClient, GatewaySettings, HttpSettings, LogSettings,
+    PageSettings, ProtocolSettings, SignInSettings, StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
 
@@ -51,6 +52,9 @@ pub struct CoordinatorSettings {
     /// The broker.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub broker: BrokerSettings,
+    /// The MQTT gateway.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub gateway: GatewaySettings,
     /// Heartbeat and leases.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub protocol: ProtocolSettings,
@@ -247,6 +251,7 @@ impl CoordinatorSettings {
                  the user of the embedded broker with --broker-user-file (BROKER_USER_FILE)",
             );
         }
+        self.gateway_clients()?;
         let has_user = self.broker_user.is_some() || self.broker_user_file.is_some();
         if !self.embeds_broker() && has_user {
             let message = "--broker-user (BROKER_USER) applies to the embedded broker only: add --embedded-broker, or \
@@ -254,6 +259,11 @@ impl CoordinatorSettings {
             return invalid(message);
         }
         Ok(())
+    }
+
+    /// Returns the rules of the MQTT gateway.
+    fn gateway_clients(&self) -> Result<Vec<GatewayClient>> {
+        self.gateway.clients(self.http.auth, &self.broker, self.embeds_broker())
     }
 
     /// Returns the place for a copy of the audit.
@@ -366,6 +376,8 @@ impl CoordinatorSettings {
         let has_other = has_broker || listens;
         let link =
             link::start(self.http_workers, has_authentication, has_other, enrolment.as_ref())?;
+        let clients = self.gateway_clients()?;
+        let network = gateway::network(&clients);
         let mut transports: Vec<Arc<dyn Transport>> = Vec::new();
         if has_broker {
             transports.push(self.broker.connect(None, user).await?);
@@ -373,6 +385,8 @@ impl CoordinatorSettings {
         #[cfg(feature = "zmq")]
         transports.extend(zmq.iter().map(|zmq| Arc::new(zmq.transport()) as Arc<dyn Transport>));
         transports.extend(link.iter().map(|link| Arc::new(link.transport()) as Arc<dyn Transport>));
+        transports
+            .extend(network.iter().map(|all| Arc::new(all.transport()) as Arc<dyn Transport>));
         let transport = link::join(transports)?;
         let label = match (has_broker, listens) {
             (true, _) => "mqtt",
@@ -462,6 +476,16 @@ impl CoordinatorSettings {
         if let Some(link) = &link {
             router = self.pages.mount(router, link.router());
         }
+        let gateway = gateway::start(
+            &self.gateway,
+            clients,
+            &self.broker,
+            self.pages.limit_request_bytes(),
+            access.as_ref().map(Access::directory),
+            network,
+            &coordinator,
+        );
+        let gateway = gateway.await?;
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
         let at = (listener, tls);
@@ -477,6 +501,10 @@ impl CoordinatorSettings {
                 let message = "the coordinator stopped; the log above has the reason";
                 return Err(Error::new(ErrorKind::Closed, message));
             }
+        }
+        if let Some(gateway) = gateway {
+            // Before the coordinator, whose results it publishes.
+            gateway.shutdown().await;
         }
         coordinator.shutdown().await;
         if let Err(error) = apps.note_uses().await {

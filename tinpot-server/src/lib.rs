@@ -5,6 +5,7 @@ mod collection;
 mod coordinator;
 mod enrolment;
 mod error;
+mod gateway;
 mod identity;
 mod incarnation;
 mod joint_offer;

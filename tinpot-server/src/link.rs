@@ -83,7 +83,8 @@ pub(crate) fn start(
     }
 }
 
-/// Returns the transports of a coordinator as one.
+/// Returns the transports of a coordinator as one: those to brokers and workers, and the network of
+/// workers in this process.
 ///
 /// # Errors
 /// `InvalidInput` if there is none.

@@ -32,5 +32,9 @@
 #[cfg_attr(docsrs, doc(cfg(feature = "broker")))]
 #[doc(inline)]
 pub use tinpot_mqtt::broker;
+#[cfg(feature = "gateway")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gateway")))]
+#[doc(inline)]
+pub use tinpot_mqtt::gateway;
 #[doc(inline)]
 pub use tinpot_mqtt::{MqttTransport, MqttTransportBuilder};

@@ -21,6 +21,7 @@ mod interrupts;
 mod joining;
 mod local;
 mod metrics;
+mod mqtt_gateway;
 mod oidc;
 mod pipes;
 mod privacy;

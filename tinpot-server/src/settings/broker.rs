@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tinpot_core::{Error, ErrorKind, Result, Transport, WorkerId};
 use tinpot_http_transport::HttpTransport;
-use tinpot_mqtt::MqttTransport;
+use tinpot_mqtt::{MqttTransport, MqttTransportBuilder};
 #[cfg(feature = "zmq")]
 use tinpot_zmq::ZmqTransport;
 
@@ -212,6 +212,19 @@ impl BrokerSettings {
         worker: Option<&WorkerId>,
         user: Option<(String, String)>,
     ) -> Result<MqttTransport> {
+        self.transport(worker, user)?.connect().await
+    }
+
+    /// Returns the settings of a connection to the broker, for a coordinator, or for a worker if there
+    /// is an id. `user` applies unless the URL has a user.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if they do not fit together, or a file cannot be read.
+    pub(crate) fn transport(
+        &self,
+        worker: Option<&WorkerId>,
+        user: Option<(String, String)>,
+    ) -> Result<MqttTransportBuilder> {
         let invalid = |message: String| Error::new(ErrorKind::InvalidInput, message);
         let mut builder = MqttTransport::builder(&self.url)
             .namespace(&self.namespace)
@@ -253,7 +266,7 @@ impl BrokerSettings {
             }
             (None, None) => {}
         }
-        builder.connect().await
+        Ok(builder)
     }
 }
 

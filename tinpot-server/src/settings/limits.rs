@@ -5,7 +5,7 @@ use std::time::Duration;
 use tinpot_core::ProtocolConfig;
 use tinpot_http::{HttpConfig, PrincipalLimits};
 
-use super::{BrokerSettings, LimitSettings, ProtocolSettings, StoreSettings};
+use super::{BrokerSettings, GatewaySettings, LimitSettings, ProtocolSettings, StoreSettings};
 use crate::worker::WorkerSettings;
 
 /// The largest result of an attempt, in bytes: one frame of the MQTT transport carries that and its
@@ -36,7 +36,7 @@ pub struct Limit {
 pub fn limits() -> Vec<Limit> {
     let (protocol, config) = (ProtocolSettings::default(), ProtocolConfig::default());
     let (store, broker) = (StoreSettings::default(), BrokerSettings::default());
-    let principal = PrincipalLimits::default();
+    let (principal, gateway) = (PrincipalLimits::default(), GatewaySettings::default());
     let limit = |quantity, setting, default, item| Limit { quantity, setting, default, item };
     let body = HttpConfig::default().max_body_bytes as u64;
     let result = LimitSettings::default().limit_result;
@@ -124,6 +124,18 @@ pub fn limits() -> Vec<Limit> {
             Some("limit_waiting"),
             number(principal.waiting.into()),
             "PrincipalLimits::waiting",
+        ),
+        limit(
+            "triggers of MQTT clients below each prefix per second",
+            Some("mqtt_rate"),
+            number(gateway.mqtt_rate.into()),
+            "MqttGatewayBuilder::triggers_per_second",
+        ),
+        limit(
+            "time until an action that an MQTT client offers has failed without an answer",
+            Some("mqtt_action_timeout"),
+            time(gateway.mqtt_action_timeout),
+            "MqttGatewayBuilder::action_timeout",
         ),
         limit("log of an attempt", None, size(LOG_BYTES), "WorkerBuilder::log_limit_bytes"),
         limit(

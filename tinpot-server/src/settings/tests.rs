@@ -18,6 +18,7 @@ fn an_empty_command_line_gives_the_defaults() {
     assert_eq!(parsed::<HttpSettings>(), HttpSettings::default());
     assert_eq!(parsed::<PageSettings>(), PageSettings::default());
     assert_eq!(parsed::<BrokerSettings>(), BrokerSettings::default());
+    assert_eq!(parsed::<GatewaySettings>(), GatewaySettings::default());
     assert_eq!(parsed::<StoreSettings>(), StoreSettings::default());
     assert_eq!(parsed::<ProtocolSettings>(), ProtocolSettings::default());
     assert_eq!(parsed::<WorkerProtocolSettings>(), WorkerProtocolSettings::default());

@@ -113,6 +113,30 @@ pub(super) fn certificate_principal(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a prefix of topics and its user. Lists in variables may have empty entries.
+pub(super) fn gateway_client(text: &str) -> Result<String, String> {
+    pair(text).ok_or_else(|| "must be PREFIX=USER, like home=ada".to_owned())
+}
+
+/// Parses a prefix of topics and a name of actions. Lists in variables may have empty entries.
+pub(super) fn gateway_actions(text: &str) -> Result<String, String> {
+    pair(text).ok_or_else(|| "must be PREFIX=NAME, like home=water-*".to_owned())
+}
+
+/// Returns two texts with a = between them, or nothing at all.
+fn pair(text: &str) -> Option<String> {
+    let one = text.trim();
+    let parts = one.split_once('=').map(|(left, right)| (left.trim(), right.trim()));
+    let fits = parts.is_some_and(|(left, right)| !left.is_empty() && !right.is_empty());
+    (one.is_empty() || fits).then(|| one.to_owned())
+}
+
+/// Parses a time in seconds, of at most a day.
+pub(super) fn day_in_seconds(text: &str) -> Result<Duration, String> {
+    let time = seconds(text).ok().filter(|time| *time <= Duration::from_secs(86_400));
+    time.ok_or_else(|| "must be a number of seconds from 0.001 to 86400".to_owned())
+}
+
 /// Parses the public URL. An environment variable that is set to nothing counts as not set.
 pub(super) fn public_url(text: &str) -> Result<String, String> {
     let url = text.trim();
