@@ -98,6 +98,8 @@ struct RestOut<'a> {
     timeout: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<&'a RetryPolicy>,
+    #[serde(skip_serializing_if = "is_zero")]
+    app_run: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +128,8 @@ struct RestIn {
     timeout: Option<Duration>,
     #[serde(default = "RetryPolicy::never")]
     retry: RetryPolicy,
+    #[serde(default)]
+    app_run: u64,
     #[serde(default)]
     started_at: Option<Timestamp>,
     #[serde(default)]
@@ -169,6 +173,10 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Returns the document with everything that has no column.
 pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
     let last = execution.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
@@ -180,6 +188,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
     let rest = RestOut {
         timeout: execution.timeout,
         retry: (execution.retry != RetryPolicy::never()).then_some(&execution.retry),
+        app_run: execution.app_run,
         started_at: execution.started_at,
         parent: execution.parent,
         on_behalf_of: execution.on_behalf_of.as_deref(),
@@ -251,6 +260,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.bundle = rest.bundle;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;
+    execution.app_run = rest.app_run;
     execution.started_at = rest.started_at;
     execution.parent = rest.parent;
     execution.outcome = match rest.ended {

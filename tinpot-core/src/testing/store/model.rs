@@ -88,6 +88,7 @@ impl<R: Reopen> Pair<R> {
             let runtime = format!("runtime {}", self.random.number() % 2);
             Arc::new(BundleRef::new(version, Digest::from([version as u8; 32]), runtime))
         });
+        new.app_run = if new.bundle.is_some() { 1 + self.random.number() % 9 } else { 0 };
         new.not_before = self.time();
         new.expires_at = self.time();
         new.idempotency_key =
