@@ -32,8 +32,8 @@ pub use self::audit::{
 };
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{
-    Directory, DirectoryBuilder, ExternalIdentity, ForeignToken, Known, LoginAnswer, LoginRequest, NewLogin,
-    NewTeam, NewToken, NewUser, Rejection, TeamUpdate, UserUpdate,
+    Directory, DirectoryBuilder, ExternalIdentity, ForeignToken, Known, LoginAnswer, LoginRequest,
+    NewLogin, NewTeam, NewToken, NewUser, Rejection, TeamUpdate, UserUpdate,
 };
 pub use self::documents::{
     Grant, Grantee, Group, Program, Role, SignIn, Team, Ticket, Token, User,

@@ -6,6 +6,7 @@ mod content;
 mod deploy;
 mod diff;
 mod documents;
+mod import;
 mod remove;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ pub use self::deploy::{Deploy, DeployOptions, Deployment};
 pub use self::diff::{FileChange, TextChange};
 use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
+pub use self::import::{ImportedApp, PastApp, PastVersion};
 use crate::blob::BlobStore;
 use crate::digest::Digest;
 use crate::limits::Limits;

@@ -17,8 +17,8 @@ mod unpack;
 pub mod worker;
 
 pub use self::apps::{
-    App, Apps, Collected, Collection, Deploy, DeployOptions, Deployment, FileChange, MAX_VERSIONS,
-    TextChange, Uses, Version,
+    App, Apps, Collected, Collection, Deploy, DeployOptions, Deployment, FileChange, ImportedApp,
+    MAX_VERSIONS, PastApp, PastVersion, TextChange, Uses, Version,
 };
 pub use self::archive::{Inspection, inspect};
 pub use self::blob::{

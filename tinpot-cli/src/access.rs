@@ -125,7 +125,7 @@ impl Store {
 }
 
 /// Returns an error of the directory with its exit code.
-fn refused(error: tinpot_core::Error) -> CliError {
+pub(crate) fn refused(error: tinpot_core::Error) -> CliError {
     let code = match error.kind() {
         ErrorKind::InvalidInput => Code::Usage,
         ErrorKind::NotFound => Code::NotFound,

@@ -7,7 +7,7 @@ mod conformance;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use tinpot_server::TowerSettings;
+use tinpot_server::{TowerImport, TowerSettings};
 
 pub(crate) use self::access::{
     AnyStore, Audit, AuditFilter, AuditLog, GrantTo, GrantWhere, Grants, Groups, LoginArgs,
@@ -101,6 +101,22 @@ impl Global {
     }
 }
 
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TowerArgs {
+    #[command(flatten)]
+    pub(crate) settings: TowerSettings,
+    #[command(subcommand)]
+    pub(crate) command: Option<TowerCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TowerCommand {
+    /// Make a store of a MiniTower's database and objects: teams, tokens, passwords, runners, apps,
+    /// versions, and runs with their logs
+    Import(TowerImport),
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start coordinator, worker and web UI in one process, for this machine only; reload changed
@@ -113,7 +129,7 @@ pub(crate) enum Command {
     Worker(Box<WorkerArgs>),
     /// Start a server in place of MiniTower's, with its variables and its API.
     /// MINITOWER_BOOTSTRAP_TOKEN and MINITOWER_RUNNER_REGISTRATION_TOKEN have the tokens
-    Tower(Box<TowerSettings>),
+    Tower(Box<TowerArgs>),
     /// List actions
     #[command(subcommand)]
     Actions(Actions),

@@ -131,7 +131,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Dev(arguments) => programs::dev(arguments),
         Command::Coordinator(arguments) => programs::coordinator(*arguments),
         Command::Worker(arguments) => programs::worker(*arguments, global.server.clone()),
-        Command::Tower(settings) => programs::tower(*settings),
+        Command::Tower(arguments) => programs::tower(*arguments, global),
         Command::Actions(command) => commands::actions(&command, global),
         Command::Run(arguments) => commands::without_name("run", arguments.help),
         Command::Exec(arguments) => commands::without_name("exec", arguments.help),

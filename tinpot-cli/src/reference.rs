@@ -95,8 +95,7 @@ fn built() -> Command {
 fn leaves<'a>(command: &'a Command, path: &str, visit: &mut impl FnMut(&str, &'a Command)) {
     for sub in command.get_subcommands().filter(|sub| is_shown(sub)) {
         let path = format!("{path} {}", sub.get_name());
-        // A server may have commands, too.
-        if !sub.has_subcommands() || PROGRAMS.contains(&sub.get_name()) {
+        if is_runnable(sub) {
             visit(&path, sub);
         }
         leaves(sub, &path, visit);
@@ -108,12 +107,19 @@ fn is_shown(command: &Command) -> bool {
     command.get_name() != "help" && !command.is_hide_set()
 }
 
+/// Returns true for a command that does something without one below it. A server may have commands,
+/// too.
+fn is_runnable(command: &Command) -> bool {
+    !command.has_subcommands()
+        || PROGRAMS.contains(&command.get_name())
+        || command.is_args_conflicts_with_subcommands_set()
+}
+
 fn document(out: &mut String, command: &mut Command, path: &str) {
     if !is_shown(command) {
         return;
     }
-    let is_program = PROGRAMS.contains(&command.get_name());
-    if !command.has_subcommands() || is_program {
+    if is_runnable(command) {
         document_one(out, command, path);
     }
     for sub in command.get_subcommands_mut() {

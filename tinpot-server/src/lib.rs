@@ -33,7 +33,7 @@ pub use self::process::{hide_secret_variables, keep_private};
 pub use self::restored::{OTHER_CREDENTIALS, explained};
 pub use self::serve::{ConnectionLimits, listen, serve, serve_on};
 pub use self::shutdown::{Shutdown, ShutdownTrigger, shutdown};
-pub use self::tower::TowerSettings;
+pub use self::tower::{ActiveChoice, TowerImport, TowerImported, TowerSettings};
 pub use self::trace::{init_tracing, init_tracing_as, init_tracing_with};
 pub use self::worker::WorkerSettings;
 pub use tinpot_process::supervise_if_asked;

@@ -1,5 +1,6 @@
 //! `tinpot tower`: a server in place of MiniTower's.
 
+mod import;
 mod metrics;
 mod settings;
 
@@ -18,9 +19,10 @@ use tinpot_http::PeerAddress;
 use tinpot_metrics::PrometheusObserver;
 use tinpot_process::StoredBlobs;
 use tinpot_python::ContainmentMode;
-use tinpot_tower::{ClientAddress, Gateway, Tower, TowerConfig};
+use tinpot_tower::{ClientAddress, Gateway, RunnerUpkeep, Tower, TowerConfig};
 use tokio::net::TcpListener;
 
+pub use self::import::{ActiveChoice, TowerImport, TowerImported};
 use self::metrics::TowerMetrics;
 use self::settings::TowerValues;
 use crate::access::Access;
@@ -32,6 +34,8 @@ use crate::shutdown::Shutdown;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The time that running attempts have to end.
 const GRACE: Duration = Duration::from_secs(3);
+/// The interval of the work on the list of runners.
+const UPKEEP: Duration = Duration::from_secs(60);
 /// The name of the worker in this process.
 const WORKER: &str = "tower";
 /// The time for which runs are kept, in days: as good as for ever, as with MiniTower.
@@ -230,6 +234,14 @@ impl TowerSettings {
 
     async fn serve_until(self, shutdown: Shutdown) -> Result<()> {
         let values = TowerValues::of(&self)?;
+        if tinpot_tower::is_minitower(&values.db) {
+            let shown = values.db.display();
+            let message = format!(
+                "{shown} (MINITOWER_DB_PATH) is the database of a MiniTower: make a store of it with \
+                 \"tinpot tower import --database {shown}\", and name that"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         // First of all: a port in use must not leave a store behind.
         let listener = listen(&values).await?;
         let server = TowerServer::start(self, values, listener, shutdown.clone()).await?;
@@ -268,6 +280,9 @@ struct TowerServer {
     coordinator: Coordinator,
     worker: Option<Worker>,
     server: tokio::task::JoinHandle<()>,
+    /// The runners, and the task that keeps their list.
+    runners: RunnerUpkeep,
+    upkeep: tokio::task::JoinHandle<()>,
     _access: Access,
     /// The folder of the worker's own apps, of which there are none.
     _none: tempfile::TempDir,
@@ -298,6 +313,8 @@ impl TowerServer {
         let login = access.login();
         let network = MemoryNetwork::new();
         let gateway = Gateway::open(access.records()).await?.lease(values.lease);
+        let runners = gateway.upkeep();
+        let upkeep = tokio::spawn(keep_runners(runners.clone(), values.prune_after));
         let ends: [Arc<dyn Transport>; 2] =
             [Arc::new(network.transport()), Arc::new(gateway.transport())];
         let native = Arc::new(PrometheusObserver::of_coordinator("memory")?);
@@ -366,7 +383,8 @@ impl TowerServer {
         tracing::info!(addr = %address, "minitower listening");
         let limits = ConnectionLimits::default();
         let server = crate::serve::serve_on(listener, router, limits, shutdown.begun());
-        Ok(Self { coordinator, worker, server, _access: access, _none: none })
+        let _access = access;
+        Ok(Self { coordinator, worker, server, runners, upkeep, _access, _none: none })
     }
 
     async fn end(self) {
@@ -375,6 +393,24 @@ impl TowerServer {
         }
         self.coordinator.shutdown().await;
         let _ = tokio::time::timeout(PATIENCE, self.server).await;
+        self.upkeep.abort();
+        if let Err(error) = self.runners.run(None).await {
+            tracing::warn!("the times of the runners' last requests are not kept: {error}");
+        }
+    }
+}
+
+/// Writes when runners were seen, and forgets those that were silent for long.
+async fn keep_runners(runners: RunnerUpkeep, prune_after: Option<Duration>) {
+    let mut turns = tokio::time::interval(UPKEEP);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        match runners.run(prune_after).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "forgot runners that were silent for long"),
+            Err(error) => tracing::warn!("the list of runners is not kept: {error}"),
+        }
     }
 }
 

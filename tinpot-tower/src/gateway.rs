@@ -19,8 +19,12 @@ use tinpot_core::transport::Address;
 use tinpot_core::{MemoryNetwork, MemoryTransport, Result, Timestamp};
 
 use self::answers::RegisteredJson;
+#[cfg(feature = "import")]
+pub(crate) use self::calls::failed;
 use self::link::Times;
 pub use self::runners::RUNNER_RECORDS;
+#[cfg(feature = "import")]
+pub(crate) use self::runners::known_runner;
 use self::runners::{Registered, Runner, Runners};
 use self::token::LeaseKey;
 use crate::api::runners::RunnerJson;
@@ -56,7 +60,7 @@ const BODY_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Gateway {
     network: MemoryNetwork,
-    runners: Runners,
+    runners: Arc<Runners>,
     key: LeaseKey,
     times: Times,
 }
@@ -70,7 +74,7 @@ impl Gateway {
         Ok(Self {
             network: MemoryNetwork::new(),
             key: LeaseKey::open(&*records).await?,
-            runners: Runners::open(records).await?,
+            runners: Arc::new(Runners::open(records).await?),
             times: Times { lease: Duration::from_secs(60), wait: WAIT },
         })
     }
@@ -90,9 +94,40 @@ impl Gateway {
         self
     }
 
+    /// Returns what the host does about once a minute, and at its end.
+    pub fn upkeep(&self) -> RunnerUpkeep {
+        RunnerUpkeep { runners: self.runners.clone(), silence: 2 * self.times.lease }
+    }
+
     /// Returns the coordinator's end of the transport on which the runners are.
     pub fn transport(&self) -> MemoryTransport {
         self.network.transport_of(&Address::Coordinator)
+    }
+}
+
+/// The work on the list of runners that waits; made by [`Gateway::upkeep`].
+#[derive(Clone, Debug)]
+pub struct RunnerUpkeep {
+    runners: Arc<Runners>,
+    /// The time after which a runner counts as offline.
+    silence: Duration,
+}
+
+impl RunnerUpkeep {
+    /// Writes when runners were seen. With `prune_after`, forgets runners that never had a run and
+    /// were offline for longer: their tokens end. Returns the number of those.
+    ///
+    /// # Errors
+    /// Those of the records.
+    pub async fn run(&self, prune_after: Option<Duration>) -> Result<usize> {
+        self.runners.note().await?;
+        match prune_after {
+            Some(after) => {
+                let silence = after.saturating_add(self.silence);
+                self.runners.forget(silence, Timestamp::now()).await
+            }
+            None => Ok(0),
+        }
     }
 }
 
@@ -188,8 +223,11 @@ impl Tower {
     }
 
     async fn runner_id(&self, runner: &Runner) -> Result<u64> {
-        // A name may be longer than that of a document.
-        let digest = token::digest(&runner.name).to_string();
-        self.ids.of(IdOf::Runner, &digest).await
+        self.ids.of(IdOf::Runner, &runner_key(&runner.name)).await
     }
+}
+
+/// Returns the name of the documents of a runner, whose own name may be longer than that.
+pub(crate) fn runner_key(name: &str) -> String {
+    token::digest(name).to_string()
 }

@@ -111,6 +111,24 @@ impl Ids {
     }
 }
 
+/// Gives objects of a new store the ids that they had elsewhere. Ids that are taken later are larger.
+#[cfg(feature = "import")]
+pub(crate) async fn keep(records: &dyn Records, ids: &[(IdOf, String, u64)]) -> Result<()> {
+    let mut changes = Vec::with_capacity(ids.len());
+    let mut last = HashMap::<IdOf, u64>::new();
+    for (kind, object, id) in ids {
+        let most = last.entry(*kind).or_default();
+        *most = (*most).max(*id);
+        changes.push(Change::create(ID, format!("{}/{object}", kind.name()), id.to_string()));
+    }
+    let last = last.into_iter().map(|(kind, id)| Change::create(LAST, kind.name(), id.to_string()));
+    changes.extend(last);
+    for changes in changes.chunks(tinpot_core::access::records::MAX_CHANGES) {
+        records.change(changes).await?;
+    }
+    Ok(())
+}
+
 fn read(record: &Record) -> Result<u64> {
     let number = std::str::from_utf8(&record.document).ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| {

@@ -7,6 +7,8 @@ mod cors;
 mod dispatch;
 mod gateway;
 mod ids;
+#[cfg(feature = "import")]
+mod import;
 mod observed;
 mod route;
 mod tower;
@@ -14,6 +16,8 @@ mod wire;
 
 pub use self::config::TowerConfig;
 pub use self::dispatch::{ClientAddress, router, router_before};
-pub use self::gateway::{Gateway, RUNNER_RECORDS};
+pub use self::gateway::{Gateway, RUNNER_RECORDS, RunnerUpkeep};
+#[cfg(feature = "import")]
+pub use self::import::{ActiveRuns, ImportTarget, Imported, MiniTower, import, is_minitower};
 pub use self::observed::AnsweredRequest;
 pub use self::tower::Tower;

@@ -39,4 +39,5 @@ mod terminal;
 mod tls;
 mod tokens;
 mod tower;
+mod tower_import;
 mod zmq;

@@ -15,7 +15,7 @@ use crate::support::{PATIENCE, Process, Ran, file, tinpot};
 const BOOTSTRAP: &str = "bootstrap-secret";
 
 /// Returns the command, started under the name of MiniTower's server.
-fn minitowerd(folder: &Path) -> Command {
+pub(crate) fn minitowerd(folder: &Path) -> Command {
     let program = folder.join("minitowerd");
     if !program.exists() {
         symlink(env!("CARGO_BIN_EXE_tinpot"), &program).expect("a link");
@@ -35,7 +35,13 @@ fn minitowerd(folder: &Path) -> Command {
 }
 
 /// Sends a request, and returns the status and the body of the answer.
-fn ask(url: &str, method: &str, path: &str, head: &[String], body: &[u8]) -> (u16, String) {
+pub(crate) fn ask(
+    url: &str,
+    method: &str,
+    path: &str,
+    head: &[String],
+    body: &[u8],
+) -> (u16, String) {
     let host = url.trim_start_matches("http://");
     let mut connection = std::net::TcpStream::connect(host).expect("the server is there");
     let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n");
@@ -55,19 +61,19 @@ fn ask(url: &str, method: &str, path: &str, head: &[String], body: &[u8]) -> (u1
 }
 
 /// Returns the text between the quotes after this, as a shell script finds it.
-fn quoted<'a>(text: &'a str, before: &str) -> &'a str {
+pub(crate) fn quoted<'a>(text: &'a str, before: &str) -> &'a str {
     let begin = text.find(before).unwrap_or_else(|| panic!("{before} in {text}")) + before.len();
     text[begin..].split('"').next().expect("an end")
 }
 
 /// A client with a token.
-struct Client<'a> {
-    url: &'a str,
-    token: String,
+pub(crate) struct Client<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) token: String,
 }
 
 impl Client<'_> {
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let head = [format!("Authorization: Bearer {}", self.token)];
         ask(self.url, method, path, &head, body.as_bytes())
     }

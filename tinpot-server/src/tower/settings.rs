@@ -21,6 +21,8 @@ pub(super) struct TowerValues {
     pub(super) sign_up: bool,
     pub(super) cors_origins: Vec<String>,
     pub(super) lease: Duration,
+    /// The time after which silent runners are forgotten; `None` for never.
+    pub(super) prune_after: Option<Duration>,
     pub(super) max_body_bytes: usize,
     pub(super) max_artifact_bytes: u64,
 }
@@ -56,7 +58,7 @@ impl TowerValues {
         let lease = lease.unwrap_or_default().max(SHORTEST_LEASE);
         let interval = &settings.expiry_check_interval;
         duration("MINITOWER_EXPIRY_CHECK_INTERVAL", interval, "10s")?;
-        duration("MINITOWER_RUNNER_PRUNE_AFTER", &settings.runner_prune_after, "24h")?;
+        let prune = duration("MINITOWER_RUNNER_PRUNE_AFTER", &settings.runner_prune_after, "24h")?;
         let bytes = |name: &str, text: &str, default| -> Result<u64> {
             let text = value(text, default);
             text.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
@@ -74,6 +76,7 @@ impl TowerValues {
             sign_up,
             cors_origins: origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect(),
             lease,
+            prune_after: prune.filter(|after| !after.is_zero()),
             max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
             max_artifact_bytes: bytes("MINITOWER_MAX_ARTIFACT_SIZE", artifact, "104857600")?,
         })
@@ -205,6 +208,12 @@ mod tests {
         assert!(!values.sign_up);
         assert_eq!(values.lease, super::SHORTEST_LEASE);
         assert_eq!(values.cors_origins, ["http://a:1", "http://b"]);
+        assert_eq!(values.prune_after, Some(Duration::from_secs(86_400)));
+        for never in ["0", "-1h"] {
+            let settings =
+                TowerSettings { runner_prune_after: never.to_owned(), ..TowerSettings::default() };
+            assert_eq!(TowerValues::of(&settings).unwrap().prune_after, None);
+        }
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub(crate) async fn create(
 
 /// Returns the policy of MiniTower: an attempt whose worker was lost is tried again at once, and a
 /// failure is final.
-fn after_losses(retries: u32) -> RetryPolicy {
+pub(crate) fn after_losses(retries: u32) -> RetryPolicy {
     // One more than there can be: none of the losses ends it as poisoned.
     let most = retries.saturating_add(2);
     RetryPolicy::new(retries, Backoff::fixed(Duration::ZERO))

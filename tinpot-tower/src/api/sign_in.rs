@@ -77,12 +77,12 @@ fn check_slug(slug: &str) -> std::result::Result<(), ApiError> {
 }
 
 /// Returns the name of the user who is a team's password.
-fn user_name(slug: &str) -> String {
+pub(crate) fn user_name(slug: &str) -> String {
     format!("team.{slug}")
 }
 
 /// Returns the name of the user whose rights the tokens of members have.
-fn member_name(slug: &str) -> String {
+pub(crate) fn member_name(slug: &str) -> String {
     format!("team.{slug}.member")
 }
 

@@ -142,6 +142,7 @@ pub(super) async fn lease(
     let link = runner.link(&gateway.network, gateway.times).await?;
     match link.call(Call::Lease).await? {
         (Answer::Leased(dispatch, until), clock) => {
+            runner.runs();
             let lease = leased(tower, gateway, runner, &dispatch, clock.time(until)).await?;
             Ok(json::answer(StatusCode::OK, &lease))
         }
@@ -374,7 +375,7 @@ async fn end(request: Request) -> Result<End, ApiError> {
 }
 
 /// Returns the outcome of a run that a runner calls failed.
-fn failed(exit_code: Option<i64>, message: String) -> Outcome {
+pub(crate) fn failed(exit_code: Option<i64>, message: String) -> Outcome {
     match exit_code {
         None if message == "timeout" => Outcome::TimedOut,
         None => Outcome::Failed(Failure::new(message).kind("SetupFailed")),
