@@ -9,6 +9,7 @@ use tinpot_core::Coordinator;
 use tinpot_core::access::Records;
 use tokio::sync::Semaphore;
 
+use crate::api::summary::Counts;
 use crate::config::TowerConfig;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
@@ -29,6 +30,7 @@ pub struct Tower {
     pub(crate) ids: Ids,
     pub(crate) config: TowerConfig,
     pub(crate) uploads: Semaphore,
+    pub(crate) counts: Counts,
     pub(crate) on_request: OnRequest,
     pub(crate) gateway: Option<Gateway>,
 }
@@ -53,6 +55,7 @@ impl Tower {
             records,
             config,
             uploads: Semaphore::new(UPLOADS),
+            counts: Counts::default(),
             on_request: OnRequest::default(),
             gateway: None,
         }
