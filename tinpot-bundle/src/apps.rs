@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use tinpot_core::access::records::{Change, Record, Records};
 use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho};
+use tinpot_core::observer::Observer;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -82,6 +83,7 @@ pub struct Apps {
     records: Arc<dyn Records>,
     audit: Option<Arc<dyn AuditSink>>,
     coordinator: Option<Coordinator>,
+    observer: Option<Arc<dyn Observer>>,
     limits: Limits,
     rules: Collection,
     uses: Uses,
@@ -116,6 +118,7 @@ impl Apps {
             records,
             audit: None,
             coordinator: None,
+            observer: None,
             limits: Limits::default(),
             rules: Collection::default(),
             uses: Uses::default(),
@@ -129,6 +132,13 @@ impl Apps {
     #[must_use]
     pub fn audit(mut self, audit: Arc<dyn AuditSink>) -> Self {
         self.audit = Some(audit);
+        self
+    }
+
+    /// Sets the observer of deploys.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
         self
     }
 

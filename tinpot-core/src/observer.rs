@@ -105,6 +105,66 @@ pub enum LogCut {
     Lost,
 }
 
+/// The end of a deploy of an app.
+///
+/// [`Observer`] has an example of measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeployEnd {
+    /// There is a new version.
+    Created,
+    /// An earlier version with the same content is active now.
+    Activated,
+    /// The content is that of the active version.
+    Unchanged,
+    /// The bundle breaks a rule, or the caller may not deploy it.
+    Refused,
+    /// The server was not able to do it.
+    Failed,
+}
+
+impl DeployEnd {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Created, Self::Activated, Self::Unchanged, Self::Refused, Self::Failed];
+
+    /// Returns the name, as labels have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Activated => "activated",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Something that a worker makes before an attempt, and keeps in its cache.
+///
+/// [`Observer`] has an example of measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cached {
+    /// The files of a bundle.
+    Bundle,
+    /// A Python environment.
+    Environment,
+}
+
+impl Cached {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Bundle, Self::Environment];
+
+    /// Returns the name, as labels have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Environment => "environment",
+        }
+    }
+}
+
 /// The reason why a request was not authenticated.
 ///
 /// [`Observer`] has an example of measures.
@@ -212,6 +272,29 @@ pub enum Measure<'a> {
         /// The run time.
         took: Duration,
     },
+    /// Of a worker: an attempt needs something of the cache.
+    CacheRequest {
+        /// The kind.
+        kind: Cached,
+        /// If true, it is in the cache.
+        is_hit: bool,
+    },
+    /// Of a worker: something was made for the cache.
+    SetUp {
+        /// The kind.
+        kind: Cached,
+        /// The time that it took.
+        took: Duration,
+    },
+    /// Of a worker: the size of what the cache has of a kind, at its opening and after each change.
+    CacheBytes {
+        /// The kind.
+        kind: Cached,
+        /// The size.
+        bytes: u64,
+    },
+    /// Of the host of apps: a deploy has ended.
+    Deployed(DeployEnd),
     /// Of an API: a request was answered.
     Request {
         /// The method: a known one, or `OTHER`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
-use tinpot_core::observer::Measure;
+use tinpot_core::observer::{DeployEnd, Measure};
 use tinpot_core::{Execution, Result, Status, Stream};
 
 use crate::bounded::{Bounded, OTHER, Pairs};
@@ -34,6 +34,7 @@ pub(crate) struct CoordinatorSeries {
     commit_seconds: Histogram,
     commit_batch: Histogram,
     commit_failures: IntCounter,
+    deploys: IntCounterVec,
     actions: Bounded,
     queues: Bounded,
     pairs: Pairs,
@@ -50,7 +51,12 @@ impl CoordinatorSeries {
             // From zero on, so that the first one is seen as an increase.
             attempts.with_label_values(&[outcome.as_str()]);
         }
+        let deploys = maker.counter("tinpot_deploys_total")?;
+        for end in DeployEnd::ALL {
+            deploys.with_label_values(&[end.as_str()]);
+        }
         Ok(Self {
+            deploys,
             accepted: maker.counter("tinpot_executions_accepted_total")?,
             ended: maker.counter("tinpot_executions_ended_total")?,
             attempts,
@@ -97,6 +103,7 @@ impl CoordinatorSeries {
             Measure::LogBytes { stream, bytes } => {
                 self.log_bytes.with_label_values(&[stream_label(*stream)]).inc_by(*bytes);
             }
+            Measure::Deployed(end) => self.deploys.with_label_values(&[end.as_str()]).inc(),
             _ => return false,
         }
         true

@@ -165,6 +165,14 @@ static METRICS: &[Description] = metrics! {
         "Open event streams";
     Coordinator Counter "tinpot_auth_failures_total" ["kind"]
         "Requests that were not authenticated: without a credential, with one that is refused, expired or malformed, or with a wrong password";
+    Coordinator Counter "tinpot_deploys_total" ["result"]
+        "Deploys of apps: with a new version, with an earlier one that is active again, without a change, refused, or failed";
+    Worker Counter "tinpot_cache_requests_total" ["kind", "result"]
+        "Bundles and Python environments that attempts needed: in the cache (hit) or not (miss)";
+    Worker Gauge "tinpot_cache_bytes" ["kind"]
+        "Size of the bundles and Python environments in the cache, as of the last change by this worker, in bytes";
+    Worker Histogram(RUN_SECONDS) "tinpot_setup_seconds" ["step"]
+        "Times until a bundle was fetched and unpacked, or a Python environment was built";
     Worker Gauge "tinpot_worker_attempts" []
         "Attempts that have started and not ended";
     Worker Gauge "tinpot_worker_slots_configured" []

@@ -15,6 +15,7 @@ use tinpot_contain::{
     Containment, ContainmentMode, Environment, Launch, StopRequests, Supervision, Surroundings,
 };
 use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::observer::Observer;
 use tinpot_core::{Context, Error, ErrorKind, Executor, LoadError, Outcome, Result, Watcher};
 use tinpot_venv::{Cache, LazyCache, is_of_tool};
 use tokio::sync::{OnceCell, watch};
@@ -104,6 +105,7 @@ pub struct ProcessExecutorBuilder {
     setup_timeout: Duration,
     cache: Option<PathBuf>,
     cache_bytes: u64,
+    observer: Option<Arc<dyn Observer>>,
     supervisor: Option<PathBuf>,
     cgroup: Option<PathBuf>,
     bundles: Option<Arc<dyn FetchBlob>>,
@@ -125,6 +127,7 @@ impl ProcessExecutor {
             setup_timeout: SETUP_TIMEOUT,
             cache: None,
             cache_bytes: Cache::DEFAULT_BYTES,
+            observer: None,
             supervisor: None,
             cgroup: None,
             bundles: None,
@@ -253,6 +256,13 @@ impl ProcessExecutorBuilder {
         self
     }
 
+    /// Sets the observer of the cache.
+    #[must_use]
+    pub fn observer(mut self, observer: Option<Arc<dyn Observer>>) -> Self {
+        self.observer = observer;
+        self
+    }
+
     /// Finds the apps, and follows their changes from now on.
     ///
     /// # Errors
@@ -282,7 +292,8 @@ impl ProcessExecutorBuilder {
             apps: Mutex::default(),
             offer: watch::Sender::default(),
             supervision: OnceCell::new(),
-            cache: LazyCache::new(self.cache.clone(), self.cache_bytes),
+            cache: LazyCache::new(self.cache.clone(), self.cache_bytes)
+                .observer(self.observer.clone()),
             variables,
             closed: watch::Sender::new(false),
             running: watch::Sender::new(0),

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tinpot_bundle::worker::{self, BundleEnvironment, BundleEnvironments, Fetch, FetchBlob, Tree};
 use tinpot_bundle::{Digest, Runtime, Towerfile, read_towerfile};
 use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::observer::Observer;
 use tinpot_core::{
     BundleRef, Context, Error, ErrorKind, Executor, Failure, LoadError, Outcome, Result, Watcher,
 };
@@ -73,6 +74,7 @@ pub struct BundlePoolsBuilder {
     source: Arc<dyn FetchBlob>,
     environments: Option<Arc<dyn BundleEnvironments>>,
     cache: Option<PathBuf>,
+    observer: Option<Arc<dyn Observer>>,
     fetch_patience: Duration,
     pools: usize,
 }
@@ -108,6 +110,7 @@ impl BundlePools {
             source,
             environments: None,
             cache: None,
+            observer: None,
             fetch_patience: FETCH_PATIENCE,
             pools: POOLS,
         }
@@ -145,10 +148,18 @@ impl BundlePoolsBuilder {
         self
     }
 
+    /// Sets the observer of the cache.
+    #[must_use]
+    pub fn observer(mut self, observer: Option<Arc<dyn Observer>>) -> Self {
+        self.observer = observer;
+        self
+    }
+
     /// Returns the executor. It starts nothing before the first attempt.
     pub fn build(self) -> BundlePools {
         BundlePools {
-            cache: LazyCache::new(self.cache.clone(), Cache::DEFAULT_BYTES),
+            cache: LazyCache::new(self.cache.clone(), Cache::DEFAULT_BYTES)
+                .observer(self.observer.clone()),
             config: self,
             pools: Mutex::default(),
             offer: watch::Sender::new(Arc::new(offer(&[]))),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tinpot_contain::{Containment, Environment as Variables};
 use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::observer::Observer;
 use tinpot_core::{Context, Error, ErrorKind, Executor, FailureCode, Outcome, Result, Watcher};
 use tinpot_venv::{Builder, Cache, Echo, LazyCache, Origin};
 use tokio::task::JoinSet;
@@ -60,6 +61,8 @@ pub struct EnvironmentOptions {
     pub variables: Vec<(OsString, OsString)>,
     /// Gets the lines of the logs as they are written.
     pub echo: Option<Echo>,
+    /// The observer of the cache.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Without the values of variables, which may have passwords in them.
@@ -83,6 +86,7 @@ impl Default for EnvironmentOptions {
             build_timeout: BUILD_TIMEOUT,
             variables: Vec::new(),
             echo: None,
+            observer: None,
         }
     }
 }
@@ -123,7 +127,7 @@ impl PythonPoolBuilder {
             // The working directory may be deleted.
             _ => std::path::absolute(&path).unwrap_or(path),
         });
-        let cache = LazyCache::new(options.cache, options.cache_bytes);
+        let cache = LazyCache::new(options.cache, options.cache_bytes).observer(options.observer);
         let mut variables = Variables::of_this_process(&[]).into_variables();
         variables.extend(options.variables);
         Builder::new(cache, python, variables, options.build_timeout).echo(options.echo)

@@ -394,7 +394,7 @@ impl CoordinatorSettings {
             (false, false) => "http",
         };
         let metrics = Arc::new(PrometheusObserver::of_coordinator(label)?);
-        let mut apps = self.store.apps(STORE).await?;
+        let mut apps = self.store.apps(STORE).await?.observer(metrics.clone());
         let mut builder = Coordinator::builder(transport.clone())
             .observer(Observing(metrics.clone(), apps.uses()))
             .config(self.pages.principals.limit(self.protocol.config()))

@@ -336,6 +336,7 @@ impl TowerServer {
             builder = builder.secrets(secrets);
         }
         let apps = store.apps(&file).await?.audit(Arc::new(access.audit()));
+        let apps = apps.observer(native.clone());
         let coordinator = builder.start().await?;
         let apps = apps.attach(coordinator.clone()).await?;
         let none = tempfile::tempdir().map_err(|error| {

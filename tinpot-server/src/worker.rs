@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tinpot_core::observer::Observer;
 use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
 use tinpot_metrics::PrometheusObserver;
 
@@ -114,7 +115,15 @@ impl WorkerSettings {
 
     async fn serve_until(mut self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
         // First of all: a mistake in the actions must not cost a use of a join token.
-        let (python, containment) = self.actions.python_executor(default_dir).await?;
+        let transport = match () {
+            () if self.broker.is_server() => "http",
+            () if self.broker.is_zmq() => "zmq",
+            () => "mqtt",
+        };
+        let metrics = self.metrics_listen.map(|_| PrometheusObserver::of_worker(transport));
+        let metrics = metrics.transpose()?.map(Arc::new);
+        let observer = || metrics.clone().map(|metrics| metrics as Arc<dyn Observer>);
+        let (python, containment) = self.actions.python_executor(default_dir, observer()).await?;
         let identity = Identity::of(&self.identity, &self.name, &self.broker, &self.bundles);
         let identity = identity.await?;
         let login = match &identity {
@@ -129,10 +138,10 @@ impl WorkerSettings {
                  the URL of the coordinator's HTTP server with --bundle-server (TINPOT_BUNDLE_SERVER)"
             );
         }
-        let programs = self.actions.programs(default_dir, containment.as_ref(), bundles.clone());
-        let programs = programs.await?;
+        let (of_python, source) = (containment.as_ref(), bundles.clone());
+        let programs = self.actions.programs(default_dir, of_python, source, observer()).await?;
         let deployed = bundles
-            .map(|bundles| self.actions.bundle_pools(containment.as_ref(), bundles, &programs));
+            .map(|bundles| self.actions.bundle_pools(of_python, bundles, &programs, observer()));
         let id = WorkerId::generate(&self.name);
         let begin = |directory: &PathBuf| {
             Incarnation::begin(directory, &id, containment.as_ref()).map_err(|e| {
@@ -161,13 +170,7 @@ impl WorkerSettings {
         if let Some(identity) = &identity {
             builder = builder.sealed(identity.suite(), identity.pins()?);
         }
-        if let Some(address) = self.metrics_listen {
-            let transport = match () {
-                () if self.broker.is_server() => "http",
-                () if self.broker.is_zmq() => "zmq",
-                () => "mqtt",
-            };
-            let metrics = Arc::new(PrometheusObserver::of_worker(transport)?);
+        if let (Some(address), Some(metrics)) = (self.metrics_listen, metrics) {
             builder = builder.observer(metrics.clone());
             // It ends with the shutdown; the task needs no one who waits for it.
             drop(serve_worker(address, metrics, shutdown.clone()).await?);

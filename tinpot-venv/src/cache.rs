@@ -10,10 +10,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use tinpot_core::observer::{Cached, Measure, Observer};
 use tinpot_core::{Error, ErrorKind, Result};
 
 /// The interval of the attempts to lock a folder that another worker builds.
@@ -26,7 +27,7 @@ const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const CHECKED: usize = 10_000;
 
 /// The kinds of folders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The files of a bundle.
     Tree,
@@ -36,6 +37,13 @@ pub enum Kind {
 
 impl Kind {
     const ALL: [Self; 2] = [Self::Tree, Self::Venv];
+
+    fn measured(self) -> Cached {
+        match self {
+            Self::Tree => Cached::Bundle,
+            Self::Venv => Cached::Environment,
+        }
+    }
 
     pub(crate) fn folder(self) -> &'static str {
         match self {
@@ -50,6 +58,7 @@ impl Kind {
 pub struct Cache {
     root: PathBuf,
     max_bytes: u64,
+    observer: Option<Arc<dyn Observer>>,
     /// The keys of trees that this process has built, or has compared with their digests.
     checked: Mutex<HashSet<String>>,
 }
@@ -73,6 +82,8 @@ pub struct Build {
     pub log: PathBuf,
     marker: PathBuf,
     note: String,
+    kind: Kind,
+    begun: Instant,
     lock: Option<File>,
 }
 
@@ -133,7 +144,29 @@ impl Cache {
         for kind in Kind::ALL {
             create(&root.join(kind.folder()))?;
         }
-        Ok(Self { root, max_bytes, checked: Mutex::default() })
+        Ok(Self { root, max_bytes, observer: None, checked: Mutex::default() })
+    }
+
+    /// Sets the observer, and tells it the size of the cache. Blocks the thread.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self.measure_bytes(&self.entries());
+        self
+    }
+
+    fn measure(&self, measure: &Measure<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.observe(measure);
+        }
+    }
+
+    fn measure_bytes(&self, entries: &[Stored]) {
+        for kind in Kind::ALL {
+            let of_kind = entries.iter().filter(|entry| entry.kind == kind);
+            let bytes = of_kind.map(|entry| entry.bytes).sum();
+            self.measure(&Measure::CacheBytes { kind: kind.measured(), bytes });
+        }
     }
 
     /// Returns the folder with this key, or the right to build it. Waits while another one builds
@@ -158,6 +191,7 @@ impl Cache {
             match flock(&lock, FlockOperation::NonBlockingLockShared) {
                 Ok(()) if is_whole(kind, &path, &marker) => {
                     touch(&marker);
+                    self.measure(&Measure::CacheRequest { kind: kind.measured(), is_hit: true });
                     return Ok(Found::Entry(CacheEntry { path, marker, _lock: lock }));
                 }
                 Ok(()) | Err(Errno::WOULDBLOCK) => {}
@@ -168,12 +202,15 @@ impl Cache {
                 Ok(()) if is_whole(kind, &path, &marker) => continue,
                 Ok(()) => {
                     remove(&path, &marker);
+                    self.measure(&Measure::CacheRequest { kind: kind.measured(), is_hit: false });
                     return Ok(Found::Missing(Build {
                         cache: self.clone(),
                         path,
                         log: marker.with_extension("log"),
                         marker,
                         note: String::new(),
+                        kind,
+                        begun: Instant::now(),
                         lock: Some(lock),
                     }));
                 }
@@ -209,6 +246,23 @@ impl Cache {
     /// Removes the folders that were not used for long, and further ones until the others fit.
     /// Blocks the thread.
     fn shrink(&self) {
+        let mut entries = self.entries();
+        entries.sort();
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        let mut kept = Vec::new();
+        for entry in entries {
+            let is_old = entry.used.elapsed().is_ok_and(|unused| unused > MAX_AGE);
+            if (total <= self.max_bytes && !is_old) || !is_removed(&entry.marker) {
+                kept.push(entry);
+                continue;
+            }
+            total = total.saturating_sub(entry.bytes);
+        }
+        self.measure_bytes(&kept);
+    }
+
+    /// Returns the folders of which the markers are there.
+    fn entries(&self) -> Vec<Stored> {
         let mut entries = Vec::new();
         for kind in Kind::ALL {
             let base = self.root.join(kind.folder());
@@ -221,26 +275,34 @@ impl Cache {
                 let text = fs::read_to_string(&marker).unwrap_or_default();
                 let bytes: u64 =
                     text.lines().next().and_then(|line| line.parse().ok()).unwrap_or_default();
-                entries.push((used.unwrap_or(SystemTime::UNIX_EPOCH), bytes, marker));
+                let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
+                entries.push(Stored { used, bytes, kind, marker });
             }
         }
-        entries.sort();
-        let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
-        for (used, bytes, marker) in entries {
-            let is_old = used.elapsed().is_ok_and(|unused| unused > MAX_AGE);
-            if total <= self.max_bytes && !is_old {
-                return;
-            }
-            let lock = File::options().write(true).open(marker.with_extension("lock"));
-            let Ok(lock) = lock else { continue };
-            // What is in use stays.
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                remove(&marker.with_extension(""), &marker);
-                let _ = fs::remove_file(marker.with_extension("log"));
-                total = total.saturating_sub(bytes);
-            }
-        }
+        entries
     }
+}
+
+/// A folder in the cache, for the order in which folders are removed.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Stored {
+    used: SystemTime,
+    bytes: u64,
+    kind: Kind,
+    marker: PathBuf,
+}
+
+/// Removes a folder, unless it is in use. Returns false if it stays.
+fn is_removed(marker: &Path) -> bool {
+    let lock = File::options().write(true).open(marker.with_extension("lock"));
+    let Ok(lock) = lock else { return false };
+    // What is in use stays.
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return false;
+    }
+    remove(&marker.with_extension(""), marker);
+    let _ = fs::remove_file(marker.with_extension("log"));
+    true
 }
 
 impl CacheEntry {
@@ -293,6 +355,8 @@ impl Build {
         flock(&lock, FlockOperation::LockShared).map_err(|e| io_error(&self.marker, &e.into()))?;
         let (path, marker) = (self.path.clone(), self.marker.clone());
         let entry = CacheEntry { path, marker, _lock: lock };
+        let took = self.begun.elapsed();
+        self.cache.measure(&Measure::SetUp { kind: self.kind.measured(), took });
         self.cache.shrink();
         Ok(entry)
     }
@@ -355,4 +419,51 @@ fn io_error(path: &Path, error: &io::Error) -> Error {
         _ => ErrorKind::Unavailable,
     };
     Error::new(kind, format!("cannot use {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tinpot_core::observer::{Measure, Observer};
+
+    use super::{Cache, Found, Kind};
+
+    #[derive(Debug, Default)]
+    struct Seen(Mutex<Vec<String>>);
+
+    impl Observer for Seen {
+        fn observe(&self, measure: &Measure<'_>) {
+            let text = match measure {
+                Measure::CacheRequest { kind, is_hit } => format!("{} {is_hit}", kind.as_str()),
+                Measure::SetUp { kind, .. } => format!("{} made", kind.as_str()),
+                Measure::CacheBytes { kind, bytes } => format!("{} {}", kind.as_str(), *bytes > 0),
+                _ => return,
+            };
+            self.0.lock().expect("no test has failed").push(text);
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_builds_and_sizes_are_measured() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let seen = Arc::new(Seen::default());
+        let cache = Cache::open(folder.path().join("cache"), 1 << 30).expect("a cache");
+        let cache = Arc::new(cache.observer(seen.clone()));
+        let taken = || std::mem::take(&mut *seen.0.lock().expect("no test has failed"));
+        assert_eq!(taken(), ["bundle false", "environment false"], "the sizes at the opening");
+
+        let Found::Missing(build) = cache.find(Kind::Tree, "k", async || {}).await.expect("found")
+        else {
+            panic!("nothing was built");
+        };
+        std::fs::create_dir(&build.path).expect("a folder");
+        std::fs::write(build.path.join("file"), vec![1; 10_000]).expect("a file");
+        drop(build.finish().await.expect("an entry"));
+        let made = ["bundle false", "bundle made", "bundle true", "environment false"];
+        assert_eq!(taken(), made);
+        let found = cache.find(Kind::Tree, "k", async || {}).await.expect("found");
+        assert!(matches!(found, Found::Entry(_)));
+        assert_eq!(taken(), ["bundle true"]);
+    }
 }

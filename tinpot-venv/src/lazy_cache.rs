@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tinpot_core::observer::Observer;
 use tinpot_core::{Error, ErrorKind, Result};
 use tokio::sync::OnceCell;
 
@@ -13,6 +14,7 @@ use crate::cache::Cache;
 pub struct LazyCache {
     path: Option<PathBuf>,
     max_bytes: u64,
+    observer: Option<Arc<dyn Observer>>,
     opened: OnceCell<Arc<Cache>>,
 }
 
@@ -20,7 +22,14 @@ impl LazyCache {
     /// Creates a cache in a directory, [`Cache::default_path`] without one, of at most this many
     /// bytes.
     pub fn new(path: Option<PathBuf>, max_bytes: u64) -> Self {
-        Self { path, max_bytes, opened: OnceCell::new() }
+        Self { path, max_bytes, observer: None, opened: OnceCell::new() }
+    }
+
+    /// Sets the observer, if there is one.
+    #[must_use]
+    pub fn observer(mut self, observer: Option<Arc<dyn Observer>>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// Returns the directory of the cache.
@@ -35,8 +44,15 @@ impl LazyCache {
     pub async fn get(&self) -> Result<&Arc<Cache>> {
         let open = || async {
             let path = self.path();
-            let max_bytes = self.max_bytes;
-            let opened = tokio::task::spawn_blocking(move || Cache::open(path, max_bytes)).await;
+            let (max_bytes, observer) = (self.max_bytes, self.observer.clone());
+            let open = move || {
+                let cache = Cache::open(path, max_bytes)?;
+                Ok(match observer {
+                    Some(observer) => cache.observer(observer),
+                    None => cache,
+                })
+            };
+            let opened = tokio::task::spawn_blocking(open).await;
             let ended = |_| Err(Error::new(ErrorKind::Closed, "the runtime ends"));
             opened.unwrap_or_else(ended).map(Arc::new)
         };

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use tinpot_core::access::AuditWho;
 use tinpot_core::access::records::Change;
+use tinpot_core::observer::{DeployEnd, Measure};
 use tinpot_core::{Action, Error, ErrorKind, Result, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -143,6 +144,36 @@ impl Apps {
         deploy: &Deploy,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Deployment> {
+        self.measured(self.deploy_once(by, team, name, deploy, may).await)
+    }
+
+    /// Measures the end of a deploy. One that lacks blobs has not ended.
+    fn measured(&self, deployed: Result<Deployment>) -> Result<Deployment> {
+        let end = match &deployed {
+            Ok(Deployment::Created(_)) => DeployEnd::Created,
+            Ok(Deployment::Activated(_)) => DeployEnd::Activated,
+            Ok(Deployment::Unchanged(_)) => DeployEnd::Unchanged,
+            Ok(Deployment::Missing(_)) => return deployed,
+            Err(error) => end_of(error),
+        };
+        self.measure_end(end);
+        deployed
+    }
+
+    fn measure_end(&self, end: DeployEnd) {
+        if let Some(observer) = &self.observer {
+            observer.observe(&Measure::Deployed(end));
+        }
+    }
+
+    async fn deploy_once(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        deploy: &Deploy,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Deployment> {
         let (content, options) = (&deploy.content, deploy.options);
         if let Some(known) = self.deploy_known(by, team, name, content, options, may).await? {
             return Ok(known);
@@ -196,6 +227,21 @@ impl Apps {
         options: DeployOptions,
         may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Deployment> {
+        let deployed = self.deploy_archive_once(by, team, name, archive, content, options, may);
+        self.measured(deployed.await)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "those of `deploy_archive`")]
+    async fn deploy_archive_once(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        archive: &Digest,
+        content: Option<&Digest>,
+        options: DeployOptions,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Deployment> {
         if let Some(content) = content
             && let Some(known) = self.deploy_known(by, team, name, content, options, may).await?
         {
@@ -213,7 +259,7 @@ impl Apps {
         }
         self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
         let deploy = Deploy::new(&manifest)?.options(options);
-        self.deploy(by, team, name, &deploy, may).await
+        self.deploy_once(by, team, name, &deploy, may).await
     }
 
     /// Deploys the version that has this content already; `None` if there is none.
@@ -321,6 +367,20 @@ impl Apps {
     /// of `may`, which decides about the action that the app is then; those of the stores and the
     /// audit.
     pub async fn upload(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        inspection: Inspection,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
+    ) -> Result<Version> {
+        let uploaded = self.upload_once(by, team, name, inspection, may).await;
+        let created = |_: &Version| DeployEnd::Created;
+        self.measure_end(uploaded.as_ref().map_or_else(end_of, created));
+        uploaded
+    }
+
+    async fn upload_once(
         &self,
         by: &AuditWho,
         team: &str,
@@ -505,6 +565,17 @@ fn of_app(mut action: Action, team: &str, name: &str) -> Action {
     action.name = name.into();
     action.team = team_of_action(team).to_owned();
     action
+}
+
+/// Returns the end of a deploy with this error.
+fn end_of(error: &Error) -> DeployEnd {
+    match error.kind() {
+        ErrorKind::InvalidInput
+        | ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Forbidden => DeployEnd::Refused,
+        _ => DeployEnd::Failed,
+    }
 }
 
 fn gone(digest: &Digest) -> Error {

@@ -9,6 +9,7 @@ mod blobs;
 mod collect;
 mod diff;
 mod fuzzed;
+mod measured;
 mod packing;
 mod tarball;
 mod towerfile;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tinpot_core::observer::{AuthFailure, Direction, LogCut, Measure, Observer};
+use tinpot_core::observer::{AuthFailure, Cached, DeployEnd, Direction, LogCut, Measure, Observer};
 use tinpot_core::transport::{Lane, Link};
 use tinpot_core::{
     Coordinator, Execution, ExecutionId, Failure, FunctionExecutor, Json, MemoryNetwork, Refusal,
@@ -49,6 +49,11 @@ pub(crate) fn each(observer: &PrometheusObserver) {
         Measure::Request { method: "GET", route: "/api/actions", code: 200, took },
         Measure::StreamOpened,
         Measure::AuthFailed(AuthFailure::Missing),
+        Measure::Deployed(DeployEnd::Created),
+        Measure::CacheRequest { kind: Cached::Bundle, is_hit: true },
+        Measure::CacheRequest { kind: Cached::Environment, is_hit: false },
+        Measure::CacheBytes { kind: Cached::Bundle, bytes: 1 << 20 },
+        Measure::SetUp { kind: Cached::Environment, took },
     ] {
         observer.observe(&measure);
     }

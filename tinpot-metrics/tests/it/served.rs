@@ -83,6 +83,8 @@ async fn a_coordinator_serves_all_of_its_metrics_and_no_others() {
         // Measured as up three times: once by the coordinator, and after each change.
         "tinpot_transport_reconnects_total{transport=\"memory\"} 2",
         "tinpot_store_bytes 4096",
+        "tinpot_deploys_total{result=\"created\"} 1",
+        "tinpot_deploys_total{result=\"failed\"} 0",
         "tinpot_http_requests_total{code=\"200\",method=\"GET\",route=\"/api/actions\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
@@ -98,7 +100,16 @@ fn a_worker_serves_all_of_its_metrics_and_no_others() {
     measures::each(&observer);
     let text = observer.render();
     assert_eq!(read(&text), described(Program::Worker), "{text}");
-    assert!(text.contains("\ntinpot_worker_attempts 1\n"), "{text}");
+    for line in [
+        "tinpot_worker_attempts 1",
+        "tinpot_cache_requests_total{kind=\"bundle\",result=\"hit\"} 1",
+        "tinpot_cache_requests_total{kind=\"bundle\",result=\"miss\"} 0",
+        "tinpot_cache_requests_total{kind=\"environment\",result=\"miss\"} 1",
+        "tinpot_cache_bytes{kind=\"bundle\"} 1048576",
+        "tinpot_setup_seconds_count{step=\"environment\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tinpot_core::observer::Observer;
 #[cfg(feature = "embed")]
 use tinpot_core::{Error, ErrorKind};
 use tinpot_core::{Executor, Result};
@@ -140,8 +141,8 @@ impl ActionsSettings {
         &self,
         default_dir: &Path,
     ) -> Result<(Vec<Box<dyn Executor>>, Option<Containment>)> {
-        let (python, containment) = self.python_executor(default_dir).await?;
-        let programs = self.programs(default_dir, containment.as_ref(), None).await?;
+        let (python, containment) = self.python_executor(default_dir, None).await?;
+        let programs = self.programs(default_dir, containment.as_ref(), None, None).await?;
         Ok((vec![python, Box::new(programs)], containment))
     }
 
@@ -161,6 +162,7 @@ impl ActionsSettings {
         default_dir: &Path,
         containment: Option<&Containment>,
         bundles: Option<Arc<dyn FetchBlob>>,
+        observer: Option<Arc<dyn Observer>>,
     ) -> Result<ProcessExecutor> {
         let dir = self.directory(default_dir);
         let mut programs = crate::programs::builder(dir, self.containment, containment)
@@ -168,6 +170,7 @@ impl ActionsSettings {
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .reload(!self.no_reload)
             .limits(self.limits.run_limits())
+            .observer(observer)
             .result_limit_bytes(self.limits.limit_result);
         if let Some(python) = &self.python {
             programs = programs.python(python);
@@ -185,12 +188,16 @@ impl ActionsSettings {
         containment: Option<&Containment>,
         bundles: Arc<dyn FetchBlob>,
         programs: &ProcessExecutor,
+        observer: Option<Arc<dyn Observer>>,
     ) -> BundlePools {
         let mut template = self.pool(Path::new("."));
         if let Some(Containment::Cgroup { path }) = containment {
             template = template.cgroup_below(path);
         }
-        BundlePools::builder(template, bundles).environments(programs.environments()).build()
+        BundlePools::builder(template, bundles)
+            .environments(programs.environments())
+            .observer(observer)
+            .build()
     }
 
     fn pool(&self, dir: &Path) -> PythonPoolBuilder {
@@ -218,6 +225,7 @@ impl ActionsSettings {
     pub(crate) async fn python_executor(
         &self,
         default_dir: &Path,
+        observer: Option<Arc<dyn Observer>>,
     ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
         let dir = self.directory(default_dir);
         #[cfg(feature = "embed")]
@@ -238,7 +246,8 @@ impl ActionsSettings {
         }
         let builder = self.pool(dir);
         if !self.no_environments {
-            let options = EnvironmentOptions::default();
+            let mut options = EnvironmentOptions::default();
+            options.observer = observer;
             let pool = builder.start_with_environments(options).await?;
             let containment = pool.containment().clone();
             return Ok((Box::new(pool), Some(containment)));
