@@ -297,6 +297,10 @@ pub(crate) struct SubmitArgs {
         allow_negative_numbers = true
     )]
     pub(crate) retries: Option<u32>,
+    /// Trace context of the submission, as W3C Trace Context has it, by default that of the
+    /// variable TRACEPARENT; actions get it as this variable
+    #[arg(long, value_name = "CONTEXT")]
+    pub(crate) traceparent: Option<String>,
 }
 
 /// The options of waiting for the end of an execution.

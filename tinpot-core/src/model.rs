@@ -25,6 +25,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod trace;
 pub(crate) mod transition;
 pub(crate) mod violation;
 pub(crate) mod visible;

@@ -98,6 +98,7 @@
 //! | `retries`, `max_lost_attempts` | integers |
 //! | `backoff`, `retry_delay`, `max_retry_delay`, `retry_jitter` | `"exponential"` or `"fixed"`; seconds; seconds; 0 to 1 |
 //! | `queue` | the name of a queue |
+//! | `traceparent` (or the header of that name) | the trace context of the submitter, as W3C Trace Context has it; actions get it as the variable `TRACEPARENT` |
 //! | `requested_by` (or the header `X-Requested-By`) | 1 to 255 characters: the requester, for display only. A caller who is known by name is the requester; what this says is shown as `on_behalf_of` |
 //!
 //! `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`. `status` of an

@@ -180,7 +180,14 @@ fn add_headers(options: &mut SubmitOptions, headers: &HeaderMap) -> Result<(), A
     let key = key.as_deref().map(bare);
     add_header(&mut options.idempotency_key, key, "idempotency_key", "Idempotency-Key")?;
     let who = requester(headers)?;
-    add_header(&mut options.requested_by, who, "requested_by", "X-Requested-By")
+    add_header(&mut options.requested_by, who, "requested_by", "X-Requested-By")?;
+    if options.traceparent.is_none() {
+        // By the standard, a trace context that cannot be read is as good as none.
+        let trace = headers.get("traceparent").and_then(|trace| trace.to_str().ok());
+        let trace = trace.filter(|trace| tinpot_core::check_traceparent(trace).is_ok());
+        options.traceparent = trace.map(str::to_owned);
+    }
+    Ok(())
 }
 
 fn add_header(

@@ -112,6 +112,9 @@ pub(crate) async fn environment(
         })?;
         set("PYTHONPATH", paths);
     }
+    if let Some(trace) = &attempt.traceparent {
+        set("TRACEPARENT", (&**trace).into());
+    }
     set("TINPOT_EXECUTION", attempt.execution.to_string().into());
     if attempt.execution_number > 0 {
         set("TINPOT_RUN", attempt.execution_number.to_string().into());

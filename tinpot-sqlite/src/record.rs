@@ -107,6 +107,8 @@ struct RestOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     on_behalf_of: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cancel_request: Option<&'a CancelRequest>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     secrets: &'a [String],
@@ -136,6 +138,8 @@ struct RestIn {
     parent: Option<Parent>,
     #[serde(default)]
     on_behalf_of: Option<Arc<str>>,
+    #[serde(default)]
+    traceparent: Option<Arc<str>>,
     #[serde(default)]
     cancel_request: Option<CancelRequest>,
     #[serde(default)]
@@ -192,6 +196,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         started_at: execution.started_at,
         parent: execution.parent,
         on_behalf_of: execution.on_behalf_of.as_deref(),
+        traceparent: execution.traceparent.as_deref(),
         cancel_request: execution.cancel_request.as_ref(),
         secrets: &execution.secrets,
         forgets_secrets: execution.forgets_secrets,
@@ -253,6 +258,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.team = team.into();
     execution.caller = row.get::<_, Option<String>>(14)?.unwrap_or_default().into();
     execution.on_behalf_of = rest.on_behalf_of;
+    execution.traceparent = rest.traceparent;
     execution.cancel_request = rest.cancel_request;
     execution.secrets = rest.secrets;
     execution.forgets_secrets = rest.forgets_secrets;

@@ -244,8 +244,14 @@ fn data(text: &str) -> Result<Map<String, Value>, CliError> {
 
 /// Returns the given options of a submission, in the form of the API.
 pub(crate) fn submit_options(arguments: &SubmitArgs) -> Value {
+    let trace = arguments.traceparent.clone().or_else(|| {
+        // By the standard, one that cannot be read is as good as none.
+        let of_caller = std::env::var("TRACEPARENT").ok();
+        of_caller.filter(|trace| tinpot_core::check_traceparent(trace).is_ok())
+    });
     let all = [
         ("idempotency_key", arguments.idempotency_key.as_ref().map(|key| json!(key))),
+        ("traceparent", trace.map(|trace| json!(trace))),
         ("priority", arguments.priority.map(|n| json!(n))),
         ("queue", arguments.queue.as_ref().map(|name| json!(name))),
         ("delay", arguments.delay.map(|s| json!(s))),

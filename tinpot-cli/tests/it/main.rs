@@ -40,4 +40,5 @@ mod tls;
 mod tokens;
 mod tower;
 mod tower_import;
+mod traces;
 mod zmq;

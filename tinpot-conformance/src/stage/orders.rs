@@ -80,6 +80,7 @@ impl Stage {
             bundle: None,
             secrets: Vec::new(),
             ticket: None,
+            traceparent: None,
         }
     }
 

@@ -97,6 +97,8 @@ impl<'a> Submission<'a> {
         queue: impl Into<String>;
         /// Sets the name of the requester, for people.
         requested_by: impl Into<String>;
+        /// Sets the trace context of the submitter, in the form of the header `traceparent`.
+        traceparent: impl Into<String>;
         /// Sets the version of a deployed action to run, in place of the active one.
         definition: impl Into<Arc<Action>>;
     }

@@ -17,6 +17,7 @@ use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::retry::{DURATION_MAX, RetryPolicy};
 use crate::model::time::Timestamp;
+use crate::model::trace::check_traceparent;
 use crate::model::visible::{DEFAULT_TEAM, action_key};
 use crate::protocol::{Catalogue, CatalogueEntry, PendingCall};
 
@@ -181,6 +182,10 @@ pub(crate) fn prepare(
     if let Some(who) = &options.requested_by {
         check_name("requested_by", who)?;
     }
+    if let Some(trace) = &options.traceparent {
+        check_traceparent(trace)?;
+    }
+    execution.traceparent = options.traceparent.map(Arc::from);
     let given = options.requested_by.map(Arc::from);
     match owner.name {
         Some(name) => (execution.requested_by, execution.on_behalf_of) = (Some(name), given),

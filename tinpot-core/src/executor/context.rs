@@ -51,6 +51,9 @@ pub struct Attempt {
     pub bundle: Option<Arc<BundleRef>>,
     /// The right to fetch the bundle from the server that keeps it, while the attempt lives.
     pub ticket: Option<BundleTicket>,
+    /// The trace context of the execution, in the form of the header `traceparent` of W3C Trace
+    /// Context.
+    pub traceparent: Option<Arc<str>>,
 }
 
 impl Attempt {
@@ -71,6 +74,7 @@ impl Attempt {
             timeout: None,
             bundle: None,
             ticket: None,
+            traceparent: None,
         }
     }
 
@@ -106,6 +110,13 @@ impl Attempt {
     #[must_use]
     pub fn ticket(mut self, ticket: Option<BundleTicket>) -> Self {
         self.ticket = ticket;
+        self
+    }
+
+    /// Sets the trace context of the execution.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: Option<Arc<str>>) -> Self {
+        self.traceparent = traceparent;
         self
     }
 }
@@ -157,6 +168,8 @@ pub struct ContextParts {
     pub secrets: Option<SecretSender>,
     /// The number of the attempt.
     pub attempt: u32,
+    /// The trace context of the execution.
+    pub traceparent: Option<Arc<str>>,
 }
 
 impl ContextParts {
@@ -166,7 +179,15 @@ impl ContextParts {
         stop: impl Into<Watcher<Option<Stop>>>,
         progress: watch::Sender<Option<Progress>>,
     ) -> Self {
-        Self { logs, stop: stop.into(), progress, calls: None, secrets: None, attempt: 1 }
+        Self {
+            logs,
+            stop: stop.into(),
+            progress,
+            calls: None,
+            secrets: None,
+            attempt: 1,
+            traceparent: None,
+        }
     }
 
     /// Sets the sender of calls of other actions.
@@ -187,6 +208,13 @@ impl ContextParts {
     #[must_use]
     pub fn attempt(mut self, number: u32) -> Self {
         self.attempt = number;
+        self
+    }
+
+    /// Sets the trace context of the execution.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: Option<Arc<str>>) -> Self {
+        self.traceparent = traceparent;
         self
     }
 }
@@ -233,6 +261,7 @@ struct SharedParts {
     calls: Option<CallSender>,
     secrets: Option<SecretSender>,
     attempt: u32,
+    traceparent: Option<Arc<str>>,
     spans: AtomicU32,
     /// Children that were called with a key, so that calling them again does not log them again.
     logged: Mutex<HashSet<ExecutionId>>,
@@ -242,10 +271,11 @@ impl Context {
     /// Creates a context from these parts. Workers create one for each attempt, as do tests of
     /// executors.
     pub fn new(parts: ContextParts) -> Self {
-        let ContextParts { logs, stop, progress, calls, secrets, attempt } = parts;
+        let ContextParts { logs, stop, progress, calls, secrets, attempt, traceparent } = parts;
         let spans = AtomicU32::new(0);
         let logged = Mutex::default();
-        let shared = Arc::new(SharedParts { progress, calls, secrets, attempt, spans, logged });
+        let shared =
+            Arc::new(SharedParts { progress, calls, secrets, attempt, traceparent, spans, logged });
         Self { logs, stop, shared, span: None }
     }
 
@@ -276,6 +306,12 @@ impl Context {
     /// Returns the number of the attempt.
     pub fn attempt(&self) -> u32 {
         self.shared.attempt
+    }
+
+    /// Returns the trace context that the submitter gave, in the form of the header `traceparent` of
+    /// W3C Trace Context.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.shared.traceparent.as_deref()
     }
 
     /// Returns the step of this context; `None` outside of steps.

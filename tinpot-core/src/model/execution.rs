@@ -132,6 +132,10 @@ pub struct Execution {
     /// The name of the requester that a known caller has given; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Arc<str>>,
+    /// The trace context that the submitter gave, in the form of the header `traceparent` of W3C Trace
+    /// Context. A called execution has that of its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Arc<str>>,
     /// The request to cancel it, if there was one. The execution may still have ended otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_request: Option<CancelRequest>,
@@ -175,6 +179,7 @@ impl Execution {
             idempotency_key: None,
             requested_by: None,
             on_behalf_of: None,
+            traceparent: None,
             cancel_request: None,
             status: Status::Queued,
             outcome: None,

@@ -194,6 +194,10 @@ pub struct Dispatch {
     /// The right to read the bundle from the server that keeps it, while the attempt lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<BundleTicket>,
+    /// The trace context of the execution, in the form of the header `traceparent` of W3C Trace
+    /// Context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Arc<str>>,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -27,6 +27,7 @@ use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::text::cut;
+use crate::model::trace::check_traceparent;
 use crate::observer::{LogCut, Measure, Observer, hook};
 use crate::outbox::Outbox;
 use crate::protocol::{
@@ -351,11 +352,15 @@ impl Control {
         self.stops.insert(fence, stop);
         self.measure_held();
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
+        // It becomes a variable of a program.
+        let traceparent =
+            dispatch.traceparent.clone().filter(|trace| check_traceparent(trace).is_ok());
         let context = Context::new(
             ContextParts::new(logs, stop_receiver, progress)
                 .calls(self.call_sender.for_attempt(fence))
                 .secrets(self.secret_sender.for_attempt(fence))
-                .attempt(dispatch.attempt),
+                .attempt(dispatch.attempt)
+                .traceparent(traceparent.clone()),
         );
         let stops = context.stop_requests();
         let executor = self.offers.executor(&dispatch);
@@ -367,7 +372,8 @@ impl Control {
             .number(dispatch.attempt)
             .timeout(dispatch.timeout)
             .bundle(dispatch.bundle)
-            .ticket(dispatch.ticket);
+            .ticket(dispatch.ticket)
+            .traceparent(traceparent);
         let span = tracing::info_span!(
             "attempt",
             execution = %attempt.execution,

@@ -181,6 +181,10 @@ pub(crate) struct ExecutionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     on_behalf_of: Option<&'a str>,
+    /// The trace context that the submitter gave, as W3C Trace Context has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    traceparent: Option<&'a str>,
     parent: Option<ParentLink>,
     /// The parameters, with `"***"` in place of secrets.
     #[schema(value_type = scalars::Json)]
@@ -327,6 +331,7 @@ impl<'a> ExecutionView<'a> {
             idempotency_key: execution.given_idempotency_key(),
             requested_by: execution.requested_by.as_deref(),
             on_behalf_of: execution.on_behalf_of.as_deref(),
+            traceparent: execution.traceparent.as_deref(),
             parent: execution.parent.map(ParentLink::of),
             parameters: execution.shown_parameters(),
             status: execution.status,

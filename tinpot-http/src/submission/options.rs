@@ -73,6 +73,11 @@ pub(crate) struct OptionsBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
     requested_by: Option<&'a RawValue>,
+    /// The trace context of the submitter, as W3C Trace Context has it. The header `traceparent` states
+    /// it as well.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 55, max_length = 55)]
+    traceparent: Option<&'a RawValue>,
 }
 
 /// The growth of the delay between attempts.
@@ -119,6 +124,7 @@ impl OptionsBody<'_> {
         options.backoff = self.backoff()?;
         options.queue = read("queue", self.queue, |field| field.read("the name of a queue"))?;
         options.requested_by = read("requested_by", self.requested_by, Field::text)?;
+        options.traceparent = read("traceparent", self.traceparent, Field::text)?;
         Ok(options)
     }
 

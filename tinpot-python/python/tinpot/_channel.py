@@ -33,8 +33,10 @@ class Attempt:
         execution: str | None = None,
         fence: str | None = None,
         number: int = 1,
+        traceparent: str | None = None,
     ) -> None:
         self.channel = channel
+        self.traceparent = traceparent
         self.execution = execution
         self.fence = fence
         self.number = number

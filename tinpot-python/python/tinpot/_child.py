@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 # F_SETSIG, which Linux alone has, and which the module `fcntl` lacks.
 _F_SETSIG = 10
+# The variable with the trace context of the attempt.
+_TRACEPARENT = "TRACEPARENT"
 _control = _run.Control()
 
 
@@ -216,12 +218,19 @@ def _attempt(
         exits.is_attempt = True
         _control.running = True
         try:
+            traceparent = request.get("traceparent")
+            if traceparent is not None:
+                os.environ[_TRACEPARENT] = traceparent
+            elif _TRACEPARENT in os.environ:
+                # That of the attempt before.
+                del os.environ[_TRACEPARENT]
             context = _context.enter(
                 _channel.Attempt(
                     channel,
                     request.get("execution"),
                     request.get("fence"),
                     request.get("attempt", 1),
+                    traceparent,
                 )
             )
             if entry is None:

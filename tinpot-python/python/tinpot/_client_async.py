@@ -90,8 +90,8 @@ class AsyncClient:
         """Returns this client with options for its submissions.
 
         They are priority, timeout, delay, not_before, expires_in, retries, retry_delay, backoff,
-        max_retry_delay, retry_jitter, max_lost_attempts, queue and idempotency_key. Times are
-        seconds or a timedelta.
+        max_retry_delay, retry_jitter, max_lost_attempts, queue, idempotency_key and traceparent.
+        Times are seconds or a timedelta.
         """
         client = object.__new__(AsyncClient)
         client._core = self._core.with_options(options)

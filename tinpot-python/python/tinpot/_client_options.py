@@ -17,6 +17,7 @@ _OTHERS = (
     "backoff",
     "retry_jitter",
     "not_before",
+    "traceparent",
 )
 
 

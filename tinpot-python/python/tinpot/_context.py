@@ -128,6 +128,14 @@ class Context:
         return self._attempt.fence
 
     @property
+    def traceparent(self) -> str | None:
+        """The trace context that the submitter gave, as W3C Trace Context has it; None without one.
+
+        The variable TRACEPARENT has it, too, unless attempts share an interpreter.
+        """
+        return self._attempt.traceparent
+
+    @property
     def tmpdir(self) -> str:
         """A directory for this attempt, removed with it."""
         return self._attempt.tmpdir()

@@ -89,7 +89,11 @@ class _Loop:
         number = request["id"]
         channel = _Channel(self, number, control)
         attempt = _channel.Attempt(
-            channel, request.get("execution"), request.get("fence"), request.get("attempt", 1)
+            channel,
+            request.get("execution"),
+            request.get("fence"),
+            request.get("attempt", 1),
+            request.get("traceparent"),
         )
         context = _context.Context(attempt)
         # Each task has a copy of the context variables.

@@ -269,6 +269,11 @@ pub(super) fn describe(attempt: &Attempt, line: &mut Vec<u8>) {
     let about =
         format!(",\"attempt\":{number},\"fence\":\"{fence}\",\"execution\":\"{execution}\"");
     line.extend_from_slice(about.as_bytes());
+    if let Some(trace) = &attempt.traceparent {
+        line.extend_from_slice(b",\"traceparent\":");
+        // As with the action: a worker takes it as it comes.
+        let _ = serde_json::to_writer(&mut *line, &**trace);
+    }
     line.extend_from_slice(b",\"parameters\":");
     let start = line.len();
     line.extend_from_slice(attempt.parameters.as_str().as_bytes());

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tinpot_core::{
     Action, Backoff, Deployed, ErrorKind, Execution, Json, ListOptions, RetryOn, RetryPolicy,
-    SubmitOptions,
+    SubmitOptions, check_traceparent,
 };
 
 use crate::caller::Member;
@@ -20,6 +20,8 @@ use crate::wire::numbers::run_id;
 
 /// The header with the caller's name for a submission.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The header with the trace context of a submission.
+const TRACEPARENT: &str = "traceparent";
 /// The records of one app that may have the same name as a run of another: none.
 const ONE: usize = 1;
 
@@ -113,6 +115,9 @@ pub(crate) async fn create(
     let app = tower.app(member, slug).await?;
     let key = request.headers().get(IDEMPOTENCY_KEY).map(|key| key.to_str().map(str::to_owned));
     let key = key.transpose().map_err(|_| ApiError::invalid("Idempotency-Key must be text"))?;
+    // By the standard, a trace context that cannot be read is as good as none.
+    let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
+    let trace = trace.filter(|trace| check_traceparent(trace).is_ok()).map(str::to_owned);
     let fields = body::optional_fields(request, tower.config.max_body_bytes).await?;
     let new = NewRun::of(&fields)?;
     let number = match (new.version, app.active) {
@@ -137,6 +142,7 @@ pub(crate) async fn create(
     let mut options = SubmitOptions::new().definition(action);
     options.priority = new.priority;
     options.idempotency_key = key;
+    options.traceparent = trace;
     let submitted = member.scoped.submit(slug, new.input, options).await;
     let handle = submitted.map_err(|error| match error.kind() {
         ErrorKind::InvalidParameters => {

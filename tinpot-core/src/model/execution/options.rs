@@ -70,6 +70,10 @@ pub struct SubmitOptions {
     /// The name of the requester, for people: 1 to 255 characters, not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<String>,
+    /// The trace context of the submitter, in the form of the header `traceparent` of W3C Trace
+    /// Context. Attempts get it, and actions get it as the variable `TRACEPARENT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// The version of a deployed action to run, in place of the active one. It never travels: only
     /// the program that runs the coordinator can set it.
     #[serde(skip)]
@@ -142,6 +146,13 @@ impl SubmitOptions {
     #[must_use]
     pub fn max_lost_attempts(mut self, attempts: u32) -> Self {
         self.max_lost_attempts = Some(attempts);
+        self
+    }
+
+    /// Sets the trace context of the submitter.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
         self
     }
 

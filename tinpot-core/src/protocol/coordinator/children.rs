@@ -131,10 +131,19 @@ impl CoordinatorMachine {
         };
         let open = OpenCall { worker: from.clone(), wait: call.wait, child: None, low_rank: false };
         self.children.insert(id, open);
-        let Call { action, parameters, options, .. } = call;
+        let Call { action, parameters, mut options, .. } = call;
+        if options.traceparent.is_none() {
+            options.traceparent = self.caller_trace(&parent);
+        }
         let pending =
             PendingCall { id, action, parameters, options, parent, by, owner, known: None };
         out.push(CoordinatorEffect::Read(Read::Call(Box::new(pending))));
+    }
+
+    /// Returns the trace context of the calling execution.
+    fn caller_trace(&self, parent: &Parent) -> Option<String> {
+        let caller = self.active.get(&parent.execution)?;
+        caller.execution.traceparent.as_deref().map(str::to_owned)
     }
 
     fn may_call(&self, from: &WorkerId, call: &Call) -> Result<(Parent, Arc<str>, Owner), Error> {

@@ -248,6 +248,7 @@ impl CoordinatorMachine {
             },
             // The shell has the key of the tickets.
             ticket: None,
+            traceparent: execution.traceparent.clone(),
         };
         out.push(CoordinatorEffect::Send(
             Address::Worker(grant.worker.clone()),

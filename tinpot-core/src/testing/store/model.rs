@@ -96,6 +96,7 @@ impl<R: Reopen> Pair<R> {
         new.requested_by =
             self.random.chance(0.3).then(|| format!("who {}", self.random.number() % 3).into());
         new.on_behalf_of = self.random.chance(0.1).then(|| "another".into());
+        new.traceparent = self.random.chance(0.1).then(|| "00-trace".into());
         new.team = if self.random.chance(0.2) { "team 1" } else { "" }.into();
         new.caller = ["", "caller 1", "caller 2"][self.below(3) as usize].into();
         new

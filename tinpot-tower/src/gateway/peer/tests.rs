@@ -103,6 +103,7 @@ fn dispatch(number: u64, seq_echo: u64) -> Dispatch {
         retryable: false,
         bundle: None,
         ticket: None,
+        traceparent: None,
         secrets: Vec::new(),
     }
 }
