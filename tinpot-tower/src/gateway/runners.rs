@@ -221,11 +221,11 @@ impl Runners {
                 continue;
             }
             let id = runner_key(&runner.name);
-            let Some(found) = self.records.get(RUNNER, &id).await? else { continue };
+            let Some(found) = self.records.get(RUNNER_RECORDS, &id).await? else { continue };
             let mut document = read(&found.document)?;
             document.seen = Some(Timestamp(seen));
             document.has_run |= state.has_run.load(Ordering::Relaxed);
-            let change = Change::replace(RUNNER, &*id, found.version, write(&document)?);
+            let change = Change::replace(RUNNER_RECORDS, &*id, found.version, write(&document)?);
             match self.records.change(&[change]).await {
                 Ok(_) => drop(state.noted.fetch_max(seen, Ordering::Relaxed)),
                 // It registers again at this moment, which notes the time.
@@ -247,8 +247,9 @@ impl Runners {
                 continue;
             }
             let id = runner_key(&runner.name);
-            let Some(found) = self.records.get(RUNNER, &id).await? else { continue };
-            match self.records.change(&[Change::remove(RUNNER, &*id, found.version)]).await {
+            let Some(found) = self.records.get(RUNNER_RECORDS, &id).await? else { continue };
+            match self.records.change(&[Change::remove(RUNNER_RECORDS, &*id, found.version)]).await
+            {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => continue,
                 Err(error) => return Err(error),
@@ -289,7 +290,7 @@ pub(crate) fn known_runner(
     let id = runner_key(&name);
     let seen = Some(seen);
     let document = Document { name, environment, token, worker: worker.clone(), seen, has_run };
-    Ok((Change::create(RUNNER, id, write(&document)?), worker))
+    Ok((Change::create(RUNNER_RECORDS, id, write(&document)?), worker))
 }
 
 fn write(document: &Document) -> Result<Vec<u8>> {
