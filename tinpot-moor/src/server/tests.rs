@@ -245,7 +245,7 @@ fn strangers_and_wrong_messages_get_a_reply_that_says_why() {
     for (frames, why) in [
         (vec![], "3 frames"),
         (vec![id.clone(), message.clone()], "without tokens"),
-        ([&frames[..], &[junk.clone()]].concat(), "not 4"),
+        ([&frames[..], std::slice::from_ref(&junk)].concat(), "not 4"),
         (vec![token.clone(), id.slice(1..), message.clone()], "16 bytes (got 15)"),
         (vec![junk.clone(), id.clone(), message.clone()], "UTF-8"),
         (vec![Bytes::from_static(b"x"), id.clone(), message.clone()], "--moor-key"),
