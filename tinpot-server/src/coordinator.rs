@@ -64,6 +64,10 @@ pub struct CoordinatorSettings {
     /// The workers.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub enrolment: EnrolmentSettings,
+    /// The workers of mooR.
+    #[cfg(feature = "moor")]
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub moor: crate::moor::MoorSettings,
     /// The log.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub log: LogSettings,
@@ -200,6 +204,8 @@ impl CoordinatorSettings {
     pub fn check(&self) -> Result<()> {
         let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
         self.http.check()?;
+        #[cfg(feature = "moor")]
+        self.moor.check()?;
         self.sign_in.check(self.http.auth, self.pages.public_url().as_ref())?;
         if !self.sign_in.certificate_principals()?.is_empty()
             && (self.http.auth.is_none() || self.http.client_ca()?.is_none())
@@ -365,6 +371,8 @@ impl CoordinatorSettings {
             Some(address) => Some(crate::zmq::start(address).await?),
             None => None,
         };
+        #[cfg(feature = "moor")]
+        let moor = self.moor.start().await?;
         let enrolment = Enrolment::open(&self.enrolment, &self.store, STORE).await?;
         // A public key that was made a moment ago, and is used for nothing else, is a secret.
         let secret = RingSuite::new(&IdentityKey::generate()?).public().to_string();
@@ -388,6 +396,11 @@ impl CoordinatorSettings {
         transports
             .extend(network.iter().map(|all| Arc::new(all.transport()) as Arc<dyn Transport>));
         let transport = link::join(transports)?;
+        #[cfg(feature = "moor")]
+        let transport = match &moor {
+            Some(moor) => moor.join(transport)?,
+            None => transport,
+        };
         let label = match (has_broker, listens) {
             (true, _) => "mqtt",
             (false, true) => "zmq",
@@ -505,6 +518,10 @@ impl CoordinatorSettings {
         if let Some(gateway) = gateway {
             // Before the coordinator, whose results it publishes.
             gateway.shutdown().await;
+        }
+        #[cfg(feature = "moor")]
+        if let Some(moor) = moor {
+            moor.shutdown(PATIENCE).await;
         }
         coordinator.shutdown().await;
         if let Err(error) = apps.note_uses().await {

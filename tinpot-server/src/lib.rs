@@ -12,6 +12,8 @@ mod joint_offer;
 mod link;
 mod local;
 mod metrics;
+#[cfg(feature = "moor")]
+mod moor;
 mod process;
 mod programs;
 mod restored;
@@ -29,6 +31,8 @@ pub use self::error::{error_chain, exit};
 pub use self::incarnation::Incarnation;
 pub use self::joint_offer::joint_offer;
 pub use self::local::{LocalServer, LocalServerBuilder};
+#[cfg(feature = "moor")]
+pub use self::moor::MoorSettings;
 pub use self::process::{hide_secret_variables, keep_private};
 pub use self::restored::{OTHER_CREDENTIALS, explained};
 pub use self::serve::{ConnectionLimits, listen, serve, serve_on};
