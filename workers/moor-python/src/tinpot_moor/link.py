@@ -121,6 +121,11 @@ class Link:
                     published.append(self._sub.recv_multipart(zmq.NOBLOCK))
         return reply, published
 
+    @property
+    def waker(self) -> int:
+        """The file to which any byte is written to end `poll` early."""
+        return self._waker.fileno()
+
     def wake(self) -> None:
         """Ends `poll` early. Any thread and any signal handler may call this."""
         with contextlib.suppress(OSError):

@@ -163,7 +163,7 @@ class Worker:
         self._begin(daemon)
         self._link = Link(daemon)
         try:
-            with self._signals():
+            with self._signals(self._link):
                 while not self._session.is_over:
                     self._step(self._link, time.monotonic())
         finally:
@@ -181,15 +181,19 @@ class Worker:
             self._link.wake()
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self, link: Link) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         chosen = (signal.SIGTERM, signal.SIGINT)
         before = [signal.signal(number, lambda *_: self.stop()) for number in chosen]
+        # A signal that comes just before the poll does not interrupt it, and its handler waits for
+        # the end of the poll. The byte that Python writes at once ends it.
+        descriptor = signal.set_wakeup_fd(link.waker, warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(descriptor)
             for number, handler in zip(chosen, before):
                 signal.signal(number, handler)
 
@@ -246,10 +250,10 @@ class Worker:
                 self._fail(job, InternalError("the worker shuts down"))
         if all(job.is_answered for job in self._jobs.values()):
             self._session.detach()
-        patience = LAST_WORDS + (self.grace if self._session.is_attached else 0)
-        if now >= self._stopped_at + patience or (
-            self._stops > 1 and not self._session.is_attached
-        ):
+        # A request may overtake the reply to the attach, after which it can be answered.
+        is_known = self._session.is_attached or bool(self._jobs)
+        patience = LAST_WORDS + (self.grace if is_known else 0)
+        if now >= self._stopped_at + patience or (self._stops > 1 and not is_known):
             self._session.is_over = True
 
     # Requests.
