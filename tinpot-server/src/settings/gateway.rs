@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn rules_that_do_not_fit_are_refused() {
-        let mut none = BrokerSettings::default();
-        none.url = BrokerSettings::NONE.to_owned();
+        let url = BrokerSettings::NONE.to_owned();
+        let none = BrokerSettings { url, ..BrokerSettings::default() };
         let broker = BrokerSettings::default();
         for (clients, actions, auth, broker, embeds, why) in [
             (&["home"][..], &[][..], Auth::USERS, &broker, false, "must be PREFIX=USER"),
@@ -249,8 +249,8 @@ mod tests {
             let error = error.expect_err(why).to_string();
             assert!(error.contains(why), "{error}");
         }
-        let mut alone = GatewaySettings::default();
-        alone.mqtt_home_assistant = Some("homeassistant".to_owned());
+        let mqtt_home_assistant = Some("homeassistant".to_owned());
+        let alone = GatewaySettings { mqtt_home_assistant, ..GatewaySettings::default() };
         let error = alone.clients(Auth::USERS, &broker, false).expect_err("refused").to_string();
         assert!(error.contains("add --mqtt-clients"), "{error}");
     }
