@@ -157,3 +157,33 @@ async fn a_claim_of_a_later_epoch_stops_no_coordinator() {
     world.ends_with_the_truth(&again).await;
     assert_eq!(world.coordinator.refused(Refusal::LaterEpoch), 3);
 }
+
+/// A frame of many messages once took a time that was quadratic in their number: 8 s for 13 MB, in
+/// which the lines of all other workers waited.
+#[tokio::test]
+async fn a_frame_of_very_many_log_messages_is_taken_in_linear_time() {
+    let world = World::new().await;
+    let (handle, fence) = world.held().await;
+    let line = |seq: u64| {
+        let (stream, level) = (Stream::Stdout, Level::Info);
+        let lines = vec![format!("line {seq}")];
+        Message::Log(Log {
+            fence,
+            chunk: Arc::new(LogChunk::new(seq, Timestamp(1), stream, level, lines)),
+        })
+    };
+    // New lines, repeated ones, and gaps.
+    let last = 30_001;
+    let messages = (2..=last).flat_map(|seq| [line(seq), line(1), line(u64::MAX - seq)]);
+    let began = std::time::Instant::now();
+    world.lie(&world.victim, &world.victim, Lane::Logs, messages.collect()).await;
+    let mut events = handle.events(0);
+    let mut seen = 0;
+    while seen < last {
+        if let Event::Logs(chunk) = in_time("lines", events.next()).await.expect("it goes on") {
+            seen = seen.max(chunk.last_seq());
+        }
+    }
+    let took = began.elapsed();
+    assert!(took.as_secs() < 20, "{last} lines took {took:?}");
+}
