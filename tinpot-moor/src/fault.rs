@@ -1,6 +1,6 @@
-//! What is wrong with bytes or a document, and where.
+//! Faults in bytes or documents, with their places.
 
-/// What is wrong with a message, a value or a document, and where.
+/// A fault in a message, a value or a document, with its place.
 ///
 /// ```
 /// use tinpot_moor::Var;

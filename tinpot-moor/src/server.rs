@@ -32,7 +32,7 @@ const IN_FLIGHT: usize = 500;
 /// Requests that are remembered after their end, to find workers that answer for others.
 const REMEMBERED: usize = 1024;
 
-/// What the machine is told at the start.
+/// The settings of the machine.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerConfig {
     pub(crate) dialect: Dialect,
@@ -42,7 +42,7 @@ pub(crate) struct ServerConfig {
     pub(crate) max_workers: usize,
 }
 
-/// What the shell has to do.
+/// A task for the shell.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect {
     /// Publish this message.
@@ -59,7 +59,7 @@ pub(crate) enum Effect {
     Promiscuous { incarnation: u64 },
 }
 
-/// Why a request was not published.
+/// The reason why a request was not published.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NotSent {
     /// The worker is gone.
@@ -91,12 +91,12 @@ struct Attached {
 struct InFlight {
     /// Pongs that may still come before the answer.
     pongs_before: u32,
-    /// Nobody waits for the answer, and the worker is still at it.
+    /// No attempt waits for the answer, and the worker is still at it.
     is_given_up: bool,
 }
 
 impl Attached {
-    /// Returns true if nobody waits for an answer of this worker.
+    /// Returns true if no attempt waits for an answer of this worker.
     fn is_idle(&self) -> bool {
         self.requests.values().all(|request| request.is_given_up)
     }
@@ -296,7 +296,7 @@ impl Server {
         Ok(())
     }
 
-    /// Nobody waits for the answer to a request any more. Nothing can stop its worker, so the slot
+    /// No attempt waits for the answer to a request any more. Nothing can stop its worker, so the slot
     /// stays taken.
     pub(crate) fn give_up(&mut self, now: Duration, request: Uuid) {
         let worker = self.requests.get(&request).copied();

@@ -20,7 +20,7 @@ const QUEUED: u32 = 1000;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The time that closing gives the last replies.
 const LINGER: Duration = Duration::from_millis(500);
-/// What all messages to workers begin with.
+/// The topic of all messages to workers.
 const TOPIC: Bytes = Bytes::from_static(b"workers");
 
 /// The sockets of a gateway: PUB for requests, and ROUTER for responses.
@@ -96,7 +96,7 @@ impl Sockets {
     pub(crate) async fn publish(&self, message: Vec<u8>) {
         let message = Message::multipart([TOPIC, Bytes::from(message)]);
         if let Err(error) = self.requests.send(message).await {
-            tracing::warn!(%error, "a message to workers of mooR could not be sent");
+            tracing::warn!(%error, "a message to workers of mooR cannot be sent");
         }
     }
 

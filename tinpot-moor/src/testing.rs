@@ -20,7 +20,7 @@ use crate::wire::message::{
 /// Events that a test may leave unread.
 const EVENTS: usize = 100_000;
 
-/// What a worker does with a request.
+/// The way a worker treats a request.
 #[derive(Clone, Debug)]
 pub enum Deed {
     /// It returns this value.
@@ -33,7 +33,7 @@ pub enum Deed {
     Wait(watch::Receiver<bool>, Var),
 }
 
-/// What a worker has seen.
+/// An event at a worker.
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// The reply to its attach.

@@ -57,7 +57,7 @@ pub enum Var {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ErrorValue {
-    /// Which error it is.
+    /// The code.
     pub code: ErrorCode,
     /// The message, if there is one.
     pub message: Option<String>,
@@ -72,7 +72,7 @@ impl ErrorValue {
     }
 }
 
-/// Which error a value is.
+/// The code of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The built-in error with this index in [`ErrorCode::NAMES`].

@@ -14,7 +14,7 @@ use super::parameters;
 use crate::server::{Answer, NotSent};
 use crate::wire::message::WorkerRequest;
 
-/// What an executor asks the gateway for.
+/// A command of an executor to the gateway.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Publish a request.
@@ -23,7 +23,7 @@ pub(super) enum Command {
         request: WorkerRequest,
         answer: oneshot::Sender<Result<Answer, NotSent>>,
     },
-    /// Nobody waits for this answer any more.
+    /// No attempt waits for this answer any more.
     GiveUp(Uuid),
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Member {
     end: watch::Sender<Option<Duration>>,
 }
 
-/// What a member needs to start.
+/// The parts that a member needs to start.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) worker: Uuid,
@@ -76,7 +76,7 @@ impl Member {
         let task = tokio::spawn(async move {
             let worker = match builder.start().await {
                 Ok(worker) => worker,
-                Err(error) => return tracing::warn!(name, %error, "a worker could not start"),
+                Err(error) => return tracing::warn!(name, %error, "a worker cannot start"),
             };
             let patience = tokio::select! {
                 patience = async { ended.wait_for(Option::is_some).await.ok().and_then(|end| *end) } => {

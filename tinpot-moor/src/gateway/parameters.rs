@@ -23,7 +23,7 @@ pub(super) const SCHEMA: &str = r##"{
     "perms": {
       "type": "string",
       "default": "#-1",
-      "description": "The object whose permissions the worker is told, such as #2."
+      "description": "The object with the permissions, which the worker receives, such as #2."
     }
   },
   "additionalProperties": false

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::var::Var;
 use crate::wire::message::{Reply, WorkerError};
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
     /// The result.
@@ -43,7 +43,7 @@ impl Server {
             if asked.is_some_and(|asked| *asked != worker) {
                 self.found_promiscuous(worker);
             }
-            tracing::debug!(%worker, %request, "an answer that nobody waits for");
+            tracing::debug!(%worker, %request, "an answer that no attempt waits for");
             return Reply::UnknownRequest(request);
         };
         self.requests.remove(&request);

@@ -140,7 +140,7 @@ fn requests_are_published_once_and_answered_once() {
     assert_eq!(scene.submit(incarnation + 1, 1, 8), Err(NotSent::Gone));
     assert_eq!(scene.result(1, 7), Reply::Ack);
     assert_eq!(scene.effects(), [answered(7, Answer::Value(Var::Int(7)))]);
-    // Twice, or for nobody.
+    // Twice, or to no request.
     assert_eq!(scene.result(1, 7), Reply::UnknownRequest(Uuid::from_u128(7)));
     assert_eq!(scene.result(1, 9), Reply::UnknownRequest(Uuid::from_u128(9)));
     assert_eq!(scene.result(2, 7), Reply::NotRegistered(Uuid::from_u128(2)));
@@ -193,7 +193,7 @@ fn silence_ends_idle_workers_and_not_those_that_work() {
     assert_eq!(scene.effects(), [Effect::Ended { incarnation: idle, reason }]);
     scene.pass(100 * SECOND);
     assert_eq!(scene.effects(), []);
-    // Nobody waits any more: the slot is taken until it is heard, or silent for too long.
+    // No attempt waits any more: the slot is taken until it is heard, or silent for too long.
     scene.give_up(7);
     assert_eq!(scene.effects(), [Effect::Stuck { incarnation: busy, is_stuck: true }]);
     assert_eq!(scene.submit(busy, 2, 8), Err(NotSent::Busy));

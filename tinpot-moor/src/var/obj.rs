@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::fault::Fault;
 
-/// What comes before the digits of an anonymous object.
+/// The text before the digits of an anonymous object.
 const ANONYMOUS: &str = "#anon_";
 /// The low bits of a packed number: milliseconds.
 const LOW: u64 = (1 << 40) - 1;

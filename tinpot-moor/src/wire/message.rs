@@ -21,7 +21,7 @@ pub enum ToWorker {
     Ping,
     /// A request to one worker.
     Request(WorkerRequest),
-    /// Asks a worker to end. Some workers end whomever it is for.
+    /// Asks a worker to end. Some workers end even if it is for another.
     PleaseDie(Uuid),
 }
 
@@ -51,7 +51,7 @@ impl WorkerRequest {
 /// A message of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FromWorker {
-    /// Who says that it sent the message.
+    /// The worker that claims to have sent the message.
     pub sender: Sender,
     /// The message.
     pub body: FromWorkerBody,
@@ -82,7 +82,7 @@ pub enum FromWorkerBody {
     Error(Uuid, WorkerError),
 }
 
-/// Why a worker could not do what a request asked for.
+/// The reason why a request failed at its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkerError {
@@ -94,7 +94,7 @@ pub enum WorkerError {
     Internal(String),
     /// It took too long.
     TimedOut(String),
-    /// What was asked for has failed.
+    /// The work itself has failed.
     Request(String),
     /// The worker has left.
     Detached(String),
@@ -116,7 +116,7 @@ pub enum Reply {
     AuthFailed(String),
     /// The message can be read, and its content cannot.
     InvalidPayload(String),
-    /// Nobody waits for this request.
+    /// No caller waits for this request.
     UnknownRequest(Uuid),
     /// The worker with this id is not known.
     NotRegistered(Uuid),

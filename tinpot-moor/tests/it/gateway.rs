@@ -125,7 +125,7 @@ async fn workers_without_tokens_attach_by_tcp() {
         .expect("a gateway");
     let _there = FakeWorker::builder(gateway.address(), "echo").dialect(Dialect::Plain).start();
     timeout(DEADLINE, coordinator.action_available("echo")).await.expect("in time").expect("there");
-    // A worker with tokens is told what is wrong.
+    // The reply to a worker with tokens says what is wrong.
     let other = FakeWorker::builder(gateway.address(), "echo").key(&key);
     let frames = other.frames(FromWorkerBody::Detach);
     let reply = timeout(DEADLINE, exchange(gateway.address(), frames)).await.expect("in time");
