@@ -218,6 +218,10 @@ pub(crate) enum Command {
     /// Check whether a worker in any language follows the protocol
     #[command(subcommand)]
     Conformance(Conformance),
+    /// Manage the keys of workers of mooR
+    #[cfg(feature = "moor")]
+    #[command(subcommand)]
+    Moor(crate::moor::Moor),
     /// Print the OpenAPI description of the HTTP API
     Openapi,
     /// Print a script for completions in a shell

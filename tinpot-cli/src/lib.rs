@@ -20,6 +20,8 @@ mod ids;
 mod input;
 mod json;
 mod manual;
+#[cfg(feature = "moor")]
+mod moor;
 mod numbers;
 mod output;
 mod own_variables;
@@ -163,6 +165,8 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Doctor(arguments) => doctor::doctor(&arguments, global),
         Command::Python(command) => python::python(&command, global),
         Command::Conformance(command) => conformance::conformance(&command, global),
+        #[cfg(feature = "moor")]
+        Command::Moor(command) => moor::moor(&command),
         Command::Openapi => commands::openapi(global),
         Command::Completions(arguments) => complete::script(arguments.shell),
         Command::Manual { dir } => manual::write(&dir),

@@ -125,6 +125,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-process")
             .command("cargo check -p tinpot-tower")
             .command("cargo check -p tinpot-tower --features import")
+            .command("cargo check -p tinpot-moor")
             .command("cargo check -p tinpot-conformance")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")

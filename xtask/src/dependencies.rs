@@ -127,6 +127,24 @@ const RULES: &[Rule] = &[
         direct: None,
     },
     Rule {
+        krate: "tinpot-moor",
+        forbidden: &[
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-http-transport",
+            "tinpot-tower",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rustls",
+            "rusqlite",
+            "clap",
+        ],
+        direct: None,
+    },
+    Rule {
         krate: "tinpot-python",
         forbidden: &[
             "tinpot-access",

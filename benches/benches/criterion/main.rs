@@ -3,6 +3,7 @@
 mod access;
 mod dispatch;
 mod logs;
+mod moor;
 mod protocol;
 mod python;
 mod store;
@@ -17,6 +18,7 @@ fn benches() {
     python::benches(&mut criterion);
     logs::benches(&mut criterion);
     store::benches(&mut criterion);
+    moor::benches(&mut criterion);
     criterion.final_summary();
 }
 

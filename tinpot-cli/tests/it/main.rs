@@ -21,6 +21,8 @@ mod interrupts;
 mod joining;
 mod local;
 mod metrics;
+#[cfg(feature = "moor")]
+mod moor;
 mod mqtt_gateway;
 mod oidc;
 mod pipes;
