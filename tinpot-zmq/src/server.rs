@@ -47,7 +47,7 @@ struct Settings {
 
 /// The server of a coordinator: a ROUTER socket, to which workers connect.
 ///
-/// - Whoever can connect may send to the coordinator and listen at the addresses of workers, as at
+/// - Every client that can connect may send to the coordinator and listen at the addresses of workers, as at
 ///   a broker without an access list. On a socket in the file system, the rights of its folder
 ///   decide who can; on TCP, seal the frames.
 /// - At most 4,096 frames and 16 MiB wait for one client on one lane, and 256 MiB for all of them.

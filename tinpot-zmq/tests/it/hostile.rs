@@ -160,7 +160,7 @@ async fn connections_are_bounded_in_number_and_end_when_they_are_silent() {
     let speaker = peer(&server).await;
     speaker.send(Message::single("tinpot/1/logs")).await.unwrap();
     within("one who never spoke", silent.connections_changed(seen)).await.unwrap();
-    // It is told that its connection has ended when it speaks again.
+    // It receives the end of its connection when it speaks again.
     let refusal = within("one who fell silent", async {
         loop {
             // Longer than a client may be silent.
@@ -176,7 +176,7 @@ async fn connections_are_bounded_in_number_and_end_when_they_are_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_does_not_read_loses_frames_and_holds_up_nobody() {
+async fn a_worker_that_does_not_read_loses_frames_and_holds_up_no_other() {
     let server = serve(any_port()).await;
     let coordinator = server.transport();
     let slow = peer(&server).await;

@@ -1260,6 +1260,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns one live worker, with the logs of failed builds of Python environments. */
+        get: operations["workers_worker"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workers/{id}/drain": {
         parameters: {
             query?: never;
@@ -1839,6 +1856,11 @@ export interface components {
             status: string;
             worker_id: string;
         };
+        /**
+         * @description The state of a Python environment.
+         * @enum {string}
+         */
+        EnvironmentState: "building" | "ready" | "failed" | "kept";
         /** @description The reason why a request failed. */
         Error: {
             detail: string;
@@ -1992,6 +2014,8 @@ export interface components {
              * @description The time limit that it exceeded, in milliseconds.
              */
             timeout_ms?: number;
+            /** @description The trace context that the submitter gave, as W3C Trace Context has it. */
+            traceparent?: string;
             /**
              * Format: uint32
              * @description The version of the app that it runs; absent unless its action was deployed.
@@ -2345,6 +2369,11 @@ export interface components {
              * @description The maximum run time of an attempt, in seconds.
              */
             timeout?: number | null;
+            /**
+             * @description The trace context of the submitter, as W3C Trace Context has it. The header `traceparent` states
+             *     it as well.
+             */
+            traceparent?: string | null;
         };
         /** @description The end of an execution or an attempt: its result, or its error with the details. */
         Outcome: {
@@ -2481,6 +2510,40 @@ export interface components {
             message?: string;
             /** Format: double */
             total?: number;
+        };
+        /** @description A Python environment of a worker. */
+        PythonEnvironment: {
+            /** @description All files that say what is in it, relative to the directory of actions. */
+            asked: string[];
+            /**
+             * Format: uint64
+             * @description The size in bytes; 0 if it is not built.
+             */
+            bytes: number;
+            /** @description The program that installs the packages; null if unknown. */
+            installer: string | null;
+            /** @description The first digits of its name in the cache of the worker's host; null if unknown. */
+            key: string | null;
+            /** @description The end of the log of a failed build. The list of workers leaves it out. */
+            log?: string;
+            /**
+             * Format: uint64
+             * @description The number of installed packages.
+             */
+            packages: number;
+            /** @description The file that asks for it, relative to the directory of actions. */
+            place: string;
+            /** @description The version of Python; null if unknown. */
+            python: string | null;
+            /** @description The reason why the last build failed; null if it did not. */
+            reason: string | null;
+            /** @description The begin of the state, by the clock of the worker. */
+            since: components["schemas"]["Time"];
+            /**
+             * @description `building`, `ready`, `failed`, or `kept`: the files ask for something that cannot be built,
+             *     and the last good environment stays in use.
+             */
+            state: components["schemas"]["EnvironmentState"];
         };
         /** @description A queue and its waiting executions. */
         Queue: {
@@ -2915,6 +2978,8 @@ export interface components {
             last_beat_seconds: number;
             name: string;
             problems: components["schemas"]["Problem"][];
+            /** @description The Python environments that its actions ask for, as it describes them. */
+            python_environments: components["schemas"]["PythonEnvironment"][];
             /** @description The queues that it serves. Empty means all. */
             queues: string[];
             /** @description The attempts of those executions, oldest first. */
@@ -12227,6 +12292,87 @@ export interface operations {
             /** @description The store is full. */
             507: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    workers_worker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the id of a live worker */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the worker */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Worker"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No live worker has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too many requests: retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
