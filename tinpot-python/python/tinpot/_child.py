@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,12 +79,17 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
     if template_fd >= 0:
         if _template.is_asked(requests_fd, template_fd):
             connection.close()
-            copy = _template.serve(template_fd, lifeline_fd, clean.enter_copy)
-            _control.stopped = False
-            _tie_to_worker(copy.lifeline)
-            connection = Connection(copy.requests, copy.replies)
-            mark, limit_memory = copy.mark, not copy.memory_by_cgroup
-            connection.send(b'{"copied":true}\n')
+            try:
+                copy = _template.serve(template_fd, lifeline_fd, known, clean.enter_copy)
+                _control.stopped = False
+                _tie_to_worker(copy.lifeline)
+                connection = Connection(copy.requests, copy.replies)
+                mark, limit_memory = copy.mark, not copy.memory_by_cgroup
+                connection.send(b'{"copied":true}\n')
+            except BaseException:
+                # At once: the handlers of `atexit` belong to all copies.
+                traceback.print_exc()
+                os._exit(1)
         else:
             os.close(template_fd)
     try:

@@ -22,7 +22,8 @@ def _functions(module: ModuleType) -> Iterator[CodeType]:
     """Yields the code of all functions that a module defines, with those inside of them."""
     values: list[Any] = list(vars(module).values())
     for value in list(values):
-        if isinstance(value, type) and value.__module__ == module.__name__:
+        # Not `isinstance`, which asks the value: a lazy object may fail or load then.
+        if issubclass(type(value), type) and vars(value).get("__module__") == module.__name__:
             values.extend(vars(value).values())
     waiting = [code for value in values if (code := _code(value)) is not None]
     seen: set[int] = set()
@@ -42,6 +43,8 @@ def _code(value: Any) -> CodeType | None:
         except Exception:
             break
         value = inner
-    function = getattr(value, "__func__", value)
-    code = getattr(function, "__code__", None)
-    return code if isinstance(code, CodeType) else None
+    try:
+        code = getattr(value, "__func__", value).__code__
+    except Exception:
+        return None
+    return code if type(code) is CodeType else None

@@ -27,6 +27,8 @@ from tinpot._leftovers import Children
 _SUBREAPER = 36
 _MAX_REQUEST = 4096
 _MAX_DESCRIPTORS = 8
+# The number of descriptors of a request before that of the group.
+_PIPES = 5
 # The field of `/proc/PID/stat` with the address of the environment, counted from the state.
 _ENVIRONMENT_FIELD = 47
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -48,6 +50,14 @@ def reason_against(known: frozenset[int], children: Children) -> str:
     known: the descriptors that were open before the imports.
     children: the processes that the imports started.
     """
+    try:
+        return _reason_against(known, children)
+    except Exception as error:
+        # Whatever imports did to the process, it can still run attempts itself.
+        return f"the check for copies failed: {type(error).__name__}"
+
+
+def _reason_against(known: frozenset[int], children: Children) -> str:
     if not (sys.platform == "linux" and hasattr(os, "pidfd_open") and _prctl() is not None):
         return "this system cannot copy processes safely"
     names = [thread.name for thread in threading.enumerate()[1:]]
@@ -55,7 +65,7 @@ def reason_against(known: frozenset[int], children: Children) -> str:
         return f"an import started a thread ({', '.join(names) or 'without a name'})"
     if children.were_there():
         return "an import started a process"
-    return _open_file(known) or _generator() or _threads_of_c()
+    return _open_file(known) or _shared_memory() or _generator() or _threads_of_c()
 
 
 def descriptors() -> frozenset[int]:
@@ -77,9 +87,20 @@ def _open_file(known: Iterable[int]) -> str:
         place = os.readlink(f"/proc/self/fd/{fd}")
         if stat.S_ISDIR(found.st_mode) or place in _DEVICES:
             continue
-        is_shareable = flags & os.O_ACCMODE == os.O_RDONLY or flags & os.O_APPEND
+        mode = flags & os.O_ACCMODE
+        is_shareable = mode == os.O_RDONLY or (mode == os.O_WRONLY and flags & os.O_APPEND)
         if not (stat.S_ISREG(found.st_mode) and is_shareable):
             return f"an import left {place} open"
+    return ""
+
+
+def _shared_memory() -> str:
+    """Finds memory that copies would share, such as that of a lock of `multiprocessing`."""
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            rights = line.split()[1]
+            if rights[1] == "w" and rights[3] == "s":
+                return "an import left memory that processes share (a lock of multiprocessing?)"
     return ""
 
 
@@ -95,8 +116,14 @@ def _generator() -> str:
         getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None),
     ]
     for name, module in list(sys.modules.items()):
-        for key, value in list(getattr(module, "__dict__", {}).items()):
-            is_one = isinstance(value, tuple(kinds)) and not isinstance(value, random.SystemRandom)
+        try:
+            # Asks neither modules nor values for anything: some of them load or fail then.
+            values = list(object.__getattribute__(module, "__dict__").items())
+        except Exception:
+            continue
+        for key, value in values:
+            kind = type(value)
+            is_one = issubclass(kind, tuple(kinds)) and not issubclass(kind, random.SystemRandom)
             if is_one and not any(value is one for one in known):
                 return f"{name}.{key} generates random numbers, which would be the same everywhere"
     return ""
@@ -107,10 +134,12 @@ def _threads_of_c() -> str:
     pid = os.fork()
     if pid == 0:
         os._exit(0)
-    os.waitpid(pid, 0)
-    with contextlib.suppress(OSError):
-        if len(os.listdir("/proc/self/task")) == 1:
-            return ""
+    # In the way in which the template waits: it must be possible.
+    process = os.pidfd_open(pid)
+    os.waitid(os.P_PIDFD, process, os.WEXITED)
+    os.close(process)
+    if len(os.listdir("/proc/self/task")) == 1:
+        return ""
     return "an import started threads of C code"
 
 
@@ -122,11 +151,17 @@ def is_asked(requests: int, template: int) -> bool:
     return template in [fd for fd, _ in poll.poll()]
 
 
-def serve(template: int, lifeline: int, enter: Callable[[int, int, str], object]) -> Copy:
+def serve(
+    template: int,
+    lifeline: int,
+    known: frozenset[int],
+    enter: Callable[[int, int, str], object],
+) -> Copy:
     """Makes copies until the worker kills this process. Returns in a copy only.
 
     template: the descriptor of the socket to the worker.
     lifeline: the pipe that ties this process to the worker. Each copy has its own.
+    known: the descriptors that were open before the imports.
     enter: makes a copy use its own pipes and its own cookie.
     """
     server = _Template(template)
@@ -138,13 +173,13 @@ def serve(template: int, lifeline: int, enter: Callable[[int, int, str], object]
     gc.collect()
     # What was imported stays, and is not written to when it is looked at.
     gc.freeze()
+    files = _read_files(known.union((template, lifeline)))
     request, received = server.run()
     for fd in [lifeline, *server.children.values()]:
         os.close(fd)
     server.socket.close()
     requests, replies, lifeline, stdout, stderr, *group = received
     for fd in group:
-        os.write(fd, b"0")
         os.close(fd)
     os.setsid()
     adopt: Any = _prctl()
@@ -153,6 +188,8 @@ def serve(template: int, lifeline: int, enter: Callable[[int, int, str], object]
     enter(stdout, stderr, request["cookie"])
     os.close(stdout)
     os.close(stderr)
+    for fd in files:
+        _reopen(fd)
     numbers: Any = sys.modules.get("numpy.random")
     if numbers is not None:
         numbers.seed()
@@ -189,6 +226,7 @@ class _Template:
         if reap is not None:
             os.close(self.children.pop(reap))
             os.waitpid(reap, 0)
+            self._reap_adopted()
             return None
         try:
             pid = os.fork()
@@ -197,12 +235,25 @@ class _Template:
         else:
             if pid == 0:
                 return request, received
+            # Before the worker knows of it, which kills it by its group.
+            for fd in received[_PIPES:]:
+                with contextlib.suppress(OSError):
+                    os.write(fd, str(pid).encode())
             self.children[pid] = os.pidfd_open(pid)
             self._poll.register(self.children[pid], select.POLLIN)
             self._send({"cookie": request["cookie"], "forked": pid})
         for fd in received:
             os.close(fd)
         return None
+
+    def _reap_adopted(self) -> None:
+        """Reaps what copies left: this process adopts it when they end."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is None or found.si_pid in self.children:
+                    return
+                os.waitpid(found.si_pid, 0)
 
     def _report(self, fd: int) -> None:
         # The process keeps its id until the worker knows of its end.
@@ -223,6 +274,24 @@ def _prctl() -> Callable[..., int] | None:
         return found
     except (ImportError, OSError, AttributeError):
         return None
+
+
+def _read_files(known: Iterable[int]) -> list[int]:
+    """Returns the descriptors of regular files that imports opened to read."""
+    found = []
+    for fd in descriptors().difference(known):
+        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+        if mode == os.O_RDONLY and stat.S_ISREG(os.fstat(fd).st_mode):
+            found.append(fd)
+    return found
+
+
+def _reopen(fd: int) -> None:
+    """Gives this process a position of its own in a file, which copies would share."""
+    new = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    os.lseek(new, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
+    os.dup2(new, fd, os.get_inheritable(fd))
+    os.close(new)
 
 
 def _write_cookie(old: str, new: str) -> None:

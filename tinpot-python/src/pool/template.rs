@@ -6,12 +6,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,14 +20,17 @@ use tokio::net::UnixDatagram;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, describe, exited};
 use crate::error::PythonError;
 
 /// The number of descriptors that go with a request.
 const MAX_DESCRIPTORS: usize = 6;
 const MAX_MESSAGE_BYTES: usize = 4096;
-/// The time for the template to say with which status a copy ended, once it has ended, and to end
-/// itself once it has failed.
+/// The number of failures in a row after which no more copies are made.
+const MAX_FAILURES: u32 = 3;
+/// The time for the template to say with which status a copy ended, once it has ended.
+const REPORTING: Duration = Duration::from_secs(1);
+/// The time for the template to end once its connection has failed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that has imported the actions and makes copies of itself. When this is dropped, the
@@ -36,8 +40,8 @@ pub(super) struct Template {
     pub(super) process: Interpreter,
     socket: Arc<UnixDatagram>,
     copies: Arc<Mutex<Copies>>,
-    /// If true, it failed once, and is not asked again.
-    is_broken: AtomicBool,
+    /// The number of failures since the last copy.
+    failures: AtomicU32,
     has_made_some: AtomicBool,
     reader: JoinHandle<()>,
 }
@@ -79,37 +83,38 @@ impl Template {
     pub(super) fn new(process: Interpreter, socket: UnixDatagram) -> Self {
         let (socket, copies) = (Arc::new(socket), Arc::<Mutex<Copies>>::default());
         let reader = tokio::spawn(read(socket.clone(), copies.clone()));
-        let (is_broken, has_made_some) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { process, socket, copies, is_broken, has_made_some, reader }
+        let (failures, has_made_some) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { process, socket, copies, failures, has_made_some, reader }
     }
 
     /// Returns true if a copy would be like an interpreter that starts now.
     pub(super) fn is_usable(&self) -> bool {
-        !self.is_broken.load(Ordering::Relaxed)
+        self.failures.load(Ordering::Relaxed) < MAX_FAILURES
             && self.process.exit_status().is_none()
             && self.process.has_directory()
     }
 
-    /// Returns true if it worked until it was killed, so that another will work, too.
+    /// Returns true if it worked until a signal killed it, so that another will work, too.
     pub(super) fn was_killed(&self) -> bool {
-        self.process.exit_status().is_some()
+        self.process.exit_status().is_some_and(|status| status.signal().is_some())
             && self.has_made_some.load(Ordering::Relaxed)
-            && !self.is_broken.load(Ordering::Relaxed)
     }
 
     /// Remembers that a copy works.
     pub(super) fn has_worked(&self) {
         self.has_made_some.store(true, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
     }
 
-    /// Makes no more copies, because one failed.
+    /// Counts a failure. After some in a row, it makes no more copies.
     pub(super) fn failed(&self, error: &PythonError) {
         if self.was_killed() {
             return tracing::warn!("the template of interpreters is started again: it was killed");
         }
-        self.is_broken.store(true, Ordering::Relaxed);
+        let is_last = self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_FAILURES;
+        let then = if is_last { ", and so do those that follow" } else { "" };
         let error = error.with_cause();
-        tracing::warn!("from now on each interpreter imports the files itself: {error}");
+        tracing::warn!("an interpreter imports the files itself{then}: {error}");
     }
 
     /// Makes a copy, which gets the descriptors.
@@ -129,14 +134,14 @@ impl Template {
         let made = tokio::select! {
             made = made => made,
             () = tokio::time::sleep(limit) => Err(io::ErrorKind::TimedOut.into()),
-            status = super::interpreter::exited(&mut exit) => {
-                Err(io::Error::other(format!("it {}", super::interpreter::describe(status))))
+            status = exited(&mut exit) => {
+                Err(io::Error::other(format!("it {}", describe(status))))
             }
         };
         lock(&self.copies).wanted.remove(request.cookie);
         if made.is_err() {
             // It may be dying: its connection goes first.
-            let _ = tokio::time::timeout(PATIENCE, super::interpreter::exited(&mut exit)).await;
+            let _ = tokio::time::timeout(PATIENCE, exited(&mut exit)).await;
         }
         made
     }
@@ -171,21 +176,30 @@ impl Drop for Template {
 impl Copied {
     /// Waits for the end of the copy. `template` has to live as long, because it knows the status.
     pub(super) async fn end(self, template: Arc<Template>) -> ExitStatus {
+        let mut template_exit = template.process.exit.clone();
         let gone = async {
-            // Without a descriptor, it has ended, and the template is gone as well.
-            if let Ok(process) = pidfd_open(self.pid, PidfdFlags::NONBLOCK)
-                && let Ok(process) = watch(process)
+            match pidfd_open(self.pid, PidfdFlags::NONBLOCK)
+                .map_err(io::Error::from)
+                .and_then(watch)
             {
-                let _ = process.readable().await;
+                Ok(process) => drop(process.readable().await),
+                Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                // This process has too many descriptors. The template reports the end.
+                Err(_) => drop(exited(&mut template_exit.clone()).await),
             }
-            tokio::time::sleep(PATIENCE).await;
+            // Sooner than the attempt gives up a connection that has closed.
+            tokio::select! {
+                () = tokio::time::sleep(REPORTING) => {}
+                () = async {
+                    exited(&mut template_exit).await;
+                    tokio::time::sleep(REPORTING / 20).await;
+                } => {}
+            }
         };
         let status = tokio::select! {
             Ok(status) = self.ended => status,
-            () = gone => {
-                // The template was killed, most likely because memory ran out.
-                ExitStatus::from_raw(rustix::process::Signal::KILL.as_raw())
-            }
+            // The template was killed, most likely because memory ran out.
+            () = gone => ExitStatus::from_raw(Signal::KILL.as_raw()),
         };
         drop(template);
         status
@@ -226,8 +240,12 @@ async fn read(socket: Arc<UnixDatagram>, copies: Arc<Mutex<Copies>>) {
                 if let Some(report) = reported {
                     let _ = report.send(ExitStatus::from_raw(status));
                 }
-                // From now on another process may get its id.
-                let _ = socket.send(format!("{{\"reap\":{ended}}}").as_bytes()).await;
+                // From now on another process may get its id. In a task, because the template may
+                // report many ends before it reads.
+                let socket = socket.clone();
+                tokio::spawn(async move {
+                    let _ = socket.send(format!("{{\"reap\":{ended}}}").as_bytes()).await;
+                });
             }
             Err(error) => tracing::warn!(%error, "the template sent a message that cannot be read"),
         }

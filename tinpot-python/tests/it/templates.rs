@@ -1,7 +1,9 @@
 //! Interpreters that are copies of one that has imported the actions.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -158,6 +160,8 @@ async fn imports_that_cannot_be_copied_run_in_each_interpreter() {
             "import sqlite3; kept = sqlite3.connect(HERE + '/db'); kept.execute('create table if not exists t (a)')",
         ),
         ("a generator", "kept = random.Random(1)"),
+        ("a lock of processes", "import multiprocessing; kept = multiprocessing.Lock()"),
+        ("shared memory", "import mmap; kept = mmap.mmap(-1, 4096)"),
     ];
     for (what, line) in hazards {
         let actions = Actions::of(&format!("{ACTIONS}\n{line}\n"));
@@ -180,4 +184,46 @@ async fn files_that_are_read_or_appended_to_are_no_obstacle() {
     }
     call(&pool, "pid").await.value();
     assert_eq!(imports(&actions), 1);
+}
+
+#[tokio::test]
+async fn copies_have_a_position_of_their_own_in_files_that_imports_opened() {
+    let text = "\nTEXT = open(__file__)\nTEXT.read(2)\n@action\ndef read(): return TEXT.read(4)\n";
+    let actions = Actions::of(&format!("{ACTIONS}{text}"));
+    let pool = pool(&actions, 1).await;
+    for _ in 0..3 {
+        assert_eq!(call(&pool, "read").await.value(), "port");
+        call(&pool, "die").await;
+    }
+    assert_eq!(imports(&actions), 1);
+}
+
+#[tokio::test]
+async fn objects_that_refuse_to_be_looked_at_are_no_obstacle() {
+    let lazy = "\nclass Lazy:\n    @property\n    \
+                def __class__(self): raise RuntimeError('not configured')\nLAZY = Lazy()\n";
+    let actions = Actions::of(&format!("{ACTIONS}{lazy}"));
+    let pool = pool(&actions, 1).await;
+    call(&pool, "die").await;
+    call(&pool, "die").await;
+    call(&pool, "pid").await.value();
+    assert_eq!(imports(&actions), 1);
+}
+
+#[tokio::test]
+async fn processes_of_killed_copies_do_not_stay_as_zombies() {
+    let text = "\n@action\ndef wait(note: str):\n    \
+                child = subprocess.Popen(['sleep', '1000'])\n    \
+                with open(note, 'w') as file: file.write('%d\\n%d\\n' % (os.getppid(), child.pid))\n    \
+                print('ready', flush=True)\n    time.sleep(1000)\n";
+    let actions = Actions::of(&format!("{ACTIONS}{text}"));
+    let pool = pool(&actions, 1).await;
+    let note = actions.path("note");
+    let running = start(&pool, "wait", json!({ "note": note }));
+    running.until_line("ready").await;
+    let pids = actions.pids("note", 2).await;
+    running.ask(Duration::ZERO);
+    assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+    until("the end of the child", || !Path::new(&format!("/proc/{}", pids[1])).exists()).await;
+    assert!(is_alive(pids[0]), "the template has ended");
 }
