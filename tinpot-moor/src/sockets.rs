@@ -147,9 +147,14 @@ fn make_free(path: &Path) -> Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(invalid(format!("{shown} exists and is no socket: choose another path")));
     }
-    if UnixStream::connect(path).is_ok() {
-        let message = format!("another program listens at {shown}: end it, or choose another path");
-        return Err(Error::new(ErrorKind::Conflict, message));
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(error) => return Err(invalid(format!("cannot connect to {shown}: {error}"))),
+        Ok(_) => {
+            let message =
+                format!("another program listens at {shown}: end it, or choose another path");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
     }
     fs::remove_file(path).map_err(|error| invalid(format!("cannot remove {shown}: {error}")))
 }

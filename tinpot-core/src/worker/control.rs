@@ -48,6 +48,8 @@ const FINISHED: usize = 1024;
 /// The time for which a shutdown waits for kills, and for acknowledgements, after its patience is
 /// over.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
+/// The longest patience: one without an end must not overflow the clock.
+const MAX_PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Debug)]
 pub(super) enum Command {
@@ -197,6 +199,7 @@ impl Control {
                 }
                 command = commands.recv(), if ending.is_none() => {
                     let Some(Command::Shutdown { patience, reply }) = command else { return };
+                    let patience = patience.min(MAX_PATIENCE);
                     self.machine.drain(self.clock.now(), patience, &mut self.effects);
                     ending = Some((Instant::now() + patience + LAST_REPORTS, reply));
                 }

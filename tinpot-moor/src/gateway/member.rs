@@ -78,16 +78,28 @@ impl Member {
                 Ok(worker) => worker,
                 Err(error) => return tracing::warn!(name, %error, "a worker cannot start"),
             };
-            let patience = tokio::select! {
-                patience = async { ended.wait_for(Option::is_some).await.ok().and_then(|end| *end) } => {
-                    patience.unwrap_or(PATIENCE)
-                }
+            let end = async { ended.wait_for(Option::is_some).await.ok().and_then(|end| *end) };
+            let mut end = std::pin::pin!(end);
+            let asked = tokio::select! {
+                patience = &mut end => Some(patience.unwrap_or(PATIENCE)),
                 // It stays attached, and is offered again once it attaches again.
-                () = worker.drain_requested() => Duration::MAX,
+                () = worker.drain_requested() => None,
             };
             // An attempt that was cancelled waits for its worker, which may never answer.
-            let limit = patience.saturating_add(GRACE);
-            if tokio::time::timeout(limit, worker.shutdown(patience)).await.is_err() {
+            let has_answered = match asked {
+                Some(patience) => {
+                    let limit = patience.saturating_add(GRACE);
+                    tokio::time::timeout(limit, worker.shutdown(patience)).await.is_ok()
+                }
+                None => tokio::select! {
+                    () = worker.shutdown(Duration::MAX) => true,
+                    () = async {
+                        let patience = end.await.unwrap_or(PATIENCE);
+                        tokio::time::sleep(patience.saturating_add(GRACE)).await;
+                    } => false,
+                },
+            };
+            if !has_answered {
                 tracing::warn!(name, "a worker of mooR did not answer before its end");
             }
         });

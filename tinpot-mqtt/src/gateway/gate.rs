@@ -219,11 +219,19 @@ impl Gate {
     }
 
     async fn announce(&self, board: &mut Board, caller: Option<&Caller>) {
-        let (found, offered) = {
+        let (found, mut offered) = {
             let mut machine = lock(&self.machine);
-            let offered: BTreeSet<String> = machine.offers().keys().cloned().collect();
+            let theirs = machine.offers().keys().filter(|name| !machine.is_taken(name));
+            let offered: BTreeSet<String> = theirs.cloned().collect();
             (machine.take_found(), offered)
         };
+        // After a new connection, the broker may not have sent the offers again yet.
+        if let Some(own) = self.workers.get(self.index).and_then(Option::as_ref)
+            && let Ok(workers) = self.coordinator.workers().await
+        {
+            let own = workers.into_iter().filter(|worker| worker.id == *own);
+            offered.extend(own.flat_map(|worker| worker.actions).map(|name| name.to_string()));
+        }
         let mut wanted = match caller {
             Some(caller) => self.wanted(caller, &offered),
             None => Payloads::new(),
@@ -278,6 +286,9 @@ impl Gate {
         }
         let (offers, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
             offers.into_iter().partition(|(name, _)| !taken.contains(&**name));
+        if lock(&self.machine).set_taken(rest.keys().cloned().collect()) {
+            self.refresh.notify_one();
+        }
         for name in rest.into_keys() {
             let why = "another worker offers an action with this name: rename one of them";
             refused.insert(name, why.to_owned());

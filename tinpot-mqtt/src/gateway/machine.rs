@@ -1,7 +1,7 @@
 //! The decisions of a gateway about the messages below one prefix: no clock, no I/O.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,6 +77,8 @@ pub(crate) struct Machine {
     answers: Budget,
     recent: VecDeque<(Instant, u64)>,
     offers: BTreeMap<String, Arc<OfferedAction>>,
+    /// The names among them that others have.
+    taken: BTreeSet<String>,
     found: Found,
     /// The beginning of the topics of buttons.
     node: Option<String>,
@@ -104,6 +106,7 @@ impl Machine {
             answers: Budget::new(ANSWERS_PER_SECOND, now),
             recent: VecDeque::new(),
             offers: BTreeMap::new(),
+            taken: BTreeSet::new(),
             found: Found::default(),
             node: None,
             said_retained: false,
@@ -170,6 +173,18 @@ impl Machine {
         &self.offers
     }
 
+    /// Returns true if others have the name of an offer: triggers are theirs.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.taken.contains(name)
+    }
+
+    /// Sets the names of offers that others have. Returns true if they have changed.
+    pub(crate) fn set_taken(&mut self, taken: BTreeSet<String>) -> bool {
+        let is_new = taken != self.taken;
+        self.taken = taken;
+        is_new
+    }
+
     /// Returns the retained messages that the broker has sent since the last call.
     pub(crate) fn take_found(&mut self) -> Found {
         std::mem::take(&mut self.found)
@@ -198,7 +213,8 @@ impl Machine {
                 message.topic
             ))];
         }
-        if self.offers.contains_key(name) || self.is_repetition(now, message) {
+        let is_theirs = self.offers.contains_key(name) && !self.taken.contains(name);
+        if is_theirs || self.is_repetition(now, message) {
             // The client that offers the action hears the trigger itself.
             return Vec::new();
         }

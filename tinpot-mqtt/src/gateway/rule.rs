@@ -12,6 +12,8 @@ use crate::topics::check_namespace;
 const PREFIX_BYTES: usize = 100;
 /// The longest topic that a client may name, in bytes.
 const TOPIC_BYTES: usize = 256;
+/// The number of levels of the topic of an answer: mosquitto takes 200.
+const LEVELS: usize = 100;
 /// The topics of the namespace, below its first part, that workers use.
 const RESERVED: [&str; 3] = ["worker", "workers", "join"];
 /// The topic of the gateway's state below a prefix.
@@ -144,6 +146,12 @@ impl Topics {
         if topic.contains(['+', '#', '\0']) || topic.starts_with('$') {
             return Err(format!("must be a topic without + and # (got {topic:?})"));
         }
+        // Brokers end the connection that publishes to such a topic.
+        if topic.chars().any(is_refused) || topic.matches('/').count() >= LEVELS {
+            return Err(format!(
+                "must have no control characters, and at most {LEVELS} levels (got {topic:?})"
+            ));
+        }
         let owner = self.prefixes.iter().filter(|own| below(topic, own).is_some());
         let owner = owner.max_by_key(|own| own.len());
         let is_free = match owner {
@@ -207,6 +215,12 @@ pub(crate) fn status_topic(prefix: &str) -> String {
 
 pub(crate) fn errors_topic(prefix: &str) -> String {
     format!("{prefix}/{ERRORS}")
+}
+
+/// Returns true for control characters and those that are none, which MQTT lets brokers refuse.
+fn is_refused(character: char) -> bool {
+    let number = u32::from(character);
+    character.is_control() || (0xfdd0..=0xfdef).contains(&number) || number & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use super::session::{ADDRESSES, Session};
 use super::topic::{Topic, may_listen_at, may_send_to};
 use crate::record::{Kind, Record, head};
 
+/// The size of an echo: clients send eight bytes.
+const ECHO_BYTES: usize = 64;
 /// The longest wait for the end of a server: longer than it gives frames that wait.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -135,6 +137,11 @@ impl Hub {
         let is_trusting = self.settings.is_trusting;
         match (Topic::parse(&topic), kind) {
             (None, _) => Err(format!("{topic:?} is no topic")),
+            // What waits for a client that does not read is bounded by bytes, and any client may ask.
+            (Some(Topic::Echo), Kind::Frame) if frame.len() > ECHO_BYTES => {
+                let bytes = frame.len();
+                Err(format!("an echo must have at most {ECHO_BYTES} bytes (got {bytes})"))
+            }
             (Some(Topic::Echo), Kind::Frame) => {
                 session.outbox.push(&head(Kind::Frame, &topic), &frame);
                 Ok(())
@@ -178,11 +185,12 @@ impl Hub {
         let mut listeners = self.listeners(lane);
         let Some(listeners) = listeners.at.get_mut(to) else { return true };
         let Some(topic) = Topic::of(to) else { return true };
-        let mut found_room = true;
+        // One that does not read must not stop the sender, as any client may listen.
+        let mut found_room = listeners.sessions.is_empty();
         if !listeners.sessions.is_empty() {
             let head = head(Kind::Frame, &topic);
             for session in &listeners.sessions {
-                found_room &= session.outbox.push(&head, frame);
+                found_room |= session.outbox.push(&head, frame);
             }
         }
         for (_, listener) in &mut listeners.local {
