@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tinpot_access::{ChainAudit, Directory};
 use tinpot_bundle::{Apps, FileBlobStore};
-use tinpot_core::access::Records;
 use tinpot_core::access::records::Change;
+use tinpot_core::access::{Records, Restoration};
 use tinpot_core::{Error, ErrorKind, Result, Store, Timestamp};
 use tinpot_sqlite::{Retention, SqliteRecords, SqliteStore};
 use tinpot_tower::{ActiveRuns, ImportTarget, Imported, MiniTower};
@@ -39,10 +39,10 @@ pub struct TowerImport {
     /// .blobs.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_BLOBS", value_name = "DIR"))]
     pub blobs: Option<PathBuf>,
-    /// The end of runs that runners have: `dead` ends them as not known, and `requeue` runs them again.
+    /// The end of runs that runners have: `dead` ends them as dead, and `requeue` runs them again.
     #[cfg_attr(feature = "clap", arg(long, value_name = "WHAT"))]
     pub active: Option<ActiveChoice>,
-    /// Do everything on a copy that is thrown away, and say what would be taken.
+    /// Import to a temporary store that is discarded, and print what would be imported.
     #[cfg_attr(feature = "clap", arg(long))]
     pub dry_run: bool,
 }
@@ -149,6 +149,8 @@ impl TowerImport {
         if !self.dry_run {
             // One step, after everything is durable.
             store.backup(&self.store).await?;
+            // The copy is no backup: nothing was revoked since.
+            Restoration::settle(&SqliteRecords::open(&self.store)).await?;
         }
         session.close().await?;
         drop(draft);
@@ -210,6 +212,11 @@ impl Draft {
         {
             return Err(failed("create", error));
         }
+        // Not a link: what is in it will be removed.
+        if !fs::symlink_metadata(&folder).is_ok_and(|found| found.is_dir()) {
+            let message = format!("{} is no directory: move it away", folder.display());
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
         let lock = File::open(&folder).map_err(|error| failed("open", error))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -237,7 +244,16 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
+/// Removes what an import has left, if there is nothing else.
 fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name != "blobs" && !name.starts_with("tinpot.db") && name != "store.key" {
+            let message = format!("{name} in it is not of an import: move it away");
+            return Err(std::io::Error::other(message));
+        }
+    }
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {

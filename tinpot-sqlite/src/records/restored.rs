@@ -52,9 +52,10 @@ pub(super) fn note(
 /// Returns true if the records are behind their stamp, or are those of a copy that came without it.
 fn is_earlier(connection: &Connection, path: &Path, stamp: Option<u64>) -> Result<bool> {
     let revision = revisions(connection)?.0;
+    // A new store has nothing that could be valid again, whatever an old one has left next to it. One
+    // that was moved together with its stamp is as it was.
     if revision == 0 || stamp == Some(revision) {
-        // Also a store that was moved together with its stamp.
-        return Ok(stamp.is_some_and(|stamp| stamp > revision));
+        return Ok(false);
     }
     if stamp.is_some_and(|stamp| stamp > revision) {
         return Ok(true);

@@ -216,10 +216,18 @@ impl MiniTower {
         {
             hasher.update(format!("{status} {count}\n").as_bytes());
         }
-        for slug in
-            self.all("SELECT slug FROM teams ORDER BY id", [], |row| row.get::<_, String>(0))?
-        {
-            hasher.update(format!("{slug}\n").as_bytes());
+        // Credentials above all: what was revoked since must not be valid here.
+        for Team { id, slug, password_hash, .. } in self.teams()? {
+            hasher.update(format!("{slug} {password_hash:?}\n").as_bytes());
+            for Token { id, hash, is_admin, .. } in self.tokens(id)? {
+                hasher.update(format!("{id} {hash} {is_admin}\n").as_bytes());
+            }
+        }
+        for Runner { name, token_hash, .. } in self.runners()? {
+            hasher.update(format!("{name} {token_hash}\n").as_bytes());
+        }
+        for App { id, is_disabled, .. } in self.apps()? {
+            hasher.update(format!("{id} {is_disabled}\n").as_bytes());
         }
         Ok(hasher.finish().to_string())
     }
