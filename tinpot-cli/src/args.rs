@@ -112,7 +112,8 @@ pub(crate) struct TowerArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TowerCommand {
-    /// Make a store of a MiniTower's database and objects: teams, tokens, passwords, runners, apps,
+    /// Make a store from a MiniTower's database and objects: teams, tokens, passwords, runners,
+    /// apps,
     /// versions, and runs with their logs
     Import(TowerImport),
 }
@@ -301,7 +302,7 @@ pub(crate) struct SubmitArgs {
         allow_negative_numbers = true
     )]
     pub(crate) retries: Option<u32>,
-    /// Trace context of the submission, as W3C Trace Context has it, by default that of the
+    /// Trace context of the submission, in the format of W3C Trace Context, by default that of the
     /// variable TRACEPARENT; actions get it as this variable
     #[arg(long, value_name = "CONTEXT")]
     pub(crate) traceparent: Option<String>,
@@ -694,19 +695,19 @@ pub(crate) enum Python {
         /// Key of the environment, or its first characters
         key: String,
     },
-    /// Build what a directory or a file asks for, with the log on the terminal
+    /// Build the environments that a directory or a file asks for, and print the log
     #[command(
         after_help = "A worker with the same user, Python and index settings finds it in the cache"
     )]
     Build {
-        /// Directory of actions, a file of actions, or a file that asks, such as requirements.txt
+        /// Directory or file of actions, or a list of requirements, such as requirements.txt
         #[arg(default_value = "actions", value_hint = ValueHint::AnyPath)]
         path: PathBuf,
         /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
         #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
         python: Option<PathBuf>,
     },
-    /// Let running workers of this user try failed builds again now
+    /// Make running workers of this user try failed builds again now
     Retry,
     /// Remove the environments that nothing uses
     Prune {

@@ -13,10 +13,10 @@ use crate::output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Moor {
     /// Write a pair of keys: workers sign their tokens with the private one, and the coordinator
-    /// proves them with the public one
+    /// verifies them with the public one
     #[command(
         after_help = "Files that exist are not replaced. With --from, the pair is that of a key \
-                      that there is: mooR writes PKCS#8 version 2, which OpenSSL 3.0 and Python \
+                      in a file: mooR writes PKCS#8 version 2, which OpenSSL 3.0 and Python \
                       refuse, and this command writes version 1."
     )]
     Keygen(KeygenArgs),

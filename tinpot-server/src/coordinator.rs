@@ -84,7 +84,7 @@ pub struct CoordinatorSettings {
     )]
     pub embedded_broker: Option<EmbeddedBroker>,
     /// Take workers by ZeroMQ at this address, without a broker unless --broker names one:
-    /// zmq+ipc:///run/tinpot/zmq is a socket for the users of this machine who can enter its folder,
+    /// zmq+ipc:///run/tinpot/zmq is a socket for the users of this machine who can enter its directory,
     /// and zmq+tcp://host:port is for other machines, too.
     #[cfg(feature = "zmq")]
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LISTEN", value_name = "URL"))]
@@ -365,7 +365,6 @@ impl CoordinatorSettings {
         // First of all: a port in use must not leave a store behind. The listener is closed again,
         // so that clients are refused until this coordinator can answer.
         drop(crate::serve::listen(&self.http).await?);
-        crate::restored::check(&self.store, STORE).await?;
         #[cfg(feature = "zmq")]
         let zmq = match crate::zmq::address(self.listen.as_deref(), self.enrolment.frames)? {
             Some(address) => Some(crate::zmq::start(address).await?),
@@ -373,6 +372,7 @@ impl CoordinatorSettings {
         };
         #[cfg(feature = "moor")]
         let moor = self.moor.start().await?;
+        crate::restored::check(&self.store, STORE).await?;
         let enrolment = Enrolment::open(&self.enrolment, &self.store, STORE).await?;
         // A public key that was made a moment ago, and is used for nothing else, is a secret.
         let secret = RingSuite::new(&IdentityKey::generate()?).public().to_string();

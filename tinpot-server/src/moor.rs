@@ -16,7 +16,7 @@ const ANY: &str = "any";
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct MoorSettings {
-    /// Take workers of mooR at these addresses, separated by commas: ipc:///tmp/moor is
+    /// Let workers of mooR attach at these addresses, separated by commas: ipc:///tmp/moor is
     /// /tmp/moor_workers_request.sock and /tmp/moor_workers_response.sock, the default of mooR;
     /// tcp://127.0.0.1:7896 is that port and the next one.
     #[cfg_attr(
@@ -24,7 +24,8 @@ pub struct MoorSettings {
         arg(long, env = "TINPOT_MOOR", value_name = "ADDRESS", value_delimiter = ',')
     )]
     pub moor: Vec<String>,
-    /// The types of workers of mooR to take, separated by commas, or any. Each is an action.
+    /// The types of workers of mooR that may attach, separated by commas, or any. Each is an
+    /// action.
     /// TYPE:4 is a type whose workers take 4 requests at once, and TYPE:sequential one whose workers
     /// answer no ping while they work.
     #[cfg_attr(
@@ -32,7 +33,7 @@ pub struct MoorSettings {
         arg(long, env = "TINPOT_MOOR_TYPES", value_name = "TYPE", value_delimiter = ',')
     )]
     pub moor_types: Vec<String>,
-    /// The files with the public keys that prove the tokens of workers of mooR, separated by commas,
+    /// The files with the public keys that verify tokens of workers of mooR, separated by commas,
     /// in PEM.
     #[cfg_attr(
         feature = "clap",
@@ -52,8 +53,8 @@ pub struct MoorSettings {
         )
     )]
     pub moor_dialect: String,
-    /// Take workers of mooR at an address that other machines reach: all who can connect see the
-    /// arguments of all requests.
+    /// Allow workers of mooR at an address that other machines reach: all clients that can connect see
+    /// the arguments of all requests.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MOOR_INSECURE"))]
     pub moor_insecure: bool,
 }

@@ -499,8 +499,8 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         store: StoreFile,
     },
-    /// End all credentials in a store: API tokens, sign-ins, tickets, join tokens and keys of workers
-    /// are revoked, and users have no passwords. Users, programs and grants stay
+    /// Revoke all credentials in a store: API tokens, sign-ins, tickets, join tokens, keys of workers
+    /// and passwords. Users, programs and grants stay
     RevokeAll {
         #[command(flatten)]
         store: StoreFile,

@@ -6,11 +6,12 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 47] = [
+const VERBS: [&str; 48] = [
     "Activate",
     "Add",
     "Allow",
     "Ask",
+    "Build",
     "Cancel",
     "Check",
     "Compare",

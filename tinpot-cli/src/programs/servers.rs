@@ -51,7 +51,7 @@ struct JoinArgs {
     bundles: BundleSettings,
     #[command(flatten)]
     identity: IdentitySettings,
-    /// Put the new key in place of the one that this worker has
+    /// Replace the key that this worker has
     #[arg(long)]
     replace: bool,
 }

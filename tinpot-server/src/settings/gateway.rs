@@ -41,7 +41,8 @@ pub struct GatewaySettings {
         )
     )]
     pub mqtt_actions: Vec<String>,
-    /// The time after which an action that an MQTT client offers has failed without an answer, unless
+    /// The time after which an action that an MQTT client offers times out without an answer,
+    /// unless
     /// its announcement has a timeout.
     #[cfg_attr(
         feature = "clap",

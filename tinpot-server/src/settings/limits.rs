@@ -132,7 +132,7 @@ pub fn limits() -> Vec<Limit> {
             "MqttGatewayBuilder::triggers_per_second",
         ),
         limit(
-            "time until an action that an MQTT client offers has failed without an answer",
+            "time until an action that an MQTT client offers times out without an answer",
             Some("mqtt_action_timeout"),
             time(gateway.mqtt_action_timeout),
             "MqttGatewayBuilder::action_timeout",

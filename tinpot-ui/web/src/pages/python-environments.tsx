@@ -92,7 +92,7 @@ function BuildLog({ worker, environment }: { worker: string; environment: Python
       <pre tabIndex={0}>{text}</pre>
       {environment.key !== null && (
         <p class="faint">
-          The whole log, on its host: <code>tinpot python log {environment.key}</code>
+          The whole log, on the worker's host: <code>tinpot python log {environment.key}</code>
         </p>
       )}
     </>

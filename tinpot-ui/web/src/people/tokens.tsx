@@ -74,7 +74,7 @@ export function Tokens({ program, onChange }: TokensProps) {
           <p class="soft">
             {program === undefined
               ? "For programs that use the API with your rights."
-              : "What the program sends to the API. They have its rights, within their scopes."}
+              : "The program uses the API with these. They have its rights, within their scopes."}
           </p>
         </div>
         <Button icon="plus" onClick={() => setAsking({ kind: "create" })}>
