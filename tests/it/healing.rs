@@ -44,7 +44,12 @@ fn a_worker_that_cannot_start_interpreters_fails_nothing() {
     let (_coordinator, api) = coordinator(&broker.url(), &[]);
     let common = [("ACTIONS_DIR", actions), ("CONCURRENCY", "1")];
     let good = [("WORKER_NAME", "good"), ("QUEUES", "default")];
-    let bad = [("WORKER_NAME", "bad"), ("TINPOT_PYTHON", environment.to_str().expect("a path"))];
+    let bad = [
+        ("WORKER_NAME", "bad"),
+        ("TINPOT_PYTHON", environment.to_str().expect("a path")),
+        // Copies need no program.
+        ("TINPOT_NO_COPIES", "true"),
+    ];
     let _good = worker(&broker.url(), &[&common[..], &good].concat());
     let _bad = worker(&broker.url(), &[&common[..], &bad].concat());
     wait_for_workers(&api, &["good", "bad"]);

@@ -37,6 +37,9 @@ fn names(text: &str) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with("tinpot_") || word.starts_with("process_")).collect()
 }
 
+/// The panel of what this run does not do.
+const SET_UP: &str = "Workers: set-up (95 %)";
+
 #[test]
 fn prometheus_reads_a_run_and_every_expression_of_ours_has_data() {
     let broker = Mosquitto::start();
@@ -76,6 +79,8 @@ fn prometheus_reads_a_run_and_every_expression_of_ours_has_data() {
             let is_number = |one: &&Value| one["value"][1] != "NaN";
             match series.iter().find(is_number) {
                 Some(_) => Ok(()),
+                // It has numbers only while something is set up.
+                None if title == SET_UP && !series.is_empty() => Ok(()),
                 None => Err(format!("{series:?}")),
             }
         });

@@ -66,7 +66,8 @@ fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    names.retain(|name| name.starts_with("tinpot"));
+    let is_of_sqlite = |name: &String| name.ends_with("-wal") || name.ends_with("-shm");
+    names.retain(|name| name.starts_with("tinpot") && !is_of_sqlite(name));
     names.sort();
     names
 }
@@ -120,14 +121,29 @@ fn a_minitower_becomes_ours() {
         assert!(taken.stderr.contains(notice), "{notice}: {taken:?}");
     }
     assert_eq!(taken.stderr.matches("warning: ").count(), 4, "{taken:?}");
-    assert_eq!(names(folder), ["tinpot.db", "tinpot.db.blobs"]);
+    assert_eq!(names(folder), ["tinpot.db", "tinpot.db-access", "tinpot.db.blobs"]);
 
     // Again, and from another state.
     let again = Ran::of(import(folder, &["--active", "dead"]));
     assert!(again.code == Some(0) && again.stderr.contains("nothing was changed"), "{again:?}");
-    database.execute("UPDATE runs SET status = 'dead' WHERE id = 25", []).expect("a change");
-    let again = Ran::of(import(folder, &["--active", "dead"]));
-    assert!(again.code == Some(6) && again.stderr.contains("another state"), "{again:?}");
+    for (change, back) in [
+        (
+            "UPDATE runs SET status = 'dead' WHERE id = 25",
+            "UPDATE runs SET status = 'queued' WHERE id = 25",
+        ),
+        (
+            "UPDATE runners SET token_hash = 'x' || token_hash",
+            "UPDATE runners SET token_hash = substr(token_hash, 2)",
+        ),
+        ("UPDATE teams SET password_hash = NULL WHERE slug = 'acme'", ""),
+    ] {
+        database.execute(change, []).expect("a change");
+        let again = Ran::of(import(folder, &["--active", "dead"]));
+        assert!(again.code == Some(6) && again.stderr.contains("another state"), "{again:?}");
+        if !back.is_empty() {
+            database.execute(back, []).expect("a change");
+        }
+    }
 
     let mut process = server(folder);
     let url = process.url();
@@ -234,7 +250,7 @@ fn an_import_that_is_killed_leaves_no_store() {
 
     let taken = Ran::of(import(folder, &["--active", "dead"]));
     assert!(taken.code == Some(0) && taken.stdout.contains(" 1008 runs, 6 log lines"), "{taken:?}");
-    assert_eq!(names(folder), ["tinpot.db", "tinpot.db.blobs"]);
+    assert_eq!(names(folder), ["tinpot.db", "tinpot.db-access", "tinpot.db.blobs"]);
 }
 
 #[test]

@@ -221,6 +221,7 @@ mod tests {
 
     #[test]
     fn bad_triggers_are_refused_with_a_reason() {
+        let levels = format!("home{}", "/x".repeat(100));
         let long = format!("{{\"parameters\": {{\"x\": \"{}\"}}}}", "x".repeat(300));
         for (payload, topic, why) in [
             ("press", None, "must be a JSON object"),
@@ -231,6 +232,9 @@ mod tests {
             (r#"{"result_topic": "office/x"}"#, None, "result_topic must be below home/"),
             (r#"{"log_topic": "home/actions/x/trigger"}"#, None, "log_topic must be below home/"),
             ("{}", Some("office/x"), "the response topic must be below home/"),
+            (r#"{"result_topic": "home/x\u0001"}"#, None, "must have no control characters"),
+            (r#"{"result_topic": "home/x\uffff"}"#, None, "must have no control characters"),
+            ("{}", Some(&levels), "at most 100 levels"),
             (&long, None, "at most 200 bytes (got "),
         ] {
             let refused = reading(payload, topic).expect_err(payload);

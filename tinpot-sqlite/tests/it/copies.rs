@@ -185,3 +185,19 @@ async fn records_of_a_copy_without_its_stamp_say_so_and_a_moved_store_does_not()
     fs::remove_file(format!("{}-access", path.display())).expect("a file");
     assert_eq!(Restoration::of(&SqliteRecords::open(&path)).await.expect("none"), None);
 }
+
+#[tokio::test]
+async fn a_new_store_next_to_the_files_of_an_old_one_was_not_put_back() {
+    let (_directory, path) = place();
+    let records = SqliteRecords::open(&path);
+    records.change(&[Change::create("token", "a", "x")]).await.expect("a change");
+    drop(records);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+    let records = SqliteRecords::open(&path);
+    assert_eq!(Restoration::of(&records).await.expect("none"), None);
+    records.change(&[Change::create("token", "b", "x")]).await.expect("a change");
+    records.change(&[Change::create("token", "c", "x")]).await.expect("a change");
+    assert_eq!(Restoration::of(&SqliteRecords::open(&path)).await.expect("none"), None);
+}

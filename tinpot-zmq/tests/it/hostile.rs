@@ -93,6 +93,7 @@ async fn messages_that_no_worker_sends_are_refused_with_the_reason() {
     let mut heard = coordinator.listen(&Address::Coordinator, Lane::Control).await.unwrap();
     let many: Vec<Vec<u8>> =
         (0..257).flat_map(|n| [format!("Sworker/w{n}").into_bytes(), Vec::new()]).collect();
+    let large = vec![b"Fecho/1".to_vec(), vec![0; 65]];
     let parts = |parts: &[&str]| parts.iter().map(|part| part.as_bytes().to_vec()).collect();
     let cases: Vec<(&str, Vec<Vec<u8>>)> = vec![
         ("a record must have two parts", parts(&["Fcoordinator", "a", "Fcoordinator"])),
@@ -103,6 +104,7 @@ async fn messages_that_no_worker_sends_are_refused_with_the_reason() {
         ("a worker may not listen at \"coordinator\"", parts(&["Scoordinator", ""])),
         ("a worker may not listen at \"joins\"", parts(&["Sjoins", ""])),
         ("a worker may listen at 256 addresses at most", many),
+        ("an echo must have at most 64 bytes (got 65)", large),
     ];
     for (why, message) in cases {
         let peer = peer(&server).await;
