@@ -13,7 +13,7 @@ use crate::model::time::Timestamp;
 /// decided about the credentials, and [`settle`](Self::settle) removes it.
 ///
 /// ```
-/// use tinpot_core::access::{MemoryRecords, Restoration};
+/// use tinpot_core::access::{MemoryRecords, Records, Restoration};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> tinpot_core::Result<()> {
