@@ -11,7 +11,7 @@ use serde_json::json;
 use tinpot_core::{EnvironmentState, Executor, PythonEnvironment};
 use tinpot_python::{EnvironmentOptions, PythonEnvironments, PythonPool};
 
-use crate::support::{Actions, call, is_alive, names, offer, start, until};
+use crate::support::{Actions, call, names, offer, start, until};
 
 /// Wheels without a build: zips with a module and its metadata.
 const WHEELS: &str = r#"
@@ -268,7 +268,7 @@ async fn interpreters_of_an_environment_end_when_no_attempt_needs_them() {
         def meet(own: str, other: str):\n    \
         open(os.path.join(FOLDER, own), 'w').close()\n    \
         while not os.path.exists(os.path.join(FOLDER, other)): time.sleep(0.01)\n    \
-        return os.getpid()\n";
+        return [os.getpid(), os.getppid()]\n";
     let place = Place::new(&[]).file("reports/requirements.txt", "").file("reports/pair.py", pair);
     let builder = place.builder().size(3).spare(0).idle_timeout(Duration::from_millis(1));
     let started = builder.start_with_environments(place.options()).await;
@@ -278,13 +278,15 @@ async fn interpreters_of_an_environment_end_when_no_attempt_needs_them() {
         let (a, b) = (format!("a{round}"), format!("b{round}"));
         let one = start(&executor, "meet", json!({"own": a, "other": b}));
         let two = start(&executor, "meet", json!({"own": b, "other": a}));
-        let mut pids = Vec::new();
-        for attempt in [one, two] {
-            let pid = attempt.end().await.value().as_i64().expect("a process id");
-            pids.extend(rustix::process::Pid::from_raw(pid as i32));
-        }
-        until("the end of one of them", || pids.iter().any(|pid| !is_alive(*pid))).await;
-        assert!(pids.iter().any(|pid| is_alive(*pid)), "the last one has ended");
+        let (one, two) = (one.end().await.value(), two.end().await.value());
+        assert_ne!(one[0], two[0]);
+        // All are copies of one process. Another one may have started meanwhile, and stay.
+        assert_eq!(one[1], two[1]);
+        let copies = || {
+            let path = format!("/proc/{}/task/{}/children", one[1], one[1]);
+            std::fs::read_to_string(path).expect("the copies").split_whitespace().count()
+        };
+        until("the end of all but one", || copies() == 1).await;
     }
 }
 
