@@ -30,6 +30,11 @@ impl ProcessTree {
         Self { pid, cookie, cgroup, killed: AtomicBool::new(false) }
     }
 
+    /// Returns the value of the variable [`COOKIE`].
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// Returns the cgroup of the interpreter and its descendants, if it has one.
     pub fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()

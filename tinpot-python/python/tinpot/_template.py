@@ -18,7 +18,7 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tinpot._leftovers import Children
@@ -80,16 +80,20 @@ def descriptors() -> frozenset[int]:
     return frozenset(found)
 
 
-def _open_file(known: Iterable[int]) -> str:
+def _opened(known: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+    """Yields each descriptor that an import left open, with the mode of its file and its flags."""
     for fd in descriptors().difference(known):
-        found = os.fstat(fd)
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        yield fd, os.fstat(fd).st_mode, fcntl.fcntl(fd, fcntl.F_GETFL)
+
+
+def _open_file(known: Iterable[int]) -> str:
+    for fd, mode, flags in _opened(known):
         place = os.readlink(f"/proc/self/fd/{fd}")
-        if stat.S_ISDIR(found.st_mode) or place in _DEVICES:
+        if stat.S_ISDIR(mode) or place in _DEVICES:
             continue
-        mode = flags & os.O_ACCMODE
-        is_shareable = mode == os.O_RDONLY or (mode == os.O_WRONLY and flags & os.O_APPEND)
-        if not (stat.S_ISREG(found.st_mode) and is_shareable):
+        access = flags & os.O_ACCMODE
+        is_shareable = access == os.O_RDONLY or (access == os.O_WRONLY and flags & os.O_APPEND)
+        if not (stat.S_ISREG(mode) and is_shareable):
             return f"an import left {place} open"
     return ""
 
@@ -278,12 +282,11 @@ def _prctl() -> Callable[..., int] | None:
 
 def _read_files(known: Iterable[int]) -> list[int]:
     """Returns the descriptors of regular files that imports opened to read."""
-    found = []
-    for fd in descriptors().difference(known):
-        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
-        if mode == os.O_RDONLY and stat.S_ISREG(os.fstat(fd).st_mode):
-            found.append(fd)
-    return found
+    return [
+        fd
+        for fd, mode, flags in _opened(known)
+        if stat.S_ISREG(mode) and flags & os.O_ACCMODE == os.O_RDONLY
+    ]
 
 
 def _reopen(fd: int) -> None:

@@ -7,7 +7,8 @@ use tinpot_core::LoadError;
 use tinpot_core::executor::ActionSet;
 
 use super::fleet::Fleet;
-use super::interpreter::{Interpreter, Launch};
+use super::interpreter::Interpreter;
+use super::launch::Launch;
 use super::sources::{Source, Sources};
 use crate::child_text::{self, load_error};
 use crate::discovered::{Discovered, ImportFailure};

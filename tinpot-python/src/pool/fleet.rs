@@ -9,7 +9,8 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::interpreter::{End, Interpreter, Launch, describe};
+use super::interpreter::{Interpreter, describe};
+use super::launch::{End, Launch};
 use super::template::Template;
 use crate::discovered::Discovered;
 use crate::error::PythonError;
@@ -373,13 +374,12 @@ impl Fleet {
     fn drop_unused(&self) {
         let unused = {
             let mut state = self.lock();
-            state.live -= 1;
-            state.idle.pop_front()
+            let unused = state.idle.pop_front();
+            state.live -= usize::from(unused.is_some());
+            unused
         };
-        match unused {
-            Some(unused) => drop(unused),
-            None => self.lock().live += 1,
-        }
+        // Without the lock: it kills the process.
+        drop(unused);
     }
 
     fn spawn_start(self: &Arc<Self>, starting: &mut JoinSet<Started>) {
@@ -560,7 +560,10 @@ impl<'a> Busy<'a> {
         let mut state = self.fleet.lock();
         if state.closed || is_due || !state.is_current(interpreter.generation) {
             state.live -= 1;
-            state.failures *= u32::from(!is_due);
+            if is_due {
+                // The attempt has ended well.
+                state.failures = 0;
+            }
             drop(state);
             drop(interpreter);
             self.fleet.wanted.notify_one();

@@ -15,7 +15,7 @@ use super::action_set_publisher::ActionSetPublisher;
 use super::discovery::{Discovery, Failed, LastGood, discover};
 use super::file_watcher::{FileWatcher, PATIENCE, WatchHandle};
 use super::fleet::Fleet;
-use super::interpreter::Launch;
+use super::launch::Launch;
 use super::look::Look;
 use super::sources::{Scanner, Sources, origins};
 use crate::child_text::{self, load_error};

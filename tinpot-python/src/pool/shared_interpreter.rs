@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::attempt::crash;
 use super::fleet::Fleet;
-use super::interpreter::{Interpreter, Launch, exited, kill};
+use super::interpreter::{Interpreter, exited, kill};
+use super::launch::Launch;
 use super::output::Tail;
 use crate::calls::CallRequest;
 use crate::child_text;
