@@ -8,8 +8,9 @@ use tinpot_tests::{
 };
 
 const PARENTS: usize = 200;
-/// A slot's interpreter, its spare, and what is just being started or ended.
-const FEW: usize = 4;
+/// A slot's interpreter, its spare, the two that are kept for parents that come again, and the
+/// template of which they are copies.
+const FEW: usize = 5;
 
 struct Site {
     broker: Mosquitto,
