@@ -1,20 +1,14 @@
 //! Listening and serving HTTP.
 
-mod accept;
-mod activity;
-mod limits;
-mod tls;
-
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tinpot_core::{Error, ErrorKind, Result};
+pub use tinpot_serve::{ConnectionLimits, serve_on};
+use tinpot_serve::{Tls, serve_tls};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use self::limits::ConnectionLimits;
-pub(crate) use self::tls::Tls;
 use crate::settings::HttpSettings;
 use crate::shutdown::Shutdown;
 
@@ -59,7 +53,7 @@ pub(crate) fn serve_at(
         tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");
     }
     println!("Tinpot listens on {}://{}", settings.scheme(), local_address(&listener)?);
-    Ok(serve_with(listener, app, limits, tls, shutdown.begun()))
+    Ok(serve_tls(listener, app, limits, tls, shutdown.begun()))
 }
 
 /// Binds the address that the settings name.
@@ -83,32 +77,6 @@ pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
         let message = format!("cannot listen on {address} (HOST, PORT): {e}{advice}");
         Error::new(ErrorKind::Unavailable, message)
     })
-}
-
-/// Serves `app` on a bound listener until `end` resolves, then answers the open requests and ends.
-///
-/// Clients that are slow, silent or too many are sent away, within `limits`. Sets `TCP_NODELAY` on
-/// every connection, which server-sent events need.
-pub fn serve_on(
-    listener: TcpListener,
-    app: axum::Router,
-    limits: ConnectionLimits,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> JoinHandle<()> {
-    serve_with(listener, app, limits, None, end)
-}
-
-fn serve_with(
-    listener: TcpListener,
-    app: axum::Router,
-    limits: ConnectionLimits,
-    tls: Option<Arc<Tls>>,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> JoinHandle<()> {
-    // Once, not for each connection, which would cost every stream 20 KB and more (heaptrack,
-    // 2026-11-21).
-    let app = app.with_state(());
-    tokio::spawn(accept::run(listener, app, limits, tls, end))
 }
 
 pub(crate) fn local_address(listener: &TcpListener) -> Result<SocketAddr> {

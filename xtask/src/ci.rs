@@ -128,6 +128,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-moor")
             .command("cargo check -p tinpot-conformance")
             .command("cargo check -p tinpot-ui")
+            .command("cargo check -p tinpot-serve")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")
             .command("cargo check -p tinpot --features http")

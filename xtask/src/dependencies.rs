@@ -340,6 +340,25 @@ const RULES: &[Rule] = &[
         forbidden: &["tinpot-core", "tinpot-http", "tokio", "axum", "http"],
         direct: Some(&["flate2", "rust-embed", "sha2"]),
     },
+    // A router on a socket: nothing that knows what is served.
+    Rule {
+        krate: "tinpot-serve",
+        forbidden: &[
+            "tinpot-http-transport",
+            "tinpot-metrics",
+            "tinpot-mqtt",
+            "tinpot-process",
+            "tinpot-python",
+            "tinpot-sqlite",
+            "tinpot-tower",
+            "tinpot-zmq",
+            "rumqttc",
+            "pyo3",
+            "rusqlite",
+            "clap",
+        ],
+        direct: None,
+    },
     // Everything but the command line. ZeroMQ needs a newer Rust than the others.
     Rule {
         krate: "tinpot-server",

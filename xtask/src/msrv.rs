@@ -19,6 +19,7 @@ const CRATES: &[&str] = &[
     "tinpot-mqtt",
     "tinpot-process",
     "tinpot-python",
+    "tinpot-serve",
     "tinpot-sqlite",
     "tinpot-tower",
     "tinpot-venv",

@@ -26,10 +26,10 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use super::ConnectionLimits;
-use super::activity::{Activity, Arriving, Leaving, Noted};
-use super::limits::Places;
-use super::tls::{Stream, Tls};
+use crate::ConnectionLimits;
+use crate::activity::{Activity, Arriving, Leaving, Noted};
+use crate::limits::Places;
+use crate::tls::{Stream, Tls};
 
 /// The wait after an error of the listener: most are shortages that end.
 const SHORTAGE: Duration = Duration::from_millis(100);

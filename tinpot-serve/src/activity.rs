@@ -15,7 +15,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-use super::ConnectionLimits;
+use crate::ConnectionLimits;
 
 /// Shared by the parts of one connection, which run on one task, most of the time.
 #[derive(Debug)]

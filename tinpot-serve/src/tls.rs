@@ -23,8 +23,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::error::error_chain;
-
 /// The interval at which the files are looked at.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -38,7 +36,7 @@ const URIS: usize = 16;
 
 /// A certificate with its key, and the files that they come from.
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     /// The authorities that sign the certificates of clients.
@@ -74,7 +72,7 @@ impl Tls {
     /// # Errors
     /// `InvalidInput`, with the file and the setting, if one cannot be read or they do not fit
     /// together.
-    pub(crate) fn open(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self> {
+    pub fn open(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self> {
         let seen = [look(certificate), look(key), client_ca.and_then(look)];
         let (config, ends) = read(certificate, key, client_ca)?;
         let (refused, logged) = (None, None);
@@ -88,7 +86,7 @@ impl Tls {
     }
 
     /// Returns what is wrong with the certificate, in words; `None` if nothing is.
-    pub(crate) fn problem(&self) -> Watcher<Option<String>> {
+    pub fn problem(&self) -> Watcher<Option<String>> {
         self.problem.subscribe().into()
     }
 
@@ -164,9 +162,9 @@ impl Tls {
                 tracing::info!(file = %self.certificate.display(), "certificate was replaced");
             }
             Err(error) => {
-                let why = error_chain(&error);
                 current.refused = Some(error.message().to_owned());
-                tracing::error!("certificate is not replaced, the former one stays: {why}");
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "certificate is not replaced, the former one stays");
             }
         }
     }

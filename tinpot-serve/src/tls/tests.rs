@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::serve::{ConnectionLimits, serve_with};
+use crate::{ConnectionLimits, serve_tls};
 
 const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nhost: localhost\r\nx-forwarded-proto: http\r\nconnection: close\r\n\r\n";
@@ -64,7 +64,7 @@ async fn serve(tls: Tls, limits: ConnectionLimits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tls = Arc::new(tls);
-    drop(serve_with(listener, app, limits, Some(tls.clone()), std::future::pending()));
+    drop(serve_tls(listener, app, limits, Some(tls.clone()), std::future::pending()));
     Server { address, tls }
 }
 

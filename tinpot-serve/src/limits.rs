@@ -8,13 +8,13 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use tinpot_http::AddressRange;
 
-use super::activity::Activity;
+use crate::activity::Activity;
 
 /// The limits of the connections of a server.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tinpot_server::ConnectionLimits;
+/// use tinpot_serve::ConnectionLimits;
 ///
 /// let limits = ConnectionLimits::default().idle(Duration::from_secs(20)).per_address(32);
 /// assert_eq!(limits.head, Duration::from_secs(10));
