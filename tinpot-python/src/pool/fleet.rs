@@ -21,6 +21,8 @@ const MAX_STARTS: usize = 2;
 /// After this number of failures in a row, attempts are given back instead of waiting for an
 /// interpreter, and no others are accepted.
 const MAX_FAILURES: u32 = 3;
+/// The number of copies in a row that hang before no more are made.
+const MAX_HUNG: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -64,6 +66,9 @@ struct State {
     /// ended well.
     failures: u32,
     reason: String,
+    /// The number of interpreters that hung, or died while they imported late files, since the last
+    /// attempt that ended well.
+    hung: u32,
     closed: bool,
     /// The number of attempts that wait for children, each of which needs an extra interpreter.
     parked: usize,
@@ -74,6 +79,29 @@ struct State {
     waiting: usize,
     /// The number of slots to remove as soon as they are free.
     slots_to_remove: usize,
+}
+
+/// The first interpreter of a generation, and the template, of which it may be a copy.
+#[derive(Debug)]
+pub(super) struct First {
+    template: Option<Arc<Template>>,
+    interpreter: Option<Interpreter>,
+    /// The isolation of the actions that declare one.
+    pub(super) isolation: Arc<IsolationByAction>,
+}
+
+impl First {
+    /// Makes an interpreter a template, if it can be one.
+    pub(super) fn of(mut first: Interpreter) -> Self {
+        let isolation = Arc::default();
+        match first.template.take() {
+            Some(socket) => {
+                let template = Some(Arc::new(Template::new(first, socket)));
+                Self { template, interpreter: None, isolation }
+            }
+            None => Self { template: None, interpreter: Some(first), isolation },
+        }
+    }
 }
 
 /// The result of starting an interpreter of a generation.
@@ -101,14 +129,16 @@ impl State {
 
     /// Takes the suitable idle interpreter that was used last, whose memory is in the caches.
     ///
-    /// Attempts that can share a process leave unused ones to those that cannot.
-    fn take_idle(&mut self, isolation: Isolation) -> Option<Interpreter> {
+    /// Attempts that can share a process leave unused ones to those that cannot, and those that need
+    /// late files take one that has imported them, which the others leave to them.
+    fn take_idle(&mut self, isolation: Isolation, is_late: bool) -> Option<Interpreter> {
         let wants_used = isolation == Isolation::Reuse;
-        match self.idle.iter().rposition(|interpreter| (interpreter.attempts > 0) == wants_used) {
-            Some(at) => self.idle.remove(at),
-            None if wants_used => self.idle.pop_back(),
-            None => None,
-        }
+        let suits = |one: &Interpreter| wants_used || one.attempts == 0;
+        let found = self.idle.iter().enumerate().filter(|(_, one)| suits(one));
+        let (at, _) = found.max_by_key(|(at, one)| {
+            (one.has_late == is_late, (one.attempts > 0) == wants_used, *at)
+        })?;
+        self.idle.remove(at)
     }
 }
 
@@ -141,13 +171,17 @@ impl Fleet {
     }
 
     /// Returns an interpreter for one attempt; waits for a slot and for an interpreter.
-    pub(super) async fn take(&self, isolation: Isolation) -> Result<Busy<'_>, String> {
+    pub(super) async fn take(
+        &self,
+        isolation: Isolation,
+        is_late: bool,
+    ) -> Result<Busy<'_>, String> {
         let slot = match self.slots.try_acquire() {
             Ok(slot) => slot,
             Err(_) => self.slots.acquire().await.map_err(|_| PythonError::Closed.to_string())?,
         };
         let mut has_retired = false;
-        let interpreter = match self.try_take(isolation, &mut has_retired) {
+        let interpreter = match self.try_take(isolation, is_late, &mut has_retired) {
             Some(result) => result?,
             None => {
                 let _waiting = Waiting::new(self);
@@ -155,7 +189,7 @@ impl Fleet {
                     let mut available = std::pin::pin!(self.available.notified());
                     // Registered before the check, so that no change is missed.
                     available.as_mut().enable();
-                    if let Some(result) = self.try_take(isolation, &mut has_retired) {
+                    if let Some(result) = self.try_take(isolation, is_late, &mut has_retired) {
                         break result?;
                     }
                     available.await;
@@ -173,13 +207,14 @@ impl Fleet {
     fn try_take(
         &self,
         isolation: Isolation,
+        is_late: bool,
         has_retired: &mut bool,
     ) -> Option<Result<Interpreter, String>> {
         let mut state = self.lock();
         if state.closed {
             return Some(Err(PythonError::Closed.to_string()));
         }
-        while let Some(interpreter) = state.take_idle(isolation) {
+        while let Some(interpreter) = state.take_idle(isolation, is_late) {
             match interpreter.exit_status() {
                 None if interpreter.has_directory() => return Some(Ok(interpreter)),
                 None => {
@@ -247,6 +282,30 @@ impl Fleet {
         state.isolation.get(action).copied().unwrap_or(default)
     }
 
+    /// Returns true if an interpreter imports the file of the action late.
+    pub(super) fn is_late(&self, action: &str) -> bool {
+        self.lock().launch.as_ref().is_some_and(|launch| launch.late.actions.contains(action))
+    }
+
+    /// Counts an interpreter that did not come to run its attempt. After some in a row no more copies
+    /// are made.
+    pub(super) fn hung(&self, error: &PythonError) {
+        tracing::warn!("a copy of the template was given up: {}", error.with_cause());
+        let template = {
+            let mut state = self.lock();
+            state.hung += 1;
+            if state.hung < MAX_HUNG { None } else { state.template.take() }
+        };
+        if template.is_some() {
+            tracing::warn!("from now on each interpreter imports the files itself");
+        }
+    }
+
+    /// Returns true if copies have hung, so that none is made any more.
+    pub(super) fn copies_hang(&self) -> bool {
+        self.lock().hung >= MAX_HUNG
+    }
+
     /// Starts one interpreter.
     pub(super) async fn start(
         self: &Arc<Self>,
@@ -255,8 +314,45 @@ impl Fleet {
         launch.start(|end, report| reap(self, end, report)).await
     }
 
-    /// Copies the template, or starts another interpreter.
+    /// Makes an interpreter a template, and a first copy, which imports the files that were left to it.
+    pub(super) async fn copy_first(
+        self: &Arc<Self>,
+        launch: &Launch,
+        process: Interpreter,
+    ) -> Result<(First, Discovered), PythonError> {
+        let mut first = First::of(process);
+        if let Some(template) = &first.template {
+            first.interpreter = Some(self.copy(launch, template).await?);
+        }
+        let Some(interpreter) = &mut first.interpreter else { return Err(PythonError::Closed) };
+        let found = launch.import_late(interpreter, true).await?;
+        interpreter.limits.0 = found.limits();
+        Ok((first, found))
+    }
+
+    /// Copies the template, or starts another interpreter. A copy imports the files that were left to
+    /// it if another interpreter can run the actions of the other files meanwhile.
     async fn start_another(
+        self: &Arc<Self>,
+        launch: &Launch,
+        template: Option<Arc<Template>>,
+    ) -> Result<Interpreter, PythonError> {
+        let mut interpreter = self.start_without_late(launch, template.clone()).await?;
+        if interpreter.has_late || !self.lock().idle.iter().any(|idle| !idle.has_late) {
+            return Ok(interpreter);
+        }
+        match launch.import_late(&mut interpreter, false).await {
+            Ok(_) => Ok(interpreter),
+            Err(error) => {
+                drop(interpreter);
+                self.hung(&error);
+                self.start_without_late(launch, template).await
+            }
+        }
+    }
+
+    /// Copies the template, or starts another interpreter.
+    async fn start_without_late(
         self: &Arc<Self>,
         launch: &Launch,
         template: Option<Arc<Template>>,
@@ -298,18 +394,13 @@ impl Fleet {
 
     /// Runs new attempts on interpreters of this launch, of which `first` has started. Running
     /// attempts end on the others.
-    pub(super) fn adopt(&self, launch: Arc<Launch>, mut first: Interpreter) {
-        let socket = first.template.take();
-        let isolation = first.isolation.clone();
-        let (template, first) = match socket {
-            Some(socket) => (Some(Arc::new(Template::new(first, socket))), None),
-            None => (None, Some(first)),
-        };
+    pub(super) fn adopt(&self, launch: Arc<Launch>, first: First) {
+        let First { template, interpreter: first, isolation } = first;
         let idle = {
             let mut state = self.lock();
             state.live -= state.idle.len();
             // The cause of earlier failures may be gone.
-            state.failures = 0;
+            (state.failures, state.hung) = (0, 0);
             state.launch = Some(launch);
             state.isolation = isolation;
             state.live += usize::from(first.is_some());
@@ -570,6 +661,9 @@ impl<'a> Busy<'a> {
             return;
         }
         state.failures = 0;
+        if state.hung < MAX_HUNG {
+            state.hung = 0;
+        }
         interpreter.idle_since = Instant::now();
         if state.live > self.fleet.target + state.parked.max(state.extra_kept) {
             // It replaced one whose attempt waited for a child.

@@ -233,9 +233,10 @@ test("an action shows its maximum run time, which the API writes as 3600.0", asy
 
 test("equal load errors of several workers are one card", () => {
   const error = { place: "a.py", message: "SyntaxError" };
+  const notice = { place: "c.py", message: "imported late", notice: true };
   expect(
     groupLoadErrors([
-      { id: "1", name: "w1", problems: [error] },
+      { id: "1", name: "w1", problems: [error, notice] },
       { id: "2", name: "", problems: [{ ...error }, { place: "b.py", message: "x" }] },
     ]),
   ).toEqual([
