@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _F_SETSIG = 10
 # The variable with the trace context of the attempt.
 _TRACEPARENT = "TRACEPARENT"
-# The beginning of the request to import the files that were left: with true to describe all actions.
+# The beginning of the request to import late files: with true to describe all actions.
 _IMPORT_LATE = b'{"import_late":'
 _control = _run.Control()
 

@@ -70,9 +70,8 @@ impl Interpreter {
         let step = {
             let Self { processes, control, outputs, exit, start_timeout, .. } = self;
             let mut pump = pin!(outputs.pump(&mut log, &finishing));
-            let mut exchange = pin!(async {
-                reply(control.exchange(context, fleet, *start_timeout).await)
-            });
+            let mut exchange =
+                pin!(async { reply(control.exchange(context, fleet, *start_timeout).await) });
             let mut exceeded = pin!(enforcer.exceeded());
             let mut stops = StopRequests::of(context);
             let step = loop {

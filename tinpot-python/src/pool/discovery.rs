@@ -134,8 +134,7 @@ impl<'a> Round<'a> {
         launch.skip.clone_from(&others);
         let (skipped, reverted, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (restarts, hazards) = (0, Hazards::default());
-        let mut this =
-            Self { launch, good, others, skipped, reverted, stuck, restarts, hazards };
+        let mut this = Self { launch, good, others, skipped, reverted, stuck, restarts, hazards };
         // A file that has changed may be like the others now.
         let is_as_before = good.late.keys().all(|file| this.source(file) == good.sources.get(file));
         let files = if is_as_before { good.late.clone() } else { BTreeMap::new() };

@@ -1,5 +1,7 @@
 //! Keeps interpreters ready: one per slot, and spares to replace those that are stopped or crash.
 
+mod late;
+
 use std::collections::VecDeque;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub(super) use self::late::First;
 use super::interpreter::{Interpreter, describe};
 use super::launch::{End, Launch};
 use super::template::Template;
@@ -62,6 +65,8 @@ struct State {
     live: usize,
     /// The number of starting interpreters.
     starting: usize,
+    /// The number of those that import late files. No attempt waits for them.
+    importing_late: usize,
     /// The number of failures to start, or to stay alive while idle, since the last attempt that
     /// ended well.
     failures: u32,
@@ -81,29 +86,6 @@ struct State {
     slots_to_remove: usize,
 }
 
-/// The first interpreter of a generation, and the template, of which it may be a copy.
-#[derive(Debug)]
-pub(super) struct First {
-    template: Option<Arc<Template>>,
-    interpreter: Option<Interpreter>,
-    /// The isolation of the actions that declare one.
-    pub(super) isolation: Arc<IsolationByAction>,
-}
-
-impl First {
-    /// Makes an interpreter a template, if it can be one.
-    pub(super) fn of(mut first: Interpreter) -> Self {
-        let isolation = Arc::default();
-        match first.template.take() {
-            Some(socket) => {
-                let template = Some(Arc::new(Template::new(first, socket)));
-                Self { template, interpreter: None, isolation }
-            }
-            None => Self { template: None, interpreter: Some(first), isolation },
-        }
-    }
-}
-
 /// The result of starting an interpreter of a generation.
 type Started = (u64, Result<Interpreter, PythonError>);
 
@@ -119,7 +101,7 @@ impl State {
         match self.waiting {
             0 => !self.idle.is_empty() || self.starting > 0,
             // None of the idle ones will do.
-            waiting => self.starting >= waiting,
+            waiting => self.starting - self.importing_late >= waiting,
         }
     }
 
@@ -230,7 +212,7 @@ impl Fleet {
             return Some(Err(reason));
         }
         if !*has_retired
-            && state.starting == 0
+            && state.starting == state.importing_late
             && state.live >= self.target + state.parked
             && let Some(used) = state.idle.pop_front()
         {
@@ -282,73 +264,12 @@ impl Fleet {
         state.isolation.get(action).copied().unwrap_or(default)
     }
 
-    /// Returns true if an interpreter imports the file of the action late.
-    pub(super) fn is_late(&self, action: &str) -> bool {
-        self.lock().launch.as_ref().is_some_and(|launch| launch.late.actions.contains(action))
-    }
-
-    /// Counts an interpreter that did not come to run its attempt. After some in a row no more copies
-    /// are made.
-    pub(super) fn hung(&self, error: &PythonError) {
-        tracing::warn!("a copy of the template was given up: {}", error.with_cause());
-        let template = {
-            let mut state = self.lock();
-            state.hung += 1;
-            if state.hung < MAX_HUNG { None } else { state.template.take() }
-        };
-        if template.is_some() {
-            tracing::warn!("from now on each interpreter imports the files itself");
-        }
-    }
-
-    /// Returns true if copies have hung, so that none is made any more.
-    pub(super) fn copies_hang(&self) -> bool {
-        self.lock().hung >= MAX_HUNG
-    }
-
     /// Starts one interpreter.
     pub(super) async fn start(
         self: &Arc<Self>,
         launch: &Launch,
     ) -> Result<(Interpreter, Discovered), PythonError> {
         launch.start(|end, report| reap(self, end, report)).await
-    }
-
-    /// Makes an interpreter a template, and a first copy, which imports the files that were left to it.
-    pub(super) async fn copy_first(
-        self: &Arc<Self>,
-        launch: &Launch,
-        process: Interpreter,
-    ) -> Result<(First, Discovered), PythonError> {
-        let mut first = First::of(process);
-        if let Some(template) = &first.template {
-            first.interpreter = Some(self.copy(launch, template).await?);
-        }
-        let Some(interpreter) = &mut first.interpreter else { return Err(PythonError::Closed) };
-        let found = launch.import_late(interpreter, true).await?;
-        interpreter.limits.0 = found.limits();
-        Ok((first, found))
-    }
-
-    /// Copies the template, or starts another interpreter. A copy imports the files that were left to
-    /// it if another interpreter can run the actions of the other files meanwhile.
-    async fn start_another(
-        self: &Arc<Self>,
-        launch: &Launch,
-        template: Option<Arc<Template>>,
-    ) -> Result<Interpreter, PythonError> {
-        let mut interpreter = self.start_without_late(launch, template.clone()).await?;
-        if interpreter.has_late || !self.lock().idle.iter().any(|idle| !idle.has_late) {
-            return Ok(interpreter);
-        }
-        match launch.import_late(&mut interpreter, false).await {
-            Ok(_) => Ok(interpreter),
-            Err(error) => {
-                drop(interpreter);
-                self.hung(&error);
-                self.start_without_late(launch, template).await
-            }
-        }
     }
 
     /// Copies the template, or starts another interpreter.

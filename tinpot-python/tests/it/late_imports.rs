@@ -194,7 +194,8 @@ async fn files_that_import_a_late_file_are_late_too() {
 #[tokio::test]
 async fn packages_that_several_files_import_make_all_of_them_late() {
     let package = tempfile::tempdir().expect("a directory");
-    let text = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()";
+    let text =
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()";
     std::fs::write(package.path().join("threaded.py"), text).expect("a file");
     let imports_it = ["a", "b", "c", "d", "e"];
     let mut actions = Actions::new().file("one.py", &file("one", ""));
