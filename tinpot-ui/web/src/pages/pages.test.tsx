@@ -307,6 +307,8 @@ test("load errors, paused queues and missing workers need attention", () => {
     "Not responding: one.",
     "Queue gpu is paused. 2 executions queued.",
   ]);
+  const notice = { place: "/x/e.py", message: "imported late", notice: true };
+  expect(texts([{ ...worker, problems: [notice], silent_for: 1 }], [])).toEqual([]);
   expect(texts([], [])).toEqual(["No live workers. Executions wait until a worker starts."]);
   expect(
     texts([{ ...worker, problems: [], silent_for: 1 }], [{ ...queue, paused: false, workers: 0 }]),
@@ -378,7 +380,7 @@ test("draining a worker needs confirmation", async () => {
     groups: [],
     slots: 2,
     actions: ["a"],
-    problems: [],
+    problems: [{ place: "late.py", message: "each interpreter imports this\nmore", notice: true }],
     python_environments: [],
     executions: ["e1"],
     running: [
@@ -400,6 +402,8 @@ test("draining a worker needs confirmation", async () => {
   answers = { "/api/workers": { workers: [worker] }, "/api/workers/w1/drain": {} };
   render(<WorkersPage />);
   fireEvent.click(await screen.findByText("Drain…"));
+  const notice = screen.getByText("each interpreter imports this").closest("details");
+  expect(notice?.className).toBe("load-error notice");
   expect(screen.getByRole("dialog").textContent).toContain("finishes 1 attempt");
   expect(requests.some((one) => one.includes("drain"))).toBe(false);
   fireEvent.click(screen.getByRole("button", { name: "Drain" }));
