@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tinpot_core::{FailureCode, LoadError, Outcome};
 use tinpot_python::PythonPool;
 
-use crate::support::{Actions, call, freeze, names, offer, run, start, until};
-use rustix::process::Pid;
+use crate::support::{Actions, call, freeze, is_alive, names, offer, run, start, until};
 
 /// The text of a file with actions, which notes each import of itself.
 fn file(name: &str, more: &str) -> String {
@@ -129,6 +129,34 @@ async fn other_files_do_not_wait_for_a_late_import() {
         call(&pool, &format!("{name}_fresh")).await.value();
     }
     std::fs::remove_file(actions.path("hold")).expect("a file");
+}
+
+#[tokio::test]
+async fn late_files_are_imported_in_advance_where_an_interpreter_is_idle() {
+    let actions = three(THREAD);
+    let pool = pool(&actions).await;
+    call(&pool, "one").await.value();
+    let before = imports(&actions, "two");
+    call(&pool, "two_dies").await;
+    until("an import in advance", || imports(&actions, "two") == before + 1).await;
+    call(&pool, "two").await.value();
+    assert_eq!(imports(&actions, "two"), before + 1);
+}
+
+#[tokio::test]
+async fn another_template_leaves_out_the_same_files() {
+    let actions = three(THREAD);
+    let pool = pool(&actions).await;
+    let [_, template] = survives(&pool, "one").await;
+    let process = Pid::from_raw(template as i32).expect("a process id");
+    kill_process(process, Signal::KILL).expect("a template");
+    until("the end of the template", || !is_alive(process)).await;
+    for name in ["one", "two", "three"] {
+        let [_, parent] = survives(&pool, name).await;
+        assert!(![template, i64::from(std::process::id())].contains(&parent), "{name}: {parent}");
+        call(&pool, &format!("{name}_fresh")).await.value();
+    }
+    assert_eq!(imports(&actions, "one"), 3);
 }
 
 #[tokio::test]
