@@ -572,24 +572,31 @@ impl PythonPoolBuilder {
 
 impl PythonPool {
     /// Makes the interpreter of an attempt import the files that its template left to it. Returns the
-    /// outcome if the attempt cannot begin.
+    /// outcome of the attempt if that cannot begin, and none if another interpreter has to run it.
     async fn import_late(
         &self,
         interpreter: &mut Interpreter,
         context: &Context,
-    ) -> Option<Outcome> {
-        let Some(launch) = self.fleet.launch() else {
-            return Some(Outcome::not_started(PythonError::Closed.to_string()));
-        };
+    ) -> Result<(), Option<Outcome>> {
         let mut closed = self.fleet.closed();
+        let imported = async {
+            let launch = self.fleet.launch().ok_or(PythonError::Closed)?;
+            launch.import_late(interpreter, false).await
+        };
         let imported = tokio::select! {
-            imported = launch.import_late(interpreter, false) => imported,
-            _ = context.stopped() => return Some(Outcome::Cancelled),
+            imported = imported => imported,
+            _ = context.stopped() => return Err(Some(Outcome::Cancelled)),
             _ = closed.wait_for(|closed| *closed) => Err(PythonError::Closed),
         };
-        let error = imported.err()?;
-        self.fleet.hung(&error);
-        Some(Outcome::not_started(error.to_string()))
+        match imported {
+            Ok(_) => Ok(()),
+            // A signal from outside has ended it before.
+            Err(PythonError::Died { importing, .. }) if importing.is_empty() => Err(None),
+            Err(error) => {
+                self.fleet.hung(&error);
+                Err(Some(Outcome::not_started(error.to_string())))
+            }
+        }
     }
 }
 
@@ -673,8 +680,9 @@ impl Executor for PythonPool {
             }
             if is_late && !interpreter.has_late {
                 match self.import_late(interpreter, &context).await {
-                    None => {}
-                    Some(outcome) => return outcome,
+                    Ok(()) => {}
+                    Err(None) => continue,
+                    Err(Some(outcome)) => return outcome,
                 }
             }
             interpreter.control.prepare(&attempt, isolation, self.fleet.copies_hang());

@@ -155,7 +155,7 @@ impl Launch {
         let mut settings = serde_json::to_vec(&settings).unwrap_or_default();
         settings.push(b'\n');
         interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
-        let found = self.until_ready(&mut interpreter, &settings, Tail::of_start()).await?;
+        let found = self.until_ready(&mut interpreter, &settings).await?;
         if !found.hazards.is_empty() {
             interpreter.template = None;
         }
@@ -173,7 +173,7 @@ impl Launch {
     ) -> Result<Discovered, PythonError> {
         let request = interpreter.control.request(&format!("{{\"import_late\":{describe}}}\n"));
         interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
-        let found = self.until_ready(interpreter, &request, Tail::default()).await?;
+        let found = self.until_ready(interpreter, &request).await?;
         interpreter.control.limit_lines(usize::MAX);
         interpreter.has_late = true;
         Ok(found)
@@ -185,9 +185,9 @@ impl Launch {
         &self,
         interpreter: &mut Interpreter,
         request: &[u8],
-        mut tail: Tail,
     ) -> Result<Discovered, PythonError> {
-        let (mut importing, mut hazards) = (Vec::new(), Hazards::default());
+        let (mut tail, mut importing) = (Tail::of_start(), Vec::new());
+        let mut hazards = Hazards::default();
         let mut exit = interpreter.exit.clone();
         let Interpreter { control, outputs, .. } = &mut *interpreter;
         type Handshake = Result<Discovered, Option<serde_json::Error>>;
