@@ -24,7 +24,7 @@ const MAX_LOAD_ERROR_BYTES: usize = 512 * 1024;
 pub(crate) struct Discovered {
     actions: Vec<Described>,
     load_errors: Vec<ImportFailure>,
-    /// What keeps the interpreter from being copied. It sends that before.
+    /// The things that keep the interpreter from being copied. It sends them before.
     pub(crate) hazards: Hazards,
 }
 

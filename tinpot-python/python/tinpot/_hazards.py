@@ -1,4 +1,4 @@
-"""What imports leave in a process that its copies cannot share, and the files that left it."""
+"""Hazards: things in a process that its copies cannot share, and the files that left them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Origin(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What keeps a process from being copied.
+    """The things that keep a process from being copied.
 
     reason: why it cannot be copied without any of its files; empty if it can.
     files: the files to import in each copy, with the reasons.

@@ -1,5 +1,5 @@
-//! What imports leave in a template that its copies cannot share, and the files that are imported
-//! late because of that.
+//! Hazards: things in a template that its copies cannot share, and the files that are imported late
+//! because of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use crate::child_text::load_error;
 use crate::discovered::Discovered;
 use crate::limits::LimitsByAction;
 
-/// What the user can do about it.
+/// The advice for the user.
 const ADVICE: &str = "open it in the function, or in the `setup()` of a class, to have the file \
                       copied with the others";
 
-/// What keeps an interpreter that has imported the actions from being copied.
+/// The things that keep an interpreter that has imported the actions from being copied.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Hazards {
     /// The reason why it cannot be copied without any of its files; empty if it can.

@@ -109,7 +109,7 @@ enum Message {
     /// The files that are being imported: the first one by discovery, each other one by the one
     /// before it.
     Importing(Vec<String>),
-    /// What keeps the interpreter from being copied.
+    /// The things that keep the interpreter from being copied.
     Hazards(Hazards),
     Ready(Discovered),
     /// A signal asked the interpreter to end before.
