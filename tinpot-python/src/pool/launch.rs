@@ -213,6 +213,8 @@ impl Launch {
             }
         };
         let ended = tokio::select! {
+            // What it has sent before it ended comes first, because that names the file.
+            biased;
             found = handshake => Ok(found),
             never = tail.watch(outputs) => match never {},
             status = exited(&mut exit) => Err(status),
