@@ -34,7 +34,9 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
         pool.close().await?;
         Ok::<_, tinpot_core::Error>(action_set)
     })?;
-    let code = if action_set.load_errors.is_empty() { Code::Success } else { Code::Failed };
+    let (notices, errors): (Vec<_>, Vec<_>) =
+        action_set.load_errors.iter().partition(|error| error.notice);
+    let code = if errors.is_empty() { Code::Success } else { Code::Failed };
     if global.json {
         let actions: Vec<_> = action_set.actions.iter().map(|action| &action.name).collect();
         let text = serde_json::json!({"actions": actions, "problems": action_set.load_errors});
@@ -45,13 +47,14 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
     for action in &action_set.actions {
         output::println(&format!("{} {}", paint.green("ok"), action.name))?;
     }
-    for error in &action_set.load_errors {
-        output::println(&format!("{} {}", paint.red("load error"), error.place))?;
+    let labelled = notices.iter().map(|notice| (paint.yellow("notice"), notice));
+    for (label, error) in labelled.chain(errors.iter().map(|one| (paint.red("load error"), one))) {
+        output::println(&format!("{label} {}", error.place))?;
         for line in error.message.lines() {
             output::println(&format!("    {}", output::clean(line, false)))?;
         }
     }
-    let (actions, problems) = (action_set.actions.len(), action_set.load_errors.len());
+    let (actions, problems) = (action_set.actions.len(), errors.len());
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     output::say(&format!("{}, {}", count(actions, "action"), count(problems, "load error")));
     Ok(code)

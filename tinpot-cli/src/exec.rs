@@ -99,7 +99,8 @@ fn run(server: &LocalServer, path: &Path, name: Option<&str>, target: &Target) -
         place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name
     };
     if !action_set.actions.iter().any(|action| action.name == name) {
-        if let Some(error) = action_set.load_errors.iter().find(|error| of_file(&error.place)) {
+        let mut errors = action_set.load_errors.iter().filter(|error| !error.notice);
+        if let Some(error) = errors.find(|error| of_file(&error.place)) {
             return Err(CliError::new(
                 Code::Failed,
                 format!("{}:\n{}", error.place, error.message.trim_end()),

@@ -400,7 +400,7 @@ fn mismatch(action: &str, offered: &ActionSet) -> Failure {
         "action {action:?} is not in its bundle as this worker imports it: does its Python have the \
          packages that the bundle needs?"
     );
-    for error in offered.load_errors.iter().take(5) {
+    for error in offered.load_errors.iter().filter(|error| !error.notice).take(5) {
         message.push_str(&format!("\n{}: {}", error.place, error.message));
     }
     Failure::new(message).kind("BundleMismatch")

@@ -12,6 +12,7 @@ use tinpot_core::{Action, Error, Json, LoadError, Result, RetryPolicy};
 use crate::child_text::{self, load_error};
 use crate::isolation::{Isolation, IsolationByAction};
 use crate::limits::{Limits, LimitsByAction};
+use crate::pool::Hazards;
 
 /// The maximum number of load errors of one directory, and of their bytes.
 const MAX_LOAD_ERRORS: usize = 1000;
@@ -23,6 +24,8 @@ const MAX_LOAD_ERROR_BYTES: usize = 512 * 1024;
 pub(crate) struct Discovered {
     actions: Vec<Described>,
     load_errors: Vec<ImportFailure>,
+    /// The things that keep the interpreter from being copied. It sends them before.
+    pub(crate) hazards: Hazards,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +44,8 @@ impl From<Reported> for Discovered {
                 None
             }
         };
-        Self { actions: actions.into_iter().filter_map(read).collect(), load_errors }
+        let actions = actions.into_iter().filter_map(read).collect();
+        Self { actions, load_errors, hazards: Hazards::default() }
     }
 }
 

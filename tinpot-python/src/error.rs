@@ -28,6 +28,8 @@ pub(crate) enum PythonError {
     Silent { after: Duration, output: String, importing: Vec<String> },
     #[error("the interpreter {how} before it was ready{}", tail(output))]
     Died { how: String, output: String, importing: Vec<String> },
+    #[error("the interpreter did not begin the attempt within {} s", after.as_secs_f64())]
+    Hung { after: Duration },
     #[error("{doing}")]
     Io { doing: &'static str, source: io::Error },
     #[error("the interpreter sent a message that cannot be read")]
@@ -76,7 +78,7 @@ impl PythonError {
             | PythonError::NotPython { .. }
             | PythonError::TooOld { .. }
             | PythonError::NoCgroups { .. } => ErrorKind::InvalidInput,
-            PythonError::Silent { .. } => ErrorKind::TimedOut,
+            PythonError::Silent { .. } | PythonError::Hung { .. } => ErrorKind::TimedOut,
             PythonError::Died { .. } | PythonError::Io { .. } => ErrorKind::Other,
             PythonError::Malformed { .. } => ErrorKind::Malformed,
             PythonError::Closed => ErrorKind::Closed,

@@ -77,6 +77,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_file_views.py", include_str!("../python/tinpot/_file_views.py")),
     ("tinpot/_isolated_run.py", include_str!("../python/tinpot/_isolated_run.py")),
     ("tinpot/_isolation.py", include_str!("../python/tinpot/_isolation.py")),
+    ("tinpot/_hazards.py", include_str!("../python/tinpot/_hazards.py")),
     ("tinpot/_late_imports.py", include_str!("../python/tinpot/_late_imports.py")),
     ("tinpot/_leftovers.py", include_str!("../python/tinpot/_leftovers.py")),
     ("tinpot/_logging_state.py", include_str!("../python/tinpot/_logging_state.py")),

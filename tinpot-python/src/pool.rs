@@ -8,6 +8,7 @@ mod extra_slots;
 mod file_watcher;
 mod fleet;
 mod guardian;
+mod hazards;
 mod interpreter;
 mod launch;
 mod lifeline;
@@ -41,6 +42,8 @@ use self::attempt::End;
 use self::discovery::{Discovery, LastGood, discover};
 use self::fleet::Fleet;
 use self::guardian::Guardian;
+pub(crate) use self::hazards::Hazards;
+use self::interpreter::Interpreter;
 use self::launch::Launch;
 use self::lifeline::Lifeline;
 pub(crate) use self::look::Look;
@@ -243,9 +246,9 @@ impl PythonPoolBuilder {
     /// Sets whether interpreters are copies of one that has imported the actions, made by `fork`. The
     /// default is true.
     ///
-    /// Copies start in a millisecond or two and share the memory of what was imported. An import that
-    /// leaves something that cannot be shared, such as a thread, a connection or a file that is
-    /// written, makes each interpreter import the files itself; the log says so. Linux only.
+    /// Copies start in a millisecond or two and share the memory of what was imported. A file whose
+    /// import leaves something that cannot be shared, such as a thread, a connection or a file that is
+    /// written, is imported by each interpreter itself; a notice in the action set names it. Linux only.
     #[must_use]
     pub fn copies(mut self, copies: bool) -> Self {
         self.copies = copies;
@@ -506,13 +509,15 @@ impl PythonPoolBuilder {
                 .map_err(unreadable)?,
         };
         let looks = watch::Sender::new(Look { root: root.clone(), origins });
+        let copies = cfg!(target_os = "linux") && self.copies && self.size + self.spare > 1;
         let launch = Launch {
             spawn,
             cgroup: holder.cgroup.clone(),
             root,
             generation: 1,
             shared: false,
-            copies: cfg!(target_os = "linux") && self.copies && self.size + self.spare > 1,
+            copies,
+            late: Arc::default(),
             sources: disk.clone(),
             share: self.share,
             others,
@@ -545,13 +550,53 @@ impl PythonPoolBuilder {
             let (fleet, publisher) = (fleet.clone(), publisher.clone());
             let root = launch.root.clone();
             let looks = looks.clone();
-            let reloader =
-                Reloader { fleet, publisher, files, launch, action_set, good, disk, root, looks };
+            let reloader = Reloader {
+                fleet,
+                publisher,
+                files,
+                launch,
+                copies,
+                action_set,
+                good,
+                disk,
+                root,
+                looks,
+            };
             tasks.spawn(reloader.run());
         }
         let shared = SharedInterpreter::default();
         let dir = self.root;
         Ok(PythonPool { fleet, shared, guardian, holder, looks, publisher, dir, _tasks: tasks })
+    }
+}
+
+impl PythonPool {
+    /// Makes the interpreter of an attempt import the files that its template left to it. Returns the
+    /// outcome of the attempt if that cannot begin, and none if another interpreter has to run it.
+    async fn import_late(
+        &self,
+        interpreter: &mut Interpreter,
+        context: &Context,
+    ) -> Result<(), Option<Outcome>> {
+        let mut closed = self.fleet.closed();
+        let imported = async {
+            let launch = self.fleet.launch().ok_or(PythonError::Closed)?;
+            launch.import_late(interpreter, false).await
+        };
+        let imported = tokio::select! {
+            imported = imported => imported,
+            _ = context.stopped() => return Err(Some(Outcome::Cancelled)),
+            _ = closed.wait_for(|closed| *closed) => Err(PythonError::Closed),
+        };
+        match imported {
+            Ok(_) => Ok(()),
+            // A signal from outside has ended it before.
+            Err(PythonError::Died { importing, .. }) if importing.is_empty() => Err(None),
+            Err(error) => {
+                self.fleet.hung(&error);
+                Err(Some(Outcome::not_started(error.to_string())))
+            }
+        }
     }
 }
 
@@ -619,10 +664,11 @@ impl Executor for PythonPool {
             return missing.unwrap_or(outcome);
         }
         let isolation = self.fleet.isolation_of(&attempt.action);
+        let is_late = self.fleet.is_late(&attempt.action);
         for _ in 0..MAX_REFUSALS {
             let mut busy = tokio::select! {
                 biased;
-                busy = self.fleet.take(isolation) => match busy {
+                busy = self.fleet.take(isolation, is_late) => match busy {
                     Ok(busy) => busy,
                     Err(message) => return Outcome::not_started(message),
                 },
@@ -632,7 +678,14 @@ impl Executor for PythonPool {
             if !interpreter.control.is_quiet() {
                 continue;
             }
-            interpreter.control.prepare(&attempt, isolation);
+            if is_late && !interpreter.has_late {
+                match self.import_late(interpreter, &context).await {
+                    Ok(()) => {}
+                    Err(None) => continue,
+                    Err(Some(outcome)) => return outcome,
+                }
+            }
+            interpreter.control.prepare(&attempt, isolation, self.fleet.copies_hang());
             interpreter.attempts += u64::from(isolation != Isolation::Fresh);
             let limits = interpreter.limits_of(&attempt.action);
             match interpreter.run(&context, limits, &self.fleet).await {

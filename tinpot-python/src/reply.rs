@@ -23,6 +23,9 @@ pub(crate) struct Reply {
     /// If true, the attempt did not run: the interpreter had been asked to end before.
     #[serde(default)]
     pub(crate) refused: bool,
+    /// If true, the attempt did not run: the copy of the interpreter for it hung before.
+    #[serde(default)]
+    pub(crate) hung: bool,
     /// If true, processes or threads were left behind: the interpreter must not be used again.
     #[serde(default)]
     pub(crate) left: bool,

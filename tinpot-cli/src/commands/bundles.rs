@@ -178,11 +178,12 @@ fn imported(
         pool.close().await?;
         Ok::<_, Error>(offered)
     })?;
-    if offered.load_errors.is_empty() {
+    let errors: Vec<_> = offered.load_errors.iter().filter(|error| !error.notice).collect();
+    if errors.is_empty() {
         return Ok(offered.actions.clone());
     }
     let label = Paint::stderr().red("load error");
-    for error in &offered.load_errors {
+    for error in errors {
         output::say(&format!("{label} {}", output::clean(&error.place, false)));
         for line in error.message.lines() {
             output::say(&format!("    {}", output::clean(line, false)));

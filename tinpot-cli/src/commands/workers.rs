@@ -37,6 +37,9 @@ struct Problem {
     message: String,
     #[serde(default)]
     blocking: bool,
+    /// If true, everything was loaded, and something about it is worth knowing.
+    #[serde(default)]
+    notice: bool,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +110,8 @@ fn list_workers(client: &Client) -> Result<(), CliError> {
         let queues =
             if worker.queues.is_empty() { "all".to_owned() } else { worker.queues.join(",") };
         let blocked = worker.problems.iter().any(|problem| problem.blocking);
-        let state = match (worker.draining, worker.problems.len()) {
+        let errors = worker.problems.iter().filter(|problem| !problem.notice).count();
+        let state = match (worker.draining, errors) {
             (true, _) => paint.yellow("draining"),
             _ if blocked && worker.actions.is_empty() => paint.red("takes no work"),
             _ if blocked => paint.red("takes less work"),
@@ -129,7 +133,8 @@ fn list_workers(client: &Client) -> Result<(), CliError> {
     let head = ["ID", "NAME", "STATE", "RUNNING", "QUEUES", "ACTIONS", "LAST HEARTBEAT", "VERSION"];
     output::println(&table::table(&head, &rows, paint))?;
     for worker in &page.workers {
-        for problem in &worker.problems {
+        // `tinpot workers show` has the notices.
+        for problem in worker.problems.iter().filter(|problem| !problem.notice) {
             let message: Vec<_> =
                 problem.message.lines().map(|line| format!("  {}", clean(line, false))).collect();
             output::println(&format!(

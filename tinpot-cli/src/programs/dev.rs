@@ -212,7 +212,8 @@ fn named(action_set: &ActionSet) -> String {
 fn problems(action_set: &ActionSet, paint: Paint) -> String {
     let mut text = String::new();
     for error in &action_set.load_errors {
-        let _ = writeln!(text, "{} {}", paint.red("load error:"), error.place);
+        let label = if error.notice { paint.yellow("notice:") } else { paint.red("load error:") };
+        let _ = writeln!(text, "{label} {}", error.place);
         for line in error.message.lines() {
             let _ = writeln!(text, "    {line}");
         }

@@ -166,3 +166,30 @@ fn no_ui_serves_the_api_alone() {
     let url = dev.url();
     assert!(page(&url, "/").starts_with("HTTP/1.1 404"), "{}", page(&url, "/"));
 }
+
+#[test]
+fn a_file_that_is_imported_late_is_a_notice_and_no_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "from tinpot import action\n\n@action\ndef one():\n    return 1\n";
+    file(folder.path(), "one.py", text);
+    let more = "import socket\nkept = socket.socket()\n";
+    file(folder.path(), "late.py", &format!("{more}{}", text.replace("one", "two")));
+    let dir = folder.path().to_str().expect("text");
+    let mut command = tinpot();
+    command.args(["check", dir]);
+    let ran = Ran::of(command);
+    assert!(ran.ok().contains("ok two\n") && ran.stdout.contains("notice late.py\n"), "{ran:?}");
+    assert!(ran.stdout.contains("its import left socket:"), "{ran:?}");
+    assert!(ran.stderr.contains("2 actions, 0 load errors"), "{ran:?}");
+    let mut dev = dev(folder.path());
+    let url = dev.url();
+    dev.line("notice: late.py");
+    assert_eq!(run(&url, &["run", "two"]).ok(), "1\n");
+    let listed = run(&url, &["workers", "list", "--json"]).json();
+    let worker = &listed["workers"][0];
+    assert_eq!(worker["problems"][0]["notice"], true, "{worker}");
+    let shown = run(&url, &["workers", "show", worker["id"].as_str().expect("an id")]);
+    assert!(shown.ok().contains("notice late.py"), "{shown:?}");
+    let listed = run(&url, &["workers", "list"]);
+    assert!(listed.ok().contains(" ok ") && !listed.stdout.contains("late.py"), "{listed:?}");
+}

@@ -298,12 +298,24 @@ pub struct LoadError {
     /// no other worker runs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Digest>,
+    /// If true, this is a notice, and not an error: everything was loaded, and something about it is
+    /// worth knowing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notice: bool,
 }
 
 impl LoadError {
     /// Creates a load error at `place`.
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into(), blocking: false, bundle: None }
+        let (place, message) = (place.into(), message.into());
+        Self { place, message, blocking: false, bundle: None, notice: false }
+    }
+
+    /// Makes it a notice: everything was loaded, and something about it is worth knowing.
+    #[must_use]
+    pub fn notice(mut self) -> Self {
+        self.notice = true;
+        self
     }
 
     /// Marks the error as the reason why actions that could be loaded are not offered.

@@ -65,6 +65,9 @@ pub(crate) struct Problem {
     /// The digest of the bundle that cannot be loaded, if it is one of a deployed app.
     #[schema(required = false, nullable = false)]
     bundle: Option<String>,
+    /// If true, this is a notice: everything was loaded, and something about it is worth knowing.
+    #[schema(required = false)]
+    notice: bool,
 }
 
 /// One invalid value.

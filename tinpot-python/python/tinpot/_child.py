@@ -22,6 +22,7 @@ from tinpot import (
     _channel,
     _context,
     _discovery,
+    _hazards,
     _integrations,
     _limits,
     _modules,
@@ -43,10 +44,14 @@ if TYPE_CHECKING:
     from tinpot._exit_handlers import ExitHandlers
     from tinpot._process_state import Snapshot
 
+    _ImportLate = Callable[[Callable[[list[str]], object]], None]
+
 # F_SETSIG, which Linux alone has, and which the module `fcntl` lacks.
 _F_SETSIG = 10
 # The variable with the trace context of the attempt.
 _TRACEPARENT = "TRACEPARENT"
+# The beginning of the request to import late files: with true to describe all actions.
+_IMPORT_LATE = b'{"import_late":'
 _control = _run.Control()
 
 
@@ -69,12 +74,13 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
         connection.send(_text.json_bytes({"importing": files}) + b"\n")
 
     clean = CleanInterpreter(settings["root"], _on_terminate)
+    hazards = None if template_fd < 0 else _hazards.Hazards(settings["root"])
     known = _template.descriptors()
-    found = _discover(settings, importing, clean)
+    found, import_late = _discover(settings, importing, clean, hazards)
     mark, limit_memory = settings["mark"], not settings["memory_by_cgroup"]
-    if template_fd >= 0:
-        reason = _template.reason_against(known, Children())
-        connection.send(_text.json_bytes({"not_copied": reason}) + b"\n")
+    if hazards is not None:
+        against = hazards.found(found.files.values())._asdict()
+        connection.send(_text.json_bytes({"hazards": against}) + b"\n")
     connection.send(b'{"ready":' + found.as_json() + b"}\n")
     if template_fd >= 0:
         if _template.is_asked(requests_fd, template_fd):
@@ -102,8 +108,13 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
             _shared_interpreter.serve(connection, found, limit, mark, tmp)
             return
         channel = _channel.PipeChannel(mark, connection, _control, settings["tmp"])
-        guards = _limits.guards(found.entries(), settings["limits"], limit_memory)
-        _serve(connection, found, settings["result_limit_bytes"], guards, channel, clean)
+
+        def guards() -> Mapping[str, _limits.Guard]:
+            return _limits.guards(found.entries(), settings["limits"], limit_memory)
+
+        limit = settings["result_limit_bytes"]
+        copies = Copies(settings["start_seconds"])
+        _serve(connection, found, limit, guards, channel, clean, copies, import_late)
     except (BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)
@@ -113,10 +124,15 @@ def _discover(
     settings: Mapping[str, Any],
     importing: Callable[[list[str]], object],
     clean: CleanInterpreter,
-) -> _discovery.Discovery:
+    hazards: _hazards.Hazards | None,
+) -> tuple[_discovery.Discovery, _ImportLate]:
+    """Imports the files. Returns the actions, and what imports the files that were left."""
     root, skip = settings["root"], settings["skip"]
     options: dict[str, Any] = {name: settings[name] for name in ("only", "names", "owners")}
     options["views"] = clean.files
+    options["late"], options["hazards"] = settings["late"], hazards
+    clean.files.hazards = hazards
+    sources = None
     try:
         if settings["sources"] is None:
             found = _discovery.discover(root, skip, lambda file: importing([file]), **options)
@@ -128,21 +144,35 @@ def _discover(
     finally:
         clean.files.finish()
     clean.hold_variable(*_modules.for_spawned_processes(root))
-    return found
+
+    def import_late(importing: Callable[[list[str]], object]) -> None:
+        clean.files.resume()
+        try:
+            if sources is not None:
+                sources.resume(importing)
+            found.import_late(lambda file: importing([file]))
+        finally:
+            if sources is not None:
+                sources.finish()
+            clean.files.finish()
+
+    return found, import_late
 
 
 def _serve(
     connection: Connection,
     found: _discovery.Discovery,
     limit: int,
-    guards: Mapping[str, _limits.Guard],
+    make_guards: Callable[[], Mapping[str, _limits.Guard]],
     channel: _channel.Channel,
     clean: CleanInterpreter,
+    copies: Copies,
+    import_late: _ImportLate,
 ) -> None:
-    entries = found.entries()
+    entries, guards = found.entries(), make_guards()
     next_request, send = connection.next_attempt, connection.reply
     exits = clean.exit_handlers
-    children, copies, own_pid = Children(), Copies(), os.getpid()
+    children, own_pid = Children(), os.getpid()
     is_clean = True
 
     def run(view: Snapshot, request: Any, entry: Entry | None) -> tuple[bytes, bool]:
@@ -161,14 +191,25 @@ def _serve(
             # Asked to end between two attempts: another interpreter has to run this one.
             send(b'{"refused":true}\n')
             continue
+        if line.startswith(_IMPORT_LATE):
+            import_late(lambda files: send(_text.json_bytes({"importing": files}) + b"\n"))
+            entries, guards = found.entries(), make_guards()
+            # Processes that these imports started are no leftovers of an attempt.
+            children = Children()
+            is_asked = json.loads(line)["import_late"]
+            offer = found.as_json() if is_asked else b'{"actions":[],"load_errors":[]}'
+            send(b'{"ready":' + offer + b"}\n")
+            continue
         request: Any = json.loads(line)
         entry = entries.get(request["action"])
         view = clean.enter(entry.file if entry is not None else "")
-        if request.get("fresh") and copies.are_possible():
+        # What a file leaves that is imported late cannot be shared. 1 instead of true: copies hang.
+        is_alone = request.get("fresh") is not True or request["action"] in found.late
+        if not is_alone and copies.are_possible():
             send(_attempt_in_copy(copies, children, clean, partial(run, view, request, entry)))
             continue
         reply, is_spent = run(view, request, entry)
-        # In a process with threads, which cannot be copied, the attempt is the only one.
+        # In a process that cannot be copied, as one with threads, the attempt is the only one.
         is_spent = is_spent or bool(request.get("fresh"))
         # Must not live until the next attempt.
         request = entry = None

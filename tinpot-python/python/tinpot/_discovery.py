@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -21,6 +22,7 @@ from tinpot._modules import has_actions, is_same
 
 if TYPE_CHECKING:
     from tinpot._file_views import FileViews
+    from tinpot._hazards import Hazards
     from tinpot._sources import Sources
 
 _NONE: Mapping[str, str] = {}
@@ -49,10 +51,21 @@ class Discovery:
         # The descriptions are JSON.
         self.actions: dict[str, tuple[_action.Entry, bytes]] = {}
         self.load_errors: list[dict[str, Any]] = []
+        # The file of each action.
+        self.files: dict[str, str] = {}
+        # The actions of files that were imported late.
+        self.late: set[str] = set()
+        # The descriptions by action, because they take long to make.
+        self.described: dict[int, dict[str, Any]] = {}
+        self._import_late: Callable[[Callable[[str], object]], None] = lambda importing: None
 
     def add_load_error(self, place: str, message: str, **details: Any) -> None:
         """Adds an error."""
         self.load_errors.append({"place": place, "message": message, **details})
+
+    def import_late(self, importing: Callable[[str], object] = lambda file: None) -> None:
+        """Imports the files that were left for later, and adds their actions."""
+        self._import_late(importing)
 
     def as_json(self) -> bytes:
         """Returns the description for the worker."""
@@ -74,6 +87,8 @@ def discover(
     names: Iterable[str] = (),
     owners: Mapping[str, str] = _NONE,
     views: FileViews | None = None,
+    late: Collection[str] = (),
+    hazards: Hazards | None = None,
 ) -> Discovery:
     """Imports the files below `root` except those in `skip`, and collects the actions.
 
@@ -84,6 +99,8 @@ def discover(
     names: further names of the folder, as the package that it is.
     owners: the file that has offered each action until now. Another file cannot take it over.
     views: put back after each import what the file changed in the process.
+    late: the files that `Discovery.import_late` imports.
+    hazards: told of the import of each file.
     """
     root = os.path.realpath(root)
     found = Discovery()
@@ -92,28 +109,45 @@ def discover(
         wanted = [only]
     else:
         wanted = files(root, found) if sources is None else sources.files()
+    folder.hazards = hazards
     imported_by: dict[int, str] = {}
-    for file in wanted:
-        if file in skip:
-            continue
-        if sources is None:
-            importing(file)
-        known = len(_action.registry)
-        try:
-            _import(folder, file, sources, views)
-        except BaseException as error:
-            message = _describe_import_error(error)
-            found.add_load_error(file, message, failed=file, **_suspects(root, error))
-            # Actions of a module whose import failed must not run: it is incomplete.
-            path = os.path.join(root, file)
-            _action.registry[:] = [
-                entry
-                for number, entry in enumerate(_action.registry)
-                if (number < known or entry.is_alive()) and not is_same(entry.file, path)
-            ]
-        for entry in _action.registry[known:]:
-            imported_by[id(entry)] = file
+
+    def import_files(wanted: Iterable[str], importing: Callable[[str], object]) -> None:
+        for file in wanted:
+            if sources is None:
+                importing(file)
+            known = len(_action.registry)
+            try:
+                _import(folder, file, sources, views)
+            except BaseException as error:
+                message = _describe_import_error(error)
+                found.add_load_error(file, message, failed=file, **_suspects(root, error))
+                # Actions of a module whose import failed must not run: it is incomplete.
+                path = os.path.join(root, file)
+                _action.registry[:] = [
+                    entry
+                    for number, entry in enumerate(_action.registry)
+                    if (number < known or entry.is_alive()) and not is_same(entry.file, path)
+                ]
+            for entry in _action.registry[known:]:
+                imported_by[id(entry)] = file
+
+    wanted = [file for file in wanted if file not in skip]
+    import_files([file for file in wanted if file not in late], importing)
+    folder.hazards = None
+    of_imports = len(found.load_errors)
     _offer(_places(folder, imported_by, found), found, folder, owners)
+
+    def import_late(importing: Callable[[str], object]) -> None:
+        # Names that several files have are sorted out again.
+        del found.load_errors[of_imports:]
+        found.actions.clear()
+        found.files.clear()
+        import_files([file for file in wanted if file in late], importing)
+        _offer(_places(folder, imported_by, found), found, folder, owners)
+        found.late = {name for name, file in found.files.items() if file in late}
+
+    found._import_late = import_late
     return found
 
 
@@ -174,14 +208,15 @@ def _import(
     if os.path.exists(path) and not os.path.isfile(path):
         # The import would wait for a writer of a named pipe.
         raise OSError(f"{file} is not a regular file")
-    if sources is None:
-        folder.import_file(file)
-        return
-    sources.begin(file)
-    try:
-        folder.import_file(file)
-    finally:
-        sources.end()
+    with folder.hazards.importing(file) if folder.hazards else contextlib.nullcontext():
+        if sources is None:
+            folder.import_file(file)
+            return
+        sources.begin(file)
+        try:
+            folder.import_file(file)
+        finally:
+            sources.end()
 
 
 def _places(
@@ -258,7 +293,8 @@ def _offer(
                     )
         entry, place = kept.entry, str(kept)
         try:
-            description = _text.json_bytes({**_describe(entry), "place": place})
+            described = found.described.get(id(entry)) or _describe(entry)
+            description = _text.json_bytes({**described, "place": place})
         except (TypeError, ValueError, RecursionError, schema.SchemaError) as error:
             found.add_load_error(
                 place, f"action {name!r}: {_text.of(error)}{_hint(entry, kept.file, folder)}"
@@ -270,6 +306,8 @@ def _offer(
             found.add_load_error(place, f"action {name!r}: {trace}")
             continue
         found.actions[name] = (entry, description)
+        found.files[name] = kept.file
+        found.described[id(entry)] = described
 
 
 class _Placed:

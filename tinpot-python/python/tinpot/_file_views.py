@@ -12,9 +12,12 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinpot._process_state import ProcessState, Snapshot
+
+if TYPE_CHECKING:
+    from tinpot._hazards import Hazards
 
 T = TypeVar("T")
 
@@ -37,17 +40,30 @@ class FileViews:
         self._views: dict[str, Snapshot] = {}
         # What the top of a file changes, with all that it imports.
         self._changes: dict[str, dict[int, Any]] = {}
+        # The files whose functions were looked at for imports.
+        self._followed: set[str] = set()
+        # Told of each import, while that is set.
+        self.hazards: Hazards | None = None
         self._import_module = importlib.import_module
         self._import = builtins.__import__
+        self._begin()
+
+    def _begin(self) -> None:
         importlib.import_module = self._follow_import_module
         builtins.__import__ = self._follow_import
         self._hold("__import__", builtins.__import__)
+
+    def resume(self) -> None:
+        """Begins to follow imports again, between two attempts."""
+        self._state.enter(self._base)
+        self._begin()
 
     def finish(self) -> None:
         """Stops following imports: those of attempts change nothing for others."""
         importlib.import_module = self._import_module
         builtins.__import__ = self._import
         self._hold("__import__", self._import)
+        self.hazards = None
         if self._changes:
             self._follow_late_imports()
 
@@ -65,8 +81,13 @@ class FileViews:
         }
         changing = {path: modules[path] for path in self._changes if path in modules}
         for path, module in modules.items():
+            is_known = path in self._followed
+            if is_known and changing.keys() <= self._followed:
+                continue
             imported = _late_imports.of(module)
             for other, target in changing.items():
+                if is_known and other in self._followed:
+                    continue
                 if other != path and target.__name__.rpartition(".")[2] in imported:
                     view = self._views.get(path, self._base)
                     self._state.enter(view)
@@ -75,6 +96,7 @@ class FileViews:
                     self._state.apply(self._changes.get(path, {}))
                     self._views[path] = self._state.snapshot(view.context)
                     self._state.enter(self._base)
+        self._followed.update(modules)
 
     def _hold(self, name: str, value: Any) -> None:
         self._state.hold("builtins", {name: value})
@@ -147,7 +169,11 @@ class FileViews:
         """Imports modules for a file below the directory, with the changes that they make."""
         known = set(filter(sys.modules.__contains__, _with_parents(wanted)))
         before = None if wanted[0] in known else self._state.copy()
+        if self.hazards is not None and before is not None:
+            self.hazards.before()
         result = load()
+        if self.hazards is not None:
+            self.hazards.after(_with_parents(wanted), wanted[0] if before is not None else "")
         changes = None if before is None else self._state.changes_since(before)
         for name in _with_parents(wanted):
             file = getattr(sys.modules.get(name), "__file__", None)

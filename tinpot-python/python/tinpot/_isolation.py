@@ -10,14 +10,21 @@ import _thread
 import contextlib
 import gc
 import os
+import select
+import signal
 import tempfile
 from collections.abc import Callable
+
+# The reply for an attempt that did not begin.
+HUNG = b'{"hung":true}'
 
 
 class Copies:
     """Makes copies of this process, each of which runs one attempt."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_seconds: float) -> None:
+        """Sets the time in which a copy has to begin its attempt."""
+        self._start_seconds = start_seconds
         # The file through which the reply comes: a process that inherits it cannot keep its end
         # open, as it could that of a pipe.
         self._file: int | None = None
@@ -39,15 +46,34 @@ class Copies:
             # What is left of the imports stays, and need not be copied when it is looked at.
             gc.collect()
             gc.freeze()
+        # What libraries do in a new process may hang.
+        begun, begin = os.pipe()
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
+                os.close(begun)
+                os.close(begin)
                 _write(self._file, attempt())
             os._exit(0)
+        os.close(begin)
+        has_begun = _ends(begun, self._start_seconds)
+        os.close(begun)
+        if not has_begun:
+            os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         reply = _read(self._file)
         os.ftruncate(self._file, 0)
+        if not has_begun:
+            return HUNG
         return reply if status == 0 and reply else b'{"died":%d}' % status
+
+
+def _ends(pipe: int, seconds: float) -> bool:
+    """Waits until all writers of a pipe have closed it. Returns False if they do not in time."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    # Too long for the call would be an error.
+    return bool(poll.poll(min(seconds * 1000, 1 << 30)))
 
 
 def _temporary_file() -> int:

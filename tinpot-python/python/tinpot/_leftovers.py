@@ -33,13 +33,9 @@ class Children:
     """The processes that the imports started, which are no leftovers."""
 
     def __init__(self) -> None:
-        self._known = _children()
+        self._known = living_children()
         # An action may stop the clock.
         self._now, self._sleep = time.monotonic, time.sleep
-
-    def were_there(self) -> bool:
-        """Returns True if the imports started any that is alive."""
-        return bool(self._known)
 
     def has_more(self) -> bool:
         """Returns True if a process of the attempt is alive. Orphans become our children."""
@@ -55,14 +51,14 @@ class Children:
                     pass
             except ChildProcessError:
                 return False
-            if self._known and _children() <= self._known:
+            if self._known and living_children() <= self._known:
                 return False
             if self._now() >= deadline:
                 return True
             self._sleep(0.001)
 
 
-def _children() -> set[str]:
+def living_children() -> set[str]:
     """Returns the ids of the living children of this process."""
     try:
         exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

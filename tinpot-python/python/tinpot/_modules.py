@@ -10,6 +10,7 @@ other names of the package, unless other modules have them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinpot._hazards import Hazards
     from tinpot._sources import Sources
 
 ModuleSpec = importlib.machinery.ModuleSpec
@@ -84,6 +86,8 @@ class Folder:
         # Each folder has its own, so that executors in one process do not share modules.
         while any(other.package == self.package for other in _folders):
             self.package = f"{_PACKAGE}_{len(_folders)}"
+        # Told of each import of a file, while that is set.
+        self.hazards: Hazards | None = None
         wanted = {_USUAL_NAME, os.path.basename(root), *names}
         self.names = {name for name in wanted if name.isidentifier()}
 
@@ -220,6 +224,8 @@ class Folder:
         """
         file = self.relative(spec.origin or "")
         if file is not None and file.endswith(".py"):
+            if self.hazards is not None:
+                self._follow(spec.loader, file)
             *parents, name = file[: -len(".py")].split(os.sep)
             path = parents if name == "__init__" else [*parents, name]
             is_own = spec.name == ".".join(path) or spec.name.startswith(self.package + ".")
@@ -227,6 +233,16 @@ class Folder:
                 spec.__class__ = _Adopted
                 spec.__dict__["tinpot_parent"] = ".".join([self.package, *parents])
         return spec
+
+    def _follow(self, loader: Any, file: str) -> None:
+        """Makes a loader tell of the import of its file."""
+        load = loader.exec_module
+
+        def exec_module(module: types.ModuleType) -> None:
+            with self.hazards.importing(file) if self.hazards else contextlib.nullcontext():
+                load(module)
+
+        loader.exec_module = exec_module
 
     def _has(self, path: str) -> bool:
         return os.path.exists(path) if self.sources is None else self.sources.has(path)

@@ -107,6 +107,10 @@ class Sources:
         if self._loading is not None and self._stack and self._stack[-1] != file:
             self._loading(self._stack)
 
+    def resume(self, loading: Callable[[list[str]], object]) -> None:
+        """Begins to report again, until `finish` is called."""
+        self._loading = loading
+
     def finish(self) -> None:
         """Stops the reports: imports that actions make later are no part of discovery."""
         self._loading = None

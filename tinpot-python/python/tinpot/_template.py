@@ -6,22 +6,17 @@ as long as all imports. Copies share the memory of what was imported.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import fcntl
 import gc
 import json
 import os
-import random
 import select
 import socket
 import stat
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
-
-from tinpot._leftovers import Children
 
 # Of `prctl`: makes orphaned descendants children of this process.
 _SUBREAPER = 36
@@ -31,7 +26,6 @@ _MAX_DESCRIPTORS = 8
 _PIPES = 5
 # The field of `/proc/PID/stat` with the address of the environment, counted from the state.
 _ENVIRONMENT_FIELD = 47
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 class Copy(NamedTuple):
@@ -44,28 +38,9 @@ class Copy(NamedTuple):
     memory_by_cgroup: bool
 
 
-def reason_against(known: frozenset[int], children: Children) -> str:
-    """Returns the reason why this process cannot be copied; empty if it can.
-
-    known: the descriptors that were open before the imports.
-    children: the processes that the imports started.
-    """
-    try:
-        return _reason_against(known, children)
-    except Exception as error:
-        # Whatever imports did to the process, it can still run attempts itself.
-        return f"the check for copies failed: {type(error).__name__}"
-
-
-def _reason_against(known: frozenset[int], children: Children) -> str:
-    if not (sys.platform == "linux" and hasattr(os, "pidfd_open") and _prctl() is not None):
-        return "this system cannot copy processes safely"
-    names = [thread.name for thread in threading.enumerate()[1:]]
-    if names or _thread._count() > 0:
-        return f"an import started a thread ({', '.join(names) or 'without a name'})"
-    if children.were_there():
-        return "an import started a process"
-    return _open_file(known) or _shared_memory() or _generator() or _threads_of_c()
+def is_possible() -> bool:
+    """Returns True if this system can copy processes safely."""
+    return sys.platform == "linux" and hasattr(os, "pidfd_open") and _prctl() is not None
 
 
 def descriptors() -> frozenset[int]:
@@ -80,71 +55,10 @@ def descriptors() -> frozenset[int]:
     return frozenset(found)
 
 
-def _opened(known: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+def opened(known: Iterable[int]) -> Iterator[tuple[int, int, int]]:
     """Yields each descriptor that an import left open, with the mode of its file and its flags."""
     for fd in descriptors().difference(known):
         yield fd, os.fstat(fd).st_mode, fcntl.fcntl(fd, fcntl.F_GETFL)
-
-
-def _open_file(known: Iterable[int]) -> str:
-    for fd, mode, flags in _opened(known):
-        place = os.readlink(f"/proc/self/fd/{fd}")
-        if stat.S_ISDIR(mode) or place in _DEVICES:
-            continue
-        access = flags & os.O_ACCMODE
-        is_shareable = access == os.O_RDONLY or (access == os.O_WRONLY and flags & os.O_APPEND)
-        if not (stat.S_ISREG(mode) and is_shareable):
-            return f"an import left {place} open"
-    return ""
-
-
-def _shared_memory() -> str:
-    """Finds memory that copies would share, such as that of a lock of `multiprocessing`."""
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            rights = line.split()[1]
-            if rights[1] == "w" and rights[3] == "s":
-                return "an import left memory that processes share (a lock of multiprocessing?)"
-    return ""
-
-
-def _generator() -> str:
-    """Finds a generator of random numbers: each copy would return the same ones."""
-    kinds: list[Any] = [random.Random]
-    numbers: Any = sys.modules.get("numpy.random")
-    if numbers is not None:
-        kinds += [numbers.Generator, numbers.RandomState]
-    # Those that copies seed again.
-    known = [
-        vars(random).get("_inst"),
-        getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None),
-    ]
-    for name, module in list(sys.modules.items()):
-        try:
-            # Asks neither modules nor values for anything: some of them load or fail then.
-            values = list(object.__getattribute__(module, "__dict__").items())
-        except Exception:
-            continue
-        for key, value in values:
-            kind = type(value)
-            is_one = issubclass(kind, tuple(kinds)) and not issubclass(kind, random.SystemRandom)
-            if is_one and not any(value is one for one in known):
-                return f"{name}.{key} generates random numbers, which would be the same everywhere"
-    return ""
-
-
-def _threads_of_c() -> str:
-    """Finds threads of C code that it does not end before a copy is made, as OpenBLAS does."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    # In the way in which the template waits: it must be possible.
-    process = os.pidfd_open(pid)
-    os.waitid(os.P_PIDFD, process, os.WEXITED)
-    os.close(process)
-    if len(os.listdir("/proc/self/task")) == 1:
-        return ""
-    return "an import started threads of C code"
 
 
 def is_asked(requests: int, template: int) -> bool:
@@ -284,7 +198,7 @@ def _read_files(known: Iterable[int]) -> list[int]:
     """Returns the descriptors of regular files that imports opened to read."""
     return [
         fd
-        for fd, mode, flags in _opened(known)
+        for fd, mode, flags in opened(known)
         if stat.S_ISREG(mode) and flags & os.O_ACCMODE == os.O_RDONLY
     ]
 

@@ -18,6 +18,7 @@ use super::interpreter::{Interpreter, describe, exited, kill};
 use super::limit_enforcer::LimitEnforcer;
 use super::output::{AttemptLog, Tail};
 use crate::child_text;
+use crate::error::PythonError;
 use crate::limits::Limits;
 use crate::reply::Reply;
 
@@ -42,6 +43,8 @@ enum Step {
     /// The connection failed, or sent a message that is not a reply.
     Broken(String),
     Died(ExitStatus),
+    /// The interpreter did not begin the attempt in time.
+    Hung,
     GraceOver,
     /// The attempt exceeded a limit and has to be killed.
     Exceeded,
@@ -65,9 +68,10 @@ impl Interpreter {
         let mut stopped = false;
         let is_reusable;
         let step = {
-            let Self { processes, control, outputs, exit, .. } = self;
+            let Self { processes, control, outputs, exit, start_timeout, .. } = self;
             let mut pump = pin!(outputs.pump(&mut log, &finishing));
-            let mut exchange = pin!(async { reply(control.exchange(context, fleet).await) });
+            let mut exchange =
+                pin!(async { reply(control.exchange(context, fleet, *start_timeout).await) });
             let mut exceeded = pin!(enforcer.exceeded());
             let mut stops = StopRequests::of(context);
             let step = loop {
@@ -127,6 +131,12 @@ impl Interpreter {
                 Outcome::failed(format!("the connection to the interpreter failed: {how}"))
             }
             Step::Exceeded => Outcome::Cancelled,
+            Step::Hung if stopped => Outcome::Cancelled,
+            Step::Hung => {
+                let error = PythonError::Hung { after: self.start_timeout };
+                fleet.hung(&error);
+                Outcome::not_started(error.to_string())
+            }
             Step::Closed => Outcome::failed("the executor was closed"),
         };
         let outcome = verdict.map_or(outcome, Outcome::Failed);
@@ -137,10 +147,12 @@ impl Interpreter {
 fn reply(reply: io::Result<Option<ExchangeReply<'_>>>) -> Step {
     match reply {
         Ok(Some(ExchangeReply { line, has_foreign })) => match child_text::read::<Reply>(line) {
+            Ok(Reply { hung: true, .. }) => Step::Hung,
             Ok(reply) => Step::Reply(Reply { left: reply.left || has_foreign, ..reply }),
             Err(e) => Step::Broken(e.to_string()),
         },
         Ok(None) => Step::Broken("the interpreter closed it".to_owned()),
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => Step::Hung,
         Err(e) => Step::Broken(e.to_string()),
     }
 }

@@ -4,7 +4,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -55,6 +57,8 @@ pub(super) struct Control {
     /// The number of the attempt that the interpreter repeats in each line. Code of another attempt
     /// that writes to the pipe cannot guess it.
     nonce: [u8; NONCE_BYTES],
+    /// False until the first request that has a number.
+    is_numbered: bool,
     max_line_bytes: usize,
     /// True if the interpreter closed its end before it had read the whole request.
     left_unread: bool,
@@ -76,6 +80,7 @@ impl Control {
             request: Vec::new(),
             received: Vec::new(),
             nonce: [0; NONCE_BYTES],
+            is_numbered: false,
             max_line_bytes: usize::MAX,
             left_unread: false,
             has_answered: false,
@@ -107,31 +112,66 @@ impl Control {
     }
 
     /// Prepares the request to run an attempt.
-    pub(super) fn prepare(&mut self, attempt: &Attempt, isolation: Isolation) {
+    ///
+    /// alone: if true, it runs in the process of the interpreter, also if the isolation is fresh.
+    pub(super) fn prepare(&mut self, attempt: &Attempt, isolation: Isolation, alone: bool) {
+        self.begin();
+        self.request.extend_from_slice(&self.nonce);
+        self.request.push(b'{');
+        if isolation == Isolation::Fresh {
+            let fresh: &[u8] = if alone { b"\"fresh\":1," } else { b"\"fresh\":true," };
+            self.request.extend_from_slice(fresh);
+        }
+        describe(attempt, &mut self.request);
+    }
+
+    /// Returns another request, whose answers are the [own lines](Self::own_line).
+    pub(super) fn request(&mut self, line: &str) -> Vec<u8> {
+        self.begin();
+        self.is_numbered = true;
+        [&self.nonce, line.as_bytes()].concat()
+    }
+
+    fn begin(&mut self) {
         (self.left_unread, self.has_answered) = (false, false);
         self.received.clear();
         self.request.clear();
         self.request.shrink_to(KEEP_BYTES);
         self.received.shrink_to(KEEP_BYTES);
         Uuid::new_v4().simple().encode_lower(&mut self.nonce);
-        self.request.extend_from_slice(&self.nonce);
-        self.request.push(b'{');
-        if isolation == Isolation::Fresh {
-            self.request.extend_from_slice(b"\"fresh\":true,");
+    }
+
+    /// Returns the next line, which has to belong to the last request, if there was one.
+    pub(super) async fn own_line(&mut self) -> io::Result<Option<&[u8]>> {
+        let (nonce, is_numbered) = (self.nonce, self.is_numbered);
+        let Some(line) = self.line().await? else { return Ok(None) };
+        match line.strip_prefix(&nonce) {
+            _ if !is_numbered => Ok(Some(line)),
+            Some(line) => Ok(Some(line)),
+            None => {
+                let message = "it sent a message that belongs to no request";
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
+            }
         }
-        describe(attempt, &mut self.request);
     }
 
     /// Sends the prepared request, answers the calls of the attempt, and returns the reply.
     ///
-    /// Returns `None` if the interpreter closes the connection.
+    /// Returns `None` if the interpreter closes the connection, and an error of the kind `TimedOut` if
+    /// it does not read the request in time.
     pub(super) async fn exchange(
         &mut self,
         context: &Context,
         fleet: &Arc<Fleet>,
+        start_timeout: Duration,
     ) -> io::Result<Option<ExchangeReply<'_>>> {
+        let mut start = pin!(tokio::time::sleep(start_timeout));
         let request = std::mem::take(&mut self.request);
-        let sent = self.send(&request).await;
+        let sent = tokio::select! {
+            biased;
+            sent = self.send(&request) => sent,
+            () = &mut start => Err(io::ErrorKind::TimedOut.into()),
+        };
         self.request = request;
         match sent {
             Ok(()) => {}
@@ -145,6 +185,7 @@ impl Control {
         // Dropping this future aborts the calls.
         let mut calls = JoinSet::new();
         let (mut waiting, mut extra_slot) = (0_usize, None);
+        let mut has_begun = false;
         loop {
             let answered = tokio::select! {
                 biased;
@@ -171,6 +212,13 @@ impl Control {
                     }
                     let (context, wait) = (context.clone(), call.wait);
                     calls.spawn(async move { (wait, call.answer(&context).await) });
+                    continue;
+                }
+                () = &mut start, if !has_begun => {
+                    if self.was_never_read() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    has_begun = true;
                     continue;
                 }
             };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tinpot_core::LoadError;
 use tinpot_core::executor::ActionSet;
 
-use super::fleet::Fleet;
-use super::interpreter::Interpreter;
+use super::fleet::{First, Fleet};
+use super::hazards::{self, Hazards, LateFiles};
 use super::launch::Launch;
 use super::sources::{Source, Sources};
 use crate::child_text::{self, load_error};
@@ -21,6 +21,10 @@ const MAX_SKIPPED: usize = 50;
 /// harm to the interpreter.
 const MAX_ROUNDS: usize = 50;
 
+/// The number of templates that are started again without some of the files, before each interpreter
+/// imports all.
+const MAX_RESTARTS: usize = 3;
+
 /// The last good versions of all files, from earlier discoveries.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastGood {
@@ -32,13 +36,15 @@ pub(super) struct LastGood {
     /// The files that hang while they are imported, with the error. They are not tried again until
     /// they change, because that would delay all other changes.
     stuck: BTreeMap<String, (Arc<Source>, String)>,
+    /// The files that are imported late, with the reasons.
+    late: BTreeMap<String, String>,
 }
 
 /// The action set of a directory, and an interpreter that has imported it.
 #[derive(Debug)]
 pub(super) struct Discovery {
     pub(super) launch: Launch,
-    pub(super) first: Interpreter,
+    pub(super) first: First,
     pub(super) action_set: ActionSet,
     pub(super) good: LastGood,
 }
@@ -61,14 +67,29 @@ pub(super) async fn discover(
     good: &LastGood,
 ) -> Result<Discovery, Failed> {
     let mut attempt = Round::new(launch, good);
-    for _ in 0..MAX_ROUNDS + MAX_SKIPPED {
-        match fleet.start(&attempt.launch).await {
-            Ok((first, found)) => {
-                let is_broken = attempt.use_last_good(&found)?;
-                if !is_broken {
-                    return Ok(attempt.done(first, found));
-                }
+    for _ in 0..MAX_ROUNDS + MAX_SKIPPED + MAX_RESTARTS {
+        let (first, found) = match fleet.start(&attempt.launch).await {
+            Ok(started) => started,
+            Err(e) => {
+                attempt.handle_death(e)?;
+                continue;
             }
+        };
+        if attempt.use_last_good(&found)? || attempt.import_late(&found.hazards) {
+            continue;
+        }
+        if attempt.launch.late.is_empty() {
+            return Ok(attempt.done(First::of(first), found));
+        }
+        match fleet.copy_first(&attempt.launch, first).await {
+            Ok((first, found)) if !attempt.use_last_good(&found)? => {
+                return Ok(attempt.done(first, found));
+            }
+            Ok(_) => {}
+            Err(e) if e.importing().is_empty() => attempt.copy_nothing(Hazards {
+                reason: format!("no copy works: {}", e.with_cause()),
+                files: BTreeMap::new(),
+            }),
             Err(e) => attempt.handle_death(e)?,
         }
     }
@@ -91,6 +112,10 @@ struct Round<'a> {
     /// The errors of files that keep an earlier version.
     reverted: BTreeMap<String, String>,
     stuck: BTreeMap<String, (Arc<Source>, String)>,
+    /// The number of templates that were started again without some of the files.
+    restarts: usize,
+    /// The reasons why no file is copied.
+    hazards: Hazards,
 }
 
 impl LastGood {
@@ -108,7 +133,12 @@ impl<'a> Round<'a> {
         };
         launch.skip.clone_from(&others);
         let (skipped, reverted, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut this = Self { launch, good, others, skipped, reverted, stuck };
+        let (restarts, hazards) = (0, Hazards::default());
+        let mut this = Self { launch, good, others, skipped, reverted, stuck, restarts, hazards };
+        // A file that has changed may be like the others now.
+        let is_as_before = good.late.keys().all(|file| this.source(file) == good.sources.get(file));
+        let files = if is_as_before { good.late.clone() } else { BTreeMap::new() };
+        this.launch.late = Arc::new(LateFiles { files, ..LateFiles::default() });
         for (file, (source, message)) in &good.stuck {
             if this.source(file) == Some(source) && !this.others.contains(file) {
                 this.set_stuck(file, message);
@@ -211,6 +241,34 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Leaves the files that copies cannot share to the copies. Returns true if another round is needed.
+    fn import_late(&mut self, hazards: &Hazards) -> bool {
+        if hazards.is_empty() || !self.launch.copies {
+            return false;
+        }
+        if !hazards.reason.is_empty() || self.restarts == MAX_RESTARTS {
+            let has_all = self.launch.late.is_empty();
+            self.copy_nothing(hazards.clone());
+            return !has_all;
+        }
+        self.restarts += 1;
+        Arc::make_mut(&mut self.launch.late).files.extend(hazards.files.clone());
+        true
+    }
+
+    /// Makes each interpreter import the files itself.
+    fn copy_nothing(&mut self, mut hazards: Hazards) {
+        hazards.files.extend(self.launch.late.files.clone());
+        let place = self.launch.root.display();
+        let reasons = std::iter::once(&hazards.reason).chain(hazards.files.values());
+        if let Some(reason) = reasons.into_iter().find(|reason| !reason.is_empty()) {
+            tracing::info!("each interpreter of {place} imports the files itself: {reason}");
+        }
+        self.hazards = hazards;
+        self.launch.copies = false;
+        self.launch.late = Arc::default();
+    }
+
     /// Returns the changed file that caused a failed import, if it has a good version.
     fn culprit(&self, file: &str, load_error: &ImportFailure) -> Option<String> {
         // A file that was never good is its own culprit, unless one of its imports fails by itself.
@@ -246,7 +304,15 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn done(self, first: Interpreter, mut found: Discovered) -> Discovery {
+    fn done(mut self, mut first: First, mut found: Discovered) -> Discovery {
+        let files = self.launch.late.files.clone();
+        first.isolation = Arc::new(found.isolation());
+        self.launch.late = Arc::new(LateFiles::of(files.clone(), &found));
+        let mut notices: Vec<LoadError> = self.launch.late.notices().collect();
+        if !self.hazards.is_empty() {
+            let place = child_text::shown(&self.launch.root);
+            notices = hazards::of_directory(&place, &self.hazards);
+        }
         found.leave_out(&self.others);
         let mut bad: BTreeSet<String> = self.skipped.keys().cloned().collect();
         for (file, load_error) in found.failures() {
@@ -254,8 +320,8 @@ impl<'a> Round<'a> {
             bad.extend(load_error.importing.first().cloned());
         }
         let load_errors = self.skipped.into_iter().chain(self.reverted);
-        let load_errors =
-            load_errors.map(|(place, message)| load_error(&place, &message)).collect();
+        let load_errors = load_errors.map(|(place, message)| load_error(&place, &message));
+        let load_errors = load_errors.chain(notices).collect();
         let sources = self.launch.sources.clone().unwrap_or_default();
         let owners = Arc::new(found.owners());
         let action_set = found.into_action_set(load_errors);
@@ -263,7 +329,7 @@ impl<'a> Round<'a> {
             launch: self.launch,
             first,
             action_set,
-            good: LastGood { sources, owners, bad, stuck: self.stuck },
+            good: LastGood { sources, owners, bad, stuck: self.stuck, late: files },
         }
     }
 }

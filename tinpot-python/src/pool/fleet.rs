@@ -1,5 +1,7 @@
 //! Keeps interpreters ready: one per slot, and spares to replace those that are stopped or crash.
 
+mod late;
+
 use std::collections::VecDeque;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub(super) use self::late::First;
 use super::interpreter::{Interpreter, describe};
 use super::launch::{End, Launch};
 use super::template::Template;
@@ -21,6 +24,8 @@ const MAX_STARTS: usize = 2;
 /// After this number of failures in a row, attempts are given back instead of waiting for an
 /// interpreter, and no others are accepted.
 const MAX_FAILURES: u32 = 3;
+/// The number of copies in a row that hang before no more are made.
+const MAX_HUNG: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -60,10 +65,15 @@ struct State {
     live: usize,
     /// The number of starting interpreters.
     starting: usize,
+    /// The number of those that import late files. No attempt waits for them.
+    importing_late: usize,
     /// The number of failures to start, or to stay alive while idle, since the last attempt that
     /// ended well.
     failures: u32,
     reason: String,
+    /// The number of interpreters that hung, or died while they imported late files, since the last
+    /// attempt that ended well.
+    hung: u32,
     closed: bool,
     /// The number of attempts that wait for children, each of which needs an extra interpreter.
     parked: usize,
@@ -91,7 +101,7 @@ impl State {
         match self.waiting {
             0 => !self.idle.is_empty() || self.starting > 0,
             // None of the idle ones will do.
-            waiting => self.starting >= waiting,
+            waiting => self.starting - self.importing_late >= waiting,
         }
     }
 
@@ -101,14 +111,16 @@ impl State {
 
     /// Takes the suitable idle interpreter that was used last, whose memory is in the caches.
     ///
-    /// Attempts that can share a process leave unused ones to those that cannot.
-    fn take_idle(&mut self, isolation: Isolation) -> Option<Interpreter> {
+    /// Attempts that can share a process leave unused ones to those that cannot, and those that need
+    /// late files take one that has imported them, which the others leave to them.
+    fn take_idle(&mut self, isolation: Isolation, is_late: bool) -> Option<Interpreter> {
         let wants_used = isolation == Isolation::Reuse;
-        match self.idle.iter().rposition(|interpreter| (interpreter.attempts > 0) == wants_used) {
-            Some(at) => self.idle.remove(at),
-            None if wants_used => self.idle.pop_back(),
-            None => None,
-        }
+        let suits = |one: &Interpreter| wants_used || one.attempts == 0;
+        let found = self.idle.iter().enumerate().filter(|(_, one)| suits(one));
+        let (at, _) = found.max_by_key(|(at, one)| {
+            (one.has_late == is_late, (one.attempts > 0) == wants_used, *at)
+        })?;
+        self.idle.remove(at)
     }
 }
 
@@ -141,13 +153,17 @@ impl Fleet {
     }
 
     /// Returns an interpreter for one attempt; waits for a slot and for an interpreter.
-    pub(super) async fn take(&self, isolation: Isolation) -> Result<Busy<'_>, String> {
+    pub(super) async fn take(
+        &self,
+        isolation: Isolation,
+        is_late: bool,
+    ) -> Result<Busy<'_>, String> {
         let slot = match self.slots.try_acquire() {
             Ok(slot) => slot,
             Err(_) => self.slots.acquire().await.map_err(|_| PythonError::Closed.to_string())?,
         };
         let mut has_retired = false;
-        let interpreter = match self.try_take(isolation, &mut has_retired) {
+        let interpreter = match self.try_take(isolation, is_late, &mut has_retired) {
             Some(result) => result?,
             None => {
                 let _waiting = Waiting::new(self);
@@ -155,7 +171,7 @@ impl Fleet {
                     let mut available = std::pin::pin!(self.available.notified());
                     // Registered before the check, so that no change is missed.
                     available.as_mut().enable();
-                    if let Some(result) = self.try_take(isolation, &mut has_retired) {
+                    if let Some(result) = self.try_take(isolation, is_late, &mut has_retired) {
                         break result?;
                     }
                     available.await;
@@ -173,13 +189,14 @@ impl Fleet {
     fn try_take(
         &self,
         isolation: Isolation,
+        is_late: bool,
         has_retired: &mut bool,
     ) -> Option<Result<Interpreter, String>> {
         let mut state = self.lock();
         if state.closed {
             return Some(Err(PythonError::Closed.to_string()));
         }
-        while let Some(interpreter) = state.take_idle(isolation) {
+        while let Some(interpreter) = state.take_idle(isolation, is_late) {
             match interpreter.exit_status() {
                 None if interpreter.has_directory() => return Some(Ok(interpreter)),
                 None => {
@@ -195,7 +212,7 @@ impl Fleet {
             return Some(Err(reason));
         }
         if !*has_retired
-            && state.starting == 0
+            && state.starting == state.importing_late
             && state.live >= self.target + state.parked
             && let Some(used) = state.idle.pop_front()
         {
@@ -256,7 +273,7 @@ impl Fleet {
     }
 
     /// Copies the template, or starts another interpreter.
-    async fn start_another(
+    async fn start_without_late(
         self: &Arc<Self>,
         launch: &Launch,
         template: Option<Arc<Template>>,
@@ -298,18 +315,13 @@ impl Fleet {
 
     /// Runs new attempts on interpreters of this launch, of which `first` has started. Running
     /// attempts end on the others.
-    pub(super) fn adopt(&self, launch: Arc<Launch>, mut first: Interpreter) {
-        let socket = first.template.take();
-        let isolation = first.isolation.clone();
-        let (template, first) = match socket {
-            Some(socket) => (Some(Arc::new(Template::new(first, socket))), None),
-            None => (None, Some(first)),
-        };
+    pub(super) fn adopt(&self, launch: Arc<Launch>, first: First) {
+        let First { template, interpreter: first, isolation } = first;
         let idle = {
             let mut state = self.lock();
             state.live -= state.idle.len();
             // The cause of earlier failures may be gone.
-            state.failures = 0;
+            (state.failures, state.hung) = (0, 0);
             state.launch = Some(launch);
             state.isolation = isolation;
             state.live += usize::from(first.is_some());
@@ -570,6 +582,9 @@ impl<'a> Busy<'a> {
             return;
         }
         state.failures = 0;
+        if state.hung < MAX_HUNG {
+            state.hung = 0;
+        }
         interpreter.idle_since = Instant::now();
         if state.live > self.fleet.target + state.parked.max(state.extra_kept) {
             // It replaced one whose attempt waited for a child.

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tinpot_contain::{OutputPipes, ProcessTree};
 use tokio::net::UnixDatagram;
@@ -12,7 +13,6 @@ use tokio::time::Instant;
 use super::control::Control;
 use super::sources::Sources;
 use super::spawn_context::has_no_directory;
-use crate::isolation::IsolationByAction;
 use crate::limits::{Limits, LimitsByAction};
 use crate::recycling::Recycling;
 
@@ -30,7 +30,10 @@ pub(super) struct Interpreter {
     /// True if it did not start in the worker's working directory, which was gone.
     pub(super) elsewhere: bool,
     pub(super) limits: (LimitsByAction, Limits),
-    pub(super) isolation: Arc<IsolationByAction>,
+    /// The time in which it has to begin an attempt.
+    pub(super) start_timeout: Duration,
+    /// False if its template left files to it, and it has not imported them yet.
+    pub(super) has_late: bool,
     /// The number of attempts that have run in its process, and not in a copy.
     pub(super) attempts: u64,
     /// The end of the last attempt.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rustix::process::Pid;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tinpot_contain::{COOKIE, Cgroup, OutputPipes, PoolCgroup, ProcessTree};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::control::{Control, InterpreterEnds};
+use super::hazards::{Hazards, LateFiles};
 use super::interpreter::{Interpreter, describe, exited};
 use super::output::Tail;
 use super::sources::{Share, Sources};
@@ -47,6 +49,8 @@ pub(super) struct Launch {
     pub(super) shared: bool,
     /// If true, the interpreter may become a template.
     pub(super) copies: bool,
+    /// The files that a template leaves to its copies.
+    pub(super) late: Arc<LateFiles>,
     /// The copies to import; `None` to import the files on disk.
     pub(super) sources: Option<Arc<Sources>>,
     /// The files that the pool offers, of those in the directory.
@@ -84,6 +88,8 @@ struct Settings<'a> {
     only: Option<&'a str>,
     names: &'a [String],
     owners: &'a BTreeMap<String, String>,
+    start_seconds: f64,
+    late: Vec<&'a str>,
     result_limit_bytes: usize,
     shared: bool,
     mark: &'a str,
@@ -103,9 +109,11 @@ enum Message {
     /// The files that are being imported: the first one by discovery, each other one by the one
     /// before it.
     Importing(Vec<String>),
-    /// The reason why the interpreter cannot be copied; empty if it can.
-    NotCopied(String),
+    /// The things that keep the interpreter from being copied.
+    Hazards(Hazards),
     Ready(Discovered),
+    /// A signal asked the interpreter to end before.
+    Refused(IgnoredAny),
 }
 
 /// The first message of a copy.
@@ -131,6 +139,8 @@ impl Launch {
             only: self.only.as_deref(),
             names: &self.names,
             owners: &self.owners,
+            start_seconds: self.start_timeout.as_secs_f64(),
+            late: self.late_files(),
             result_limit_bytes: self.result_limit_bytes,
             shared: self.shared,
             mark: &interpreter.mark,
@@ -145,14 +155,46 @@ impl Launch {
         let mut settings = serde_json::to_vec(&settings).unwrap_or_default();
         settings.push(b'\n');
         interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
+        let found = self.until_ready(&mut interpreter, &settings).await?;
+        if !found.hazards.is_empty() {
+            interpreter.template = None;
+        }
+        interpreter.limits.0 = found.limits();
+        interpreter.control.limit_lines(usize::MAX);
+        Ok((interpreter, found))
+    }
+
+    /// Makes an interpreter import the files that were left, between two attempts. The result has all
+    /// actions if `describe` says so.
+    pub(super) async fn import_late(
+        &self,
+        interpreter: &mut Interpreter,
+        describe: bool,
+    ) -> Result<Discovered, PythonError> {
+        let request = interpreter.control.request(&format!("{{\"import_late\":{describe}}}\n"));
+        interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
+        let found = self.until_ready(interpreter, &request).await?;
+        interpreter.control.limit_lines(usize::MAX);
+        interpreter.has_late = true;
+        Ok(found)
+    }
+
+    /// Sends a request to import files, and waits for the result. Kills the interpreter if there is
+    /// none.
+    async fn until_ready(
+        &self,
+        interpreter: &mut Interpreter,
+        request: &[u8],
+    ) -> Result<Discovered, PythonError> {
         let (mut tail, mut importing) = (Tail::of_start(), Vec::new());
+        let mut hazards = Hazards::default();
         let mut exit = interpreter.exit.clone();
-        let Interpreter { control, outputs, template, .. } = &mut interpreter;
+        let Interpreter { control, outputs, .. } = &mut *interpreter;
         type Handshake = Result<Discovered, Option<serde_json::Error>>;
         let handshake = async {
-            control.send(&settings).await?;
+            control.send(request).await?;
             loop {
-                let line = tokio::time::timeout(self.start_timeout, control.line()).await;
+                let line = tokio::time::timeout(self.start_timeout, control.own_line()).await;
                 let message = match line {
                     Err(_) => return io::Result::<Handshake>::Ok(Err(None)),
                     Ok(line) => match line? {
@@ -163,32 +205,25 @@ impl Launch {
                 control.consume();
                 match message {
                     Ok(Message::Importing(files)) => importing = files,
-                    Ok(Message::NotCopied(reason)) => {
-                        if !reason.is_empty() {
-                            *template = None;
-                            let place = self.root.display();
-                            tracing::info!(
-                                "each interpreter of {place} imports the files itself: {reason}"
-                            );
-                        }
-                    }
+                    Ok(Message::Hazards(found)) => hazards = found,
                     Ok(Message::Ready(found)) => return Ok(Ok(found)),
+                    Ok(Message::Refused(_)) => return Err(io::ErrorKind::Interrupted.into()),
                     Err(source) => return Ok(Err(Some(source))),
                 }
             }
         };
         let ended = tokio::select! {
+            // What it has sent before it ended comes first, because that names the file.
+            biased;
             found = handshake => Ok(found),
             never = tail.watch(outputs) => match never {},
             status = exited(&mut exit) => Err(status),
         };
         tail.take(outputs.last_parts());
         match ended {
-            Ok(Ok(Ok(found))) => {
-                interpreter.limits.0 = found.limits();
-                interpreter.isolation = Arc::new(found.isolation());
-                interpreter.control.limit_lines(usize::MAX);
-                Ok((interpreter, found))
+            Ok(Ok(Ok(mut found))) => {
+                found.hazards = hazards;
+                Ok(found)
             }
             Ok(Ok(Err(Some(source)))) if importing.is_empty() => {
                 Err(PythonError::Malformed { source })
@@ -208,6 +243,7 @@ impl Launch {
                 interpreter.kill().await;
                 let how = match error.kind() {
                     io::ErrorKind::InvalidData => error.to_string(),
+                    io::ErrorKind::Interrupted => "was asked to end".to_owned(),
                     _ => "closed its connection".to_owned(),
                 };
                 Err(PythonError::Died { how, output: tail.text(), importing })
@@ -254,6 +290,7 @@ impl Launch {
         reap(Box::pin(async move { child.wait().await.ok() }), report);
         let mut interpreter = self.interpreter(parts, pid, exit);
         (interpreter.template, interpreter.elsewhere) = (template, elsewhere);
+        interpreter.has_late = self.late_files().is_empty();
         Ok(interpreter)
     }
 
@@ -293,7 +330,8 @@ impl Launch {
         let process = &template.process;
         interpreter.elsewhere = process.elsewhere;
         interpreter.limits.0.clone_from(&process.limits.0);
-        interpreter.isolation = process.isolation.clone();
+        interpreter.limits.0.extend(self.late.limits.clone());
+        interpreter.has_late = self.late.is_empty();
         let control = &mut interpreter.control;
         let ready = async { Ok(control.line().await?.map(child_text::read::<Greeting>)) };
         let ready: io::Result<_> = match tokio::time::timeout(self.start_timeout, ready).await {
@@ -316,6 +354,11 @@ impl Launch {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the files that an interpreter that starts now leaves to its copies.
+    fn late_files(&self) -> Vec<&str> {
+        if self.copies { self.late.files.keys().map(|file| &**file).collect() } else { Vec::new() }
     }
 
     /// Returns what connects an interpreter to the pool: our ends and its own.
@@ -349,7 +392,8 @@ impl Launch {
             elsewhere: false,
             mark,
             limits: (LimitsByAction::new(), self.limits),
-            isolation: Arc::default(),
+            start_timeout: self.start_timeout,
+            has_late: true,
             attempts: 0,
             idle_since: Instant::now(),
             recycling: self.recycling,

@@ -93,6 +93,8 @@ pub(super) struct Reloader {
     pub(super) files: Files,
     /// The launch of the present generation.
     pub(super) launch: Arc<Launch>,
+    /// If true, interpreters are copies where that is safe.
+    pub(super) copies: bool,
     pub(super) action_set: ActionSet,
     pub(super) good: LastGood,
     /// The versions on disk at the last look, whether they can be imported or not.
@@ -167,6 +169,7 @@ impl Reloader {
             launch.root = self.root.clone();
             launch.sources = Some(self.disk.clone());
             launch.skip = Vec::new();
+            launch.copies = self.copies;
             let uninterrupted = Instant::now() + UNINTERRUPTED;
             let newer = {
                 let mut discovery = pin!(discover(&self.fleet, launch, &self.good));
@@ -235,7 +238,11 @@ impl Reloader {
 /// Logs new load errors.
 pub(super) fn report(load_errors: &[LoadError], known: &[LoadError]) {
     for load_error in load_errors.iter().filter(|load_error| !known.contains(load_error)) {
-        tracing::warn!(place = load_error.place, "{}", load_error.message);
+        if load_error.notice {
+            tracing::info!(place = load_error.place, "{}", load_error.message);
+        } else {
+            tracing::warn!(place = load_error.place, "{}", load_error.message);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod forged_replies;
 mod healing;
 mod interpreters;
 mod isolation;
+mod late_imports;
 mod leftovers;
 mod limits;
 mod odd_files;

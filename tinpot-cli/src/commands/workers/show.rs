@@ -67,7 +67,8 @@ pub(super) fn show(client: &Client, path: &str, clock: &Clock) -> Result<(), Cli
     }
     fact("last heartbeat", &format!("{} ago", output::seconds(worker.silent_for)));
     for problem in &worker.problems {
-        lines.push(format!("\n{} {}", paint.red("problem"), clean(&problem.place, false)));
+        let label = if problem.notice { paint.yellow("notice") } else { paint.red("problem") };
+        lines.push(format!("\n{label} {}", clean(&problem.place, false)));
         let message = problem.message.lines();
         lines.extend(message.map(|line| format!("  {}", clean(line, false))));
     }

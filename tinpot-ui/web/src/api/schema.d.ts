@@ -2485,6 +2485,8 @@ export interface components {
             /** @description The digest of the bundle that cannot be loaded, if it is one of a deployed app. */
             bundle?: string;
             message: string;
+            /** @description If true, this is a notice: everything was loaded, and something about it is worth knowing. */
+            notice?: boolean;
             /** @description The file, usually. */
             place: string;
         };

@@ -32,9 +32,15 @@ export function loadErrorParts(message: string): LoadErrorParts {
   };
 }
 
-/** A file or an action that a worker could not load. */
+/** Returns true if everything was loaded, and something about it is worth knowing. */
+export function isNotice(error: LoadError): boolean {
+  return error.notice === true;
+}
+
+/** A file or an action that a worker could not load, or a notice about it. */
 export function LoadErrorCard({ error, workers }: { error: LoadError; workers?: string[] }) {
   const { headline, note, more } = loadErrorParts(error.message);
+  const style = isNotice(error) ? "load-error notice" : "load-error";
   const head = (
     <>
       <Icon name="warning" />
@@ -49,22 +55,26 @@ export function LoadErrorCard({ error, workers }: { error: LoadError; workers?: 
       )}
     </>
   );
-  if (!more) return <div class="load-error">{head}</div>;
+  if (!more) return <div class={style}>{head}</div>;
   return (
-    <details class="load-error">
+    <details class={style}>
       <summary>{head}</summary>
       <pre tabIndex={0}>{error.message}</pre>
     </details>
   );
 }
 
-/** Groups equal load errors of several workers: a broken file fails on every worker that has it. */
+/**
+ * Groups equal load errors of several workers, without notices: a broken file fails on every worker
+ * that has it.
+ */
 export function groupLoadErrors(
   workers: readonly { name: string; id: string; problems: LoadError[] }[],
 ): { error: LoadError; workers: string[] }[] {
   const cards = new Map<string, { error: LoadError; workers: string[] }>();
   for (const worker of workers) {
     for (const error of worker.problems) {
+      if (isNotice(error)) continue;
       const key = `${error.place}\n${error.message}`;
       const card = cards.get(key) ?? { error, workers: [] };
       card.workers.push(worker.name || worker.id);

@@ -233,9 +233,10 @@ test("an action shows its maximum run time, which the API writes as 3600.0", asy
 
 test("equal load errors of several workers are one card", () => {
   const error = { place: "a.py", message: "SyntaxError" };
+  const notice = { place: "c.py", message: "imported late", notice: true };
   expect(
     groupLoadErrors([
-      { id: "1", name: "w1", problems: [error] },
+      { id: "1", name: "w1", problems: [error, notice] },
       { id: "2", name: "", problems: [{ ...error }, { place: "b.py", message: "x" }] },
     ]),
   ).toEqual([
@@ -306,6 +307,8 @@ test("load errors, paused queues and missing workers need attention", () => {
     "Not responding: one.",
     "Queue gpu is paused. 2 executions queued.",
   ]);
+  const notice = { place: "/x/e.py", message: "imported late", notice: true };
+  expect(texts([{ ...worker, problems: [notice], silent_for: 1 }], [])).toEqual([]);
   expect(texts([], [])).toEqual(["No live workers. Executions wait until a worker starts."]);
   expect(
     texts([{ ...worker, problems: [], silent_for: 1 }], [{ ...queue, paused: false, workers: 0 }]),
@@ -377,7 +380,7 @@ test("draining a worker needs confirmation", async () => {
     groups: [],
     slots: 2,
     actions: ["a"],
-    problems: [],
+    problems: [{ place: "late.py", message: "each interpreter imports this\nmore", notice: true }],
     python_environments: [],
     executions: ["e1"],
     running: [
@@ -399,6 +402,8 @@ test("draining a worker needs confirmation", async () => {
   answers = { "/api/workers": { workers: [worker] }, "/api/workers/w1/drain": {} };
   render(<WorkersPage />);
   fireEvent.click(await screen.findByText("Drain…"));
+  const notice = screen.getByText("each interpreter imports this").closest("details");
+  expect(notice?.className).toBe("load-error notice");
   expect(screen.getByRole("dialog").textContent).toContain("finishes 1 attempt");
   expect(requests.some((one) => one.includes("drain"))).toBe(false);
   fireEvent.click(screen.getByRole("button", { name: "Drain" }));
