@@ -122,15 +122,21 @@ impl PythonPoolBuilder {
 
     fn environment_builder(&self, options: EnvironmentOptions) -> Builder {
         let (_, python, _) = self.place();
-        let python = python::choose(python).map(|path| match path.components().count() {
+        let mut pythons: Vec<_> = python::choose(python).into_iter().collect();
+        if pythons.is_empty() {
+            pythons.push(PathBuf::from("python3"));
+        }
+        pythons.extend_from_slice(self.other_pythons());
+        let absolute = |path: PathBuf| match path.components().count() {
             1 => path,
             // The working directory may be deleted.
             _ => std::path::absolute(&path).unwrap_or(path),
-        });
+        };
+        let pythons = pythons.into_iter().map(absolute).collect();
         let cache = LazyCache::new(options.cache, options.cache_bytes).observer(options.observer);
         let mut variables = Variables::of_this_process(&[]).into_variables();
         variables.extend(options.variables);
-        Builder::new(cache, python, variables, options.build_timeout).echo(options.echo)
+        Builder::new(cache, pythons, variables, options.build_timeout).echo(options.echo)
     }
 
     /// Makes the actions run in an environment.

@@ -155,6 +155,7 @@ struct Holder {
 pub struct PythonPoolBuilder {
     root: PathBuf,
     python: Option<PathBuf>,
+    other_pythons: Vec<PathBuf>,
     size: usize,
     spare: usize,
     copies: bool,
@@ -181,6 +182,7 @@ impl PythonPool {
         PythonPoolBuilder {
             root: root.into(),
             python: None,
+            other_pythons: Vec::new(),
             size: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: 1,
             copies: true,
@@ -221,6 +223,18 @@ impl PythonPoolBuilder {
     #[must_use]
     pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
         self.python = Some(path.into());
+        self
+    }
+
+    /// Sets several interpreters: the first one as [`python`](Self::python) does, and others for
+    /// Python environments that ask for another version. Without any, nothing is set.
+    #[must_use]
+    pub fn pythons(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        let mut paths = paths.into_iter().map(Into::into);
+        if let Some(first) = paths.next() {
+            self.python = Some(first);
+            self.other_pythons = paths.collect();
+        }
         self
     }
 
@@ -422,6 +436,11 @@ impl PythonPoolBuilder {
     /// Returns the directory, the interpreter, and the only file.
     pub(crate) fn place(&self) -> (&Path, Option<&Path>, Option<&str>) {
         (&self.root, self.python.as_deref(), self.only.as_deref())
+    }
+
+    /// Returns the interpreters for environments that ask for another version.
+    pub(crate) fn other_pythons(&self) -> &[PathBuf] {
+        &self.other_pythons
     }
 
     /// Starts the first interpreter and imports the actions. The other interpreters start in the

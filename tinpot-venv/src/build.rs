@@ -148,12 +148,12 @@ impl Environment {
 }
 
 impl Builder {
-    /// Creates a builder with a cache that prefers the interpreter `python`. Installers get
-    /// `variables`, and those of this process that select indexes and the like and are not among
-    /// them. A build that takes longer than `timeout` fails.
+    /// Creates a builder with a cache that prefers the interpreters `pythons`, in this order.
+    /// Installers get `variables`, and those of this process that select indexes and the like and
+    /// are not among them. A build that takes longer than `timeout` fails.
     pub fn new(
         cache: LazyCache,
-        python: Option<PathBuf>,
+        pythons: Vec<PathBuf>,
         mut variables: Vec<(OsString, OsString)>,
         timeout: Duration,
     ) -> Self {
@@ -165,7 +165,7 @@ impl Builder {
         let given: Vec<_> = variables.iter().map(|(name, _)| name.clone()).collect();
         let own = std::env::vars_os().filter(|(name, _)| is_of_tool(name) && !given.contains(name));
         variables.extend(own);
-        let interpreters = Interpreters::new(python, variables.clone());
+        let interpreters = Interpreters::new(pythons, variables.clone());
         Self { cache, interpreters, variables, timeout, echo: None, turn: Mutex::default() }
     }
 

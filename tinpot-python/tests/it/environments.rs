@@ -334,6 +334,41 @@ async fn wrong_metadata_is_a_load_error_of_the_file() {
 }
 
 #[tokio::test]
+async fn another_interpreter_is_used_where_its_version_is_asked_for() {
+    let script = "# /// script\n# requires-python = '>=3.99'\n# ///\n";
+    let plain = |name: &str| PLAIN.replace("plain", name);
+    let place = Place::new(&[])
+        .file("script.py", &format!("{script}{}", plain("script")))
+        .file("pinned/.python-version", "3.99\n")
+        .file("pinned/requirements.txt", "")
+        .file("pinned/pinned.py", &plain("pinned"))
+        .file("any/requirements.txt", "")
+        .file("any/any.py", &plain("any"));
+    // It says that it is a Python that nobody has.
+    let path = place.index.path("python3.99");
+    let says = r#"{"executable": "PATH", "version": [3, 99, 0], "abi": "x", "pip": [24, 0]}"#;
+    let says = says.replace("PATH", &path.display().to_string());
+    let text = format!("#!/bin/sh\n[ \"$1\" = -I ] && echo '{says}' || exec python3 \"$@\"\n");
+    std::fs::write(&path, text).expect("a file");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("permissions");
+    let missing = place.index.path("missing");
+    let pythons = [Path::new("python3"), &missing, &path];
+    let started = place.builder().pythons(pythons).start_with_environments(place.options());
+    let executor = Arc::new(started.await.expect("an executor"));
+    executor.settled().await;
+    assert_eq!(errors(&executor), "");
+    for action in ["script", "pinned", "any"] {
+        assert_ne!(call(&executor, action).await.value(), call(&executor, "plain").await.value());
+    }
+    let set = offer(&executor);
+    let used = set.environments.iter().map(|one| (&*one.place, &*one.python == "3.99.0"));
+    let used: Vec<_> = used.collect();
+    let expected =
+        [("any/requirements.txt", false), ("pinned/requirements.txt", true), ("script.py", true)];
+    assert_eq!(used, expected);
+}
+
+#[tokio::test]
 async fn only_file_runs_in_its_environment() {
     let script = "# /// script\n# dependencies = ['tinpot_one']\n# ///\n";
     let place = Place::new(&["tinpot_one==1.0"])

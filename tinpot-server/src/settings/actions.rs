@@ -40,9 +40,13 @@ pub struct ActionsSettings {
         )
     )]
     pub concurrency: u32,
-    /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
-    pub python: Option<PathBuf>,
+    /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+    /// separated by commas, are for directories and files that ask for another version.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')
+    )]
+    pub python: Vec<PathBuf>,
     /// The variables of the worker's environment that actions get, separated by commas: names, or
     /// their beginnings like `AWS_*`. `*` stands for all but those that end with _TOKEN or _PASSWORD
     /// or begin with PIP_ or UV_, which need their whole names. PATH, HOME, the locale and some more are always there, and
@@ -105,7 +109,7 @@ impl Default for ActionsSettings {
         Self {
             dir: None,
             concurrency: 2,
-            python: None,
+            python: Vec::new(),
             env: Vec::new(),
             containment: ContainmentMode::Auto,
             isolation: Isolation::Reuse,
@@ -166,15 +170,13 @@ impl ActionsSettings {
     ) -> Result<ProcessExecutor> {
         let dir = self.directory(default_dir);
         let mut programs = crate::programs::builder(dir, self.containment, containment)
+            .pythons(&self.python)
             .pass_env(trimmed(&self.env))
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .reload(!self.no_reload)
             .limits(self.limits.run_limits())
             .observer(observer)
             .result_limit_bytes(self.limits.limit_result);
-        if let Some(python) = &self.python {
-            programs = programs.python(python);
-        }
         if let Some(bundles) = bundles {
             programs = programs.bundles(bundles);
         }
@@ -201,7 +203,8 @@ impl ActionsSettings {
     }
 
     fn pool(&self, dir: &Path) -> PythonPoolBuilder {
-        let builder = PythonPool::builder(dir)
+        PythonPool::builder(dir)
+            .pythons(&self.python)
             .size(self.concurrency as usize)
             .pass_env(trimmed(&self.env))
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
@@ -211,11 +214,7 @@ impl ActionsSettings {
             .recycle_after(self.interpreters.recycle_after.unwrap_or_default())
             .recycle_above(self.interpreters.recycle_above.unwrap_or_default())
             .reload(!self.no_reload)
-            .limits(self.limits.limits());
-        match &self.python {
-            Some(python) => builder.python(python),
-            None => builder,
-        }
+            .limits(self.limits.limits())
     }
 
     /// Starts Python and imports the actions.
@@ -239,7 +238,7 @@ impl ActionsSettings {
             // What the worker itself writes is private by its own modes.
             crate::process::share_umask();
             let mut builder = tinpot_python::PythonExecutor::builder(dir);
-            if let Some(python) = &self.python {
+            if let Some(python) = self.python.first() {
                 builder = builder.python(python);
             }
             return Ok((Box::new(builder.start().await?), None));
