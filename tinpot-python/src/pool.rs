@@ -47,7 +47,7 @@ pub(crate) use self::look::Look;
 use self::reload::{Files, Reloader};
 use self::shared_interpreter::SharedInterpreter;
 use self::sources::Sources;
-pub(crate) use self::sources::{Origins, Share, origins_on_disk};
+pub(crate) use self::sources::{Asking, Origins, Share, origins_on_disk};
 use self::spawn_context::SpawnContext;
 use crate::base::Base;
 use crate::error::PythonError;
@@ -172,6 +172,7 @@ pub struct PythonPoolBuilder {
     limits: Limits,
     isolation: Isolation,
     share: Share,
+    asking: Asking,
     holder: Option<Holder>,
     cgroup: Option<PathBuf>,
 }
@@ -199,6 +200,7 @@ impl PythonPool {
             limits: Limits::default(),
             isolation: Isolation::Reuse,
             share: Share::All,
+            asking: Asking::default(),
             holder: None,
             cgroup: None,
         }
@@ -418,6 +420,12 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// Sets the folders whose files other pools offer, besides those with a file that asks.
+    pub(crate) fn asking(mut self, asking: Asking) -> Self {
+        self.asking = asking;
+        self
+    }
+
     /// Makes another pool hold the processes of this one. It has to be closed later.
     pub(crate) fn held_by(mut self, pool: &PythonPool) -> Self {
         self.holder = Some(pool.holder.clone());
@@ -513,15 +521,18 @@ impl PythonPoolBuilder {
             }
         };
         let spawn = holder.spawn.clone();
-        let asks = self.share != Share::All;
-        let files = if self.reload { files(&self.root, &root, &spawn, asks).await } else { None };
+        let asking = (self.share != Share::All).then(|| self.asking.clone());
+        let files = match self.reload {
+            true => files(&self.root, &root, &spawn, asking.clone()).await,
+            false => None,
+        };
         let (files, disk) = files.unzip();
         let unreadable = PythonError::io("cannot read the directory of actions");
-        let (origins, others) = match &disk {
-            Some(disk) => (sources::origins(disk), Vec::new()),
-            None if !asks => (Origins::new(), Vec::new()),
-            None => origins_on_disk(&root)
-                .and_then(|origins| Ok((origins, self.share.others_on_disk(&root)?)))
+        let (origins, others) = match (&disk, &asking) {
+            (Some(disk), _) => (sources::origins(disk), Vec::new()),
+            (None, None) => (Origins::new(), Vec::new()),
+            (None, Some(asking)) => origins_on_disk(&root, asking)
+                .and_then(|origins| Ok((origins, self.share.others_on_disk(&root, asking)?)))
                 .map_err(unreadable)?,
         };
         let looks = watch::Sender::new(Look { root: root.clone(), origins });
@@ -586,9 +597,9 @@ async fn files(
     given: &Path,
     root: &Path,
     spawn: &SpawnContext,
-    asks: bool,
+    asking: Option<Asking>,
 ) -> Option<(Files, Arc<Sources>)> {
-    let files = Files::new(given, root.to_owned(), spawn.store(), asks);
+    let files = Files::new(given, root.to_owned(), spawn.store(), asking);
     let found = match files {
         Ok(mut files) => files.now().await.map(|now| (files, now)),
         Err(e) => Err(e),

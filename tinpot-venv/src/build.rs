@@ -1,5 +1,6 @@
 //! Builds the environments that folders and files ask for.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -16,7 +17,7 @@ use crate::interpreter::{Interpreter, Interpreters};
 use crate::key::Key;
 use crate::lazy_cache::LazyCache;
 use crate::mask::mask;
-use crate::request::{Origin, Request, Wanted};
+use crate::request::{DirectoryRequest, Origin, Request, Wanted, folder_asks};
 use crate::retry::asked_for_retries;
 use crate::run::{Echo, Log, run};
 use crate::stored::TITLE;
@@ -47,6 +48,8 @@ const CONFLICTS: [&str; 5] = [
 pub struct Builder {
     cache: LazyCache,
     interpreters: Interpreters,
+    /// The settings of directories, by their names.
+    directories: BTreeMap<String, DirectoryRequest>,
     /// The variables of installers.
     variables: Vec<(OsString, OsString)>,
     timeout: Duration,
@@ -166,7 +169,16 @@ impl Builder {
         let own = std::env::vars_os().filter(|(name, _)| is_of_tool(name) && !given.contains(name));
         variables.extend(own);
         let interpreters = Interpreters::new(pythons, variables.clone());
-        Self { cache, interpreters, variables, timeout, echo: None, turn: Mutex::default() }
+        let (directories, echo, turn) = (BTreeMap::new(), None, Mutex::default());
+        Self { cache, interpreters, directories, variables, timeout, echo, turn }
+    }
+
+    /// Sets what directories ask for, in place of the files in them. The names are relative to the
+    /// directory of actions, which is `""`.
+    #[must_use]
+    pub fn directories(mut self, directories: BTreeMap<String, DirectoryRequest>) -> Self {
+        self.directories = directories;
+        self
     }
 
     /// Sets what gets the lines of the logs as they are written.
@@ -181,6 +193,44 @@ impl Builder {
         asked_for_retries(&self.cache.path()).is_some_and(|asked| asked > since)
     }
 
+    /// Returns what is set for an origin.
+    fn set_for(&self, origin: &Origin) -> DirectoryRequest {
+        match origin {
+            Origin::Folder(name) => self.directories.get(name).cloned().unwrap_or_default(),
+            Origin::Script(_) => DirectoryRequest::default(),
+        }
+    }
+
+    /// Returns the file below `root` that asks, or the directory for which packages are set.
+    pub fn place(&self, root: &Path, origin: &Origin) -> String {
+        origin.place_with(root, &self.set_for(origin))
+    }
+
+    /// Returns true if nothing asks for an environment at an origin: only other settings are about
+    /// it.
+    pub fn asks_nothing(&self, root: &Path, origin: &Origin) -> bool {
+        match origin {
+            Origin::Folder(name) => {
+                let set = self.set_for(origin);
+                set.is_nothing()
+                    && self.directories.contains_key(name)
+                    && !folder_asks(&root.join(name))
+            }
+            Origin::Script(_) => false,
+        }
+    }
+
+    /// Reads what an origin below `root` asks for.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a file cannot be read or understood.
+    pub async fn request(&self, root: &Path, origin: &Origin) -> Result<Request> {
+        let (root, origin, set) = (root.to_owned(), origin.clone(), self.set_for(origin));
+        let read = move || Request::read(&root, &origin, &set);
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
+    }
+
     /// Reads a request, and returns its environment.
     ///
     /// # Errors
@@ -191,10 +241,10 @@ impl Builder {
         origin: &Origin,
     ) -> std::result::Result<Environment, BuildError> {
         for _ in 0..MAX_CHANGES {
-            let request = read(root, origin).await?;
+            let request = self.request(root, origin).await?;
             let environment = self.build(&request).await?;
             // What was installed belongs to files that may have changed meanwhile.
-            if !environment.is_new || read(root, origin).await?.digest == request.digest {
+            if !environment.is_new || self.request(root, origin).await?.digest == request.digest {
                 return Ok(environment);
             }
             environment.entry.spoil();
@@ -203,7 +253,11 @@ impl Builder {
     }
 
     async fn build(&self, request: &Request) -> std::result::Result<Environment, BuildError> {
-        let python = self.interpreters.choose(request.python.as_ref()).await?;
+        let wanted = request.python.as_ref();
+        let python = match &request.interpreter {
+            Some(path) => self.interpreters.named(path, wanted).await?,
+            None => self.interpreters.choose(wanted).await?,
+        };
         let tool = Tool::find(&self.variables, request.only_uv())?;
         let key = self.key(request, &python, &tool);
         let digest = request.digest.clone();
@@ -234,14 +288,14 @@ impl Builder {
         log.line(&format!("{TITLE}{}", asking.display()));
         log.line(&format!("Python {} at {}", versions.0, versions.1));
         let result = self.install(request, &python, &tool, &build.path, &mut log);
-        let result = match tokio::time::timeout(self.timeout, result).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("not done within {} s", self.timeout.as_secs())),
-        };
-        if let Err(reason) = result {
+        let result = tokio::time::timeout(self.timeout, result).await;
+        let is_late = result.is_err();
+        let too_late = || Err(format!("not done within {} s", self.timeout.as_secs()));
+        if let Err(reason) = result.unwrap_or_else(|_| too_late()) {
             let tail = log.finish();
-            let is_final = CONFLICTS.iter().any(|text| tail.contains(text));
-            let reason = said(&tail).unwrap_or(reason);
+            let is_final = !is_late && CONFLICTS.iter().any(|text| tail.contains(text));
+            // What was said before the time limit is not the reason.
+            let reason = said(&tail).filter(|_| !is_late).unwrap_or(reason);
             let message = format!(
                 "cannot build the Python environment of {}: {reason}\n{tail}\n\
                  The whole log: tinpot python log {}",
@@ -362,12 +416,6 @@ impl Builder {
 
 fn short(key: &str) -> &str {
     key.get(..SHORT).unwrap_or(key)
-}
-
-async fn read(root: &Path, origin: &Origin) -> Result<Request> {
-    let (root, origin) = (root.to_owned(), origin.clone());
-    let read = tokio::task::spawn_blocking(move || Request::read(&root, &origin)).await;
-    read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
 }
 
 fn free_space(path: &Path) -> Result<()> {

@@ -144,6 +144,26 @@ impl Interpreters {
         Err(Error::new(ErrorKind::Unavailable, message))
     }
 
+    /// Returns the interpreter of a path, which must have a wanted version.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be started, or has another version.
+    pub async fn named(&self, path: &Path, wanted: Option<&Versions>) -> Result<Interpreter> {
+        let inside = path.join("bin/python");
+        let found = self.probe(if inside.exists() { &inside } else { path }).await?;
+        match wanted {
+            Some(wanted) if !wanted.accepts(found.version) => {
+                let message = format!(
+                    "it needs Python {wanted}, and {}, which is set for it, is {}",
+                    path.display(),
+                    found.version()
+                );
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+            _ => Ok(found),
+        }
+    }
+
     /// Returns an interpreter if it can be started and has a wanted version.
     async fn fitting(&self, path: &Path, wanted: &Versions) -> Option<Interpreter> {
         // Links of version managers that lead nowhere are no news.

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tinpot_core::{EnvironmentState, Executor, PythonEnvironment};
-use tinpot_python::{EnvironmentOptions, PythonEnvironments, PythonPool};
+use tinpot_python::{
+    DirectorySettings, EnvironmentOptions, Isolation, PythonEnvironments, PythonPool, Requirements,
+    StartMode,
+};
 
 use crate::support::{Actions, call, names, offer, start, until};
 
@@ -331,6 +334,76 @@ async fn wrong_metadata_is_a_load_error_of_the_file() {
     {
         assert!(reason.contains(part), "{part}: {reason}");
     }
+}
+
+#[tokio::test]
+async fn settings_of_a_directory_come_before_its_files() {
+    let pair = "import os, sys\nfrom tinpot import action\n@action\n\
+        def NAME(): return [os.getpid(), os.getppid(), sys.prefix]\n";
+    let project = "[dependency-groups]\nwanted = ['tinpot_one==3']\n";
+    let script = "# /// script\n# dependencies = ['tinpot_one==1']\n# ///\n";
+    let place = Place::new(&["tinpot_one==1.0", "tinpot_one==2.0", "tinpot_one==3.0"])
+        .file("listed/requirements.txt", "tinpot_one==7\n")
+        .file("listed/listed.py", &user("listed"))
+        .file("listed/script.py", &format!("{script}{}", user("script")))
+        .file("filed/prod.txt", "tinpot_one==2.0\ntinpot\n")
+        .file("filed/deep/filed.py", &user("filed"))
+        .file("grouped/pyproject.toml", project)
+        .file("grouped/grouped.py", &user("grouped"))
+        .file("plain/fresh.py", &pair.replace("NAME", "fresh"))
+        .file("plain/deep/requirements.txt", "")
+        .file("plain/deep/deep.py", &pair.replace("NAME", "deep"))
+        .file("spawned/spawned.py", &pair.replace("NAME", "spawned"))
+        .file("versions/versions.py", &pair.replace("NAME", "versions"));
+    let mut options = place.options();
+    let mut set = |name: &str, change: &dyn Fn(&mut DirectorySettings)| {
+        let mut settings = DirectorySettings::default();
+        change(&mut settings);
+        options.directories.set(name, settings).expect("settings");
+    };
+    let list = vec!["tinpot_one<2".to_owned()];
+    set("listed/", &|all| all.requirements = Some(Requirements::List(list.clone())));
+    set("filed", &|all| all.requirements = Some(Requirements::File("prod.txt".into())));
+    set("./grouped", &|all| all.groups = Some(vec!["wanted".to_owned()]));
+    set("plain", &|all| all.isolation = Some(Isolation::Fresh));
+    set("spawned", &|all| all.start = Some(StartMode::Spawn));
+    set("versions", &|all| all.python = Some(">=3.99".parse().expect("versions")));
+    set("gone", &|all| all.start = Some(StartMode::Auto));
+    let started = place.builder().start_with_environments(options).await;
+    let executor = Arc::new(started.expect("an executor"));
+    executor.settled().await;
+    for (action, version) in
+        [("listed", "1.0"), ("script", "1.0"), ("filed", "2.0"), ("grouped", "3.0")]
+    {
+        assert_eq!(seen(&executor, action).await.0, version, "{action}");
+    }
+    let plain = call(&executor, "plain").await.value();
+    // The isolation reaches directories below, and needs no environment.
+    for action in ["fresh", "deep"] {
+        let (one, two) = (call(&executor, action).await, call(&executor, action).await);
+        let (one, two) = (one.value(), two.value());
+        assert_ne!(one[0], two[0], "{action}");
+        assert_eq!(one[2] == plain, action == "fresh", "{action}: {one}");
+    }
+    let spawned = call(&executor, "spawned").await.value();
+    assert_eq!((&spawned[1], &spawned[2]), (&json!(std::process::id()), &plain));
+    let reasons = errors(&executor);
+    for part in ["versions: it needs Python >=3.99", "directory \"gone\", which is not below"] {
+        assert!(reasons.contains(part), "{part}: {reasons}");
+    }
+    let set = offer(&executor);
+    let places: Vec<_> = set.environments.iter().map(|one| &*one.place).collect();
+    assert_eq!(
+        places,
+        [
+            "filed/prod.txt",
+            "grouped/pyproject.toml",
+            "listed",
+            "plain/deep/requirements.txt",
+            "versions",
+            "listed/script.py"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_core::observer::Observer;
-#[cfg(feature = "embed")]
-use tinpot_core::{Error, ErrorKind};
-use tinpot_core::{Executor, Result};
+use tinpot_core::{Error, ErrorKind, Executor, Result};
 use tinpot_process::{FetchBlob, ProcessExecutor, RunLimits};
 use tinpot_python::{
-    BundlePools, Containment, ContainmentMode, EnvironmentOptions, Isolation, Limits, PythonPool,
-    PythonPoolBuilder,
+    BundlePools, Containment, ContainmentMode, Directories, EnvironmentOptions, Isolation, Limits,
+    PythonPool, PythonPoolBuilder,
 };
 
 use super::limits::RESULT_BYTES;
@@ -91,6 +89,9 @@ pub struct ActionsSettings {
     /// directory and file that asks for packages.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_ENVIRONMENTS"))]
     pub no_environments: bool,
+    /// The settings of single directories of Python actions.
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub directories: Directories,
     /// When and how Python interpreters start.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub interpreters: InterpreterSettings,
@@ -116,6 +117,7 @@ impl Default for ActionsSettings {
             no_new_privileges: false,
             no_reload: false,
             no_environments: false,
+            directories: Directories::default(),
             interpreters: InterpreterSettings::default(),
             limits: LimitSettings::default(),
             #[cfg(feature = "embed")]
@@ -227,6 +229,11 @@ impl ActionsSettings {
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
         let dir = self.directory(default_dir);
+        if !self.directories.is_empty() && (self.no_environments || self.run_here()) {
+            let message = "settings of single directories, [python.\"DIRECTORY\"], need Python in \
+                           processes of its own: leave out --no-environments and --in-process";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         #[cfg(feature = "embed")]
         if self.in_process && self.no_new_privileges {
             let message = "--no-new-privileges is for Python in processes of its own: leave out \
@@ -247,6 +254,7 @@ impl ActionsSettings {
         if !self.no_environments {
             let mut options = EnvironmentOptions::default();
             options.observer = observer;
+            options.directories = self.directories.clone();
             let pool = builder.start_with_environments(options).await?;
             let containment = pool.containment().clone();
             return Ok((Box::new(pool), Some(containment)));
