@@ -105,6 +105,7 @@ pub(crate) fn with_file(
     if program == directories::PROGRAM {
         for tables in Tables::of(&table) {
             tables.add_to(&mut file.directories, |names| toml_span::of(&path, &text, names))?;
+            file.rows.retain(|(key, _)| !tables.has(key));
             file.rows.extend(tables.rows());
         }
     }
@@ -337,27 +338,31 @@ pub(crate) fn show(
     let usual = usual.find_subcommand(program).into_iter().flat_map(Command::get_arguments);
     let usual: Vec<String> = usual.filter_map(key_of).collect();
     rows.sort_by_key(|(key, ..)| usual.iter().position(|other| other == key));
-    let path = format!("file {}", file.path.display());
-    rows.extend(
-        file.rows.iter().map(|(key, value)| (key.clone(), Some(value.clone()), path.clone())),
-    );
+    let source = format!("file {}", file.path.display());
+    let of_directories = file.rows.iter().cloned();
+    let of_directories = of_directories.map(|(key, value)| (key, Some(value), source.clone()));
     if as_json {
-        let all = rows.into_iter().map(|(key, value, source)| {
+        let all = rows.into_iter().chain(of_directories).map(|(key, value, source)| {
             let value = serde_json::to_value(value).unwrap_or_default();
             (key, serde_json::json!({"value": value, "source": source}))
         });
         let all: serde_json::Map<_, _> = all.collect();
         return output::println(&serde_json::Value::Object(all).to_string());
     }
-    let settings: Vec<(String, String)> = rows
-        .into_iter()
-        .map(|(key, value, source)| match value {
-            Some(value) => (format!("{key} = {value}"), source),
-            None => (format!("# {key} ="), source),
-        })
-        .collect();
-    let width = settings.iter().map(|(text, _)| text.chars().count()).max().unwrap_or_default();
+    // Not below the program, which may have a setting with the same key.
+    print(of_directories)?;
     output::println(&format!("[{}]", file.program))?;
+    print(rows.into_iter())
+}
+
+/// Prints settings with their sources.
+fn print(rows: impl Iterator<Item = (String, Option<Value>, String)>) -> Result<(), CliError> {
+    let text = |(key, value, source): (String, Option<Value>, String)| match value {
+        Some(value) => (format!("{key} = {value}"), source),
+        None => (format!("# {key} ="), source),
+    };
+    let settings: Vec<(String, String)> = rows.map(text).collect();
+    let width = settings.iter().map(|(text, _)| text.chars().count()).max().unwrap_or_default();
     settings
         .iter()
         .try_for_each(|(text, source)| output::println(&format!("{text:width$}  # {source}")))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -29,6 +30,13 @@ const MIN_FREE_BYTES: u64 = 512 << 20;
 const MAX_CHANGES: usize = 5;
 /// The longest reason in the first line of a message.
 const REASON_CHARS: usize = 300;
+/// Words of pip and uv about an index that does not answer as it should, whatever else they say.
+const TROUBLE: [&str; 3] = [FETCH, "Retrying (", "error sending request"];
+/// The beginning of such a line in pip's own log. pip prints nothing of it.
+const FETCH: &str = "Could not fetch URL";
+/// The part of pip's own log that is read, and the number of its lines that are shown.
+const PIP_LOG_BYTES: u64 = 16 << 20;
+const MAX_TROUBLES: usize = 3;
 /// The first digits of a key, which are enough for people.
 const SHORT: usize = 12;
 /// The files with settings of pip and uv, besides those below the user's directory.
@@ -293,7 +301,8 @@ impl Builder {
         let too_late = || Err(format!("not done within {} s", self.timeout.as_secs()));
         if let Err(reason) = result.unwrap_or_else(|_| too_late()) {
             let tail = log.finish();
-            let is_final = !is_late && CONFLICTS.iter().any(|text| tail.contains(text));
+            let has = |texts: &[&str]| texts.iter().any(|text| tail.contains(text));
+            let is_final = !is_late && has(&CONFLICTS) && !has(&TROUBLE);
             // What was said before the time limit is not the reason.
             let reason = said(&tail).filter(|_| !is_late).unwrap_or(reason);
             let message = format!(
@@ -359,8 +368,13 @@ impl Builder {
         let (create, install) = tool.steps(path, python, packages);
         let steps = [Some(("create it", create)), first.map(|step| ("resolve", step))];
         let steps = steps.into_iter().flatten().chain(install.map(|step| ("install", step)));
-        for (what, step) in steps {
-            self.step(what, &step, &request.folder, log).await?;
+        let pip_log = scratch.path().join("pip.log");
+        for (what, mut step) in steps {
+            if *tool == Tool::Pip {
+                step.variables.push(("PIP_LOG".into(), pip_log.clone().into()));
+            }
+            let done = self.step(what, &step, &request.folder, log).await;
+            done.inspect_err(|_| troubles(&pip_log).iter().for_each(|line| log.line(line)))?;
         }
         Ok(())
     }
@@ -434,14 +448,39 @@ fn free_space(path: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::StorageFull, message))
 }
 
-/// Returns the reason that an installer has printed last.
+/// Returns what pip's own log says about indexes that do not answer. That an index does not know a
+/// package is no trouble: others may.
+fn troubles(pip_log: &Path) -> Vec<String> {
+    let mut text = Vec::new();
+    if let Ok(file) = fs::File::open(pip_log) {
+        // What was read before an error is as good as all.
+        let _ = file.take(PIP_LOG_BYTES).read_to_end(&mut text);
+    }
+    let mut found: Vec<String> = Vec::new();
+    for line in String::from_utf8_lossy(&text).lines() {
+        let Some(at) = line.find(FETCH).filter(|_| !line.contains(": 404 ")) else { continue };
+        let line = line[at..].trim_end_matches(" - skipping").to_owned();
+        if found.len() < MAX_TROUBLES && !found.contains(&line) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// Returns the reason that an installer has printed last, and the trouble with an index.
 fn said(tail: &str) -> Option<String> {
     let reason = |line: &str| {
         let line = line.trim_start();
-        let reason = line.strip_prefix("ERROR: ").or_else(|| line.strip_prefix("error: "))?;
-        Some(reason.chars().take(REASON_CHARS).collect())
+        // uv draws a line to its reason.
+        let reason =
+            ["ERROR: ", "error: ", "╰─▶ "].iter().find_map(|mark| line.strip_prefix(mark))?;
+        // The line before says what conflicts.
+        (!reason.starts_with("ResolutionImpossible")).then(|| reason.to_owned())
     };
-    tail.lines().rev().find_map(reason)
+    let reason = tail.lines().rev().find_map(reason)?;
+    let trouble = tail.lines().rev().find(|line| line.starts_with(FETCH));
+    let both = trouble.map_or(reason.clone(), |trouble| format!("{reason}: {trouble}"));
+    Some(both.chars().take(REASON_CHARS).collect())
 }
 
 /// Returns the names and versions of the installed packages.

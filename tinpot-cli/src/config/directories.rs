@@ -68,6 +68,11 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
+    /// Returns true if a key is about one of the directories.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.keys().any(|name| key.starts_with(&format!("{KEY}.{name:?}.")))
+    }
+
     /// Returns the settings as keys and values of a file.
     pub(super) fn rows(&self) -> Vec<(String, Value)> {
         let of = |(name, table): (&String, &Value)| {
