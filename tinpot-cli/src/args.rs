@@ -703,9 +703,10 @@ pub(crate) enum Python {
         /// Directory or file of actions, or a list of requirements, such as requirements.txt
         #[arg(default_value = "actions", value_hint = ValueHint::AnyPath)]
         path: PathBuf,
-        /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
-        #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
-        python: Option<PathBuf>,
+        /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+        /// separated by commas, are for directories and files that ask for another version
+        #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')]
+        python: Vec<PathBuf>,
     },
     /// Make running workers of this user try failed builds again now
     Retry,
@@ -729,9 +730,10 @@ pub(crate) struct CheckArgs {
     /// Directory of the Python actions
     #[arg(default_value = "actions", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
-    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
-    pub(crate) python: Option<PathBuf>,
+    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+    /// separated by commas, are for directories and files that ask for another version
+    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')]
+    pub(crate) python: Vec<PathBuf>,
     /// Variables that actions get, separated by commas: names, or their beginnings like AWS_*
     #[arg(long, env = "TINPOT_ENV", value_name = "NAME", value_delimiter = ',')]
     pub(crate) env: Vec<String>,
@@ -748,9 +750,16 @@ pub(crate) struct ExecArgs {
     /// Python file, and the name of an action in it
     #[arg(value_name = "FILE::ACTION", value_hint = ValueHint::FilePath)]
     pub(crate) target: Option<String>,
-    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
-    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", help_heading = "Run options")]
-    pub(crate) python: Option<PathBuf>,
+    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+    /// separated by commas, are for directories and files that ask for another version
+    #[arg(
+        long,
+        env = "TINPOT_PYTHON",
+        value_name = "PATH",
+        value_delimiter = ',',
+        help_heading = "Run options"
+    )]
+    pub(crate) python: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) fixed: RunOptions,
     /// Print help; after the name of an action, its own
@@ -764,9 +773,10 @@ pub(crate) struct DoctorArgs {
     pub(crate) http: tinpot_server::settings::HttpSettings,
     #[command(flatten)]
     pub(crate) broker: tinpot_server::settings::BrokerSettings,
-    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
-    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
-    pub(crate) python: Option<PathBuf>,
+    /// Python interpreters or virtual environments, separated by commas; VIRTUAL_ENV or python3 by
+    /// default
+    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')]
+    pub(crate) python: Vec<PathBuf>,
     /// File that keeps executions
     #[arg(long, env = "TINPOT_STORE", value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,

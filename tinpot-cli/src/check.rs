@@ -15,14 +15,12 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
         let message = format!("no directory {}: name the directory of the actions", dir.display());
         return Err(CliError::new(Code::NotFound, message));
     }
-    let mut builder = PythonPool::builder(dir)
+    let builder = PythonPool::builder(dir)
         .size(1)
         .reload(false)
         .pass_env(&arguments.env)
+        .pythons(&arguments.python)
         .containment(ContainmentMode::ProcessGroup);
-    if let Some(python) = &arguments.python {
-        builder = builder.python(python);
-    }
     let programs =
         ProcessExecutor::builder(dir).reload(false).containment(ContainmentMode::ProcessGroup);
     let action_set = runtime()?.block_on(async {

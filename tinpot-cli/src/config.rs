@@ -2,7 +2,10 @@
 //! settings of all three.
 //!
 //! A key is a flag without its leading hyphens, and with `_` for the others. The tables
-//! `[coordinator]` and `[worker]` apply to that program alone, so that one file can serve both.
+//! `[coordinator]` and `[worker]` apply to that program alone, so that one file can serve both. The
+//! tables `[python."DIRECTORY"]` are about single directories of actions.
+
+mod directories;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,9 +14,11 @@ use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
+use tinpot_python::Directories;
 use tinpot_server::settings::OLD_NAMES;
 use toml::{Table, Value};
 
+use self::directories::Tables;
 use crate::args;
 use crate::exit::CliError;
 use crate::flags::first_word;
@@ -46,6 +51,9 @@ pub(crate) struct FromFile {
     program: String,
     /// The values by argument id, as text of a command line.
     values: Vec<(String, Vec<String>)>,
+    /// The settings of single directories of actions, and their rows in the effective settings.
+    pub(crate) directories: Directories,
+    rows: Vec<(String, Value)>,
     /// The warnings about keys with old names.
     pub(crate) warnings: Vec<String>,
 }
@@ -93,6 +101,13 @@ pub(crate) fn with_file(
                 CliError::usage(format!("{place}: {key}: {why}"))
             })?;
         file.values.push((arg.get_id().to_string(), texts));
+    }
+    if program == directories::PROGRAM {
+        for tables in Tables::of(&table) {
+            tables.add_to(&mut file.directories, |names| toml_span::of(&path, &text, names))?;
+            file.rows.retain(|(key, _)| !tables.has(key));
+            file.rows.extend(tables.rows());
+        }
     }
     let root = root.mut_subcommand(&program, |command| {
         file.values.iter().fold(command, |command, (id, texts)| {
@@ -179,6 +194,8 @@ fn settings<'a>(
                     )));
                 }
             }
+            // These are about directories.
+            Value::Table(_) if key == directories::KEY => {}
             _ if everything.contains(key) => all.push((key.clone(), value)),
             _ => {
                 let known = everything.iter().map(String::as_str).chain(PROGRAMS);
@@ -191,8 +208,11 @@ fn settings<'a>(
         }
     }
     if let Some(Value::Table(own)) = table.get(program) {
-        all.retain(|(key, _)| !own.contains_key(key));
-        all.extend(own.iter().map(|(key, value)| (key.clone(), value)));
+        let is_setting = |key: &str, value: &Value| key != directories::KEY || !value.is_table();
+        let own = own.iter().filter(|(key, value)| is_setting(key, value));
+        let own: Vec<_> = own.map(|(key, value)| (key.clone(), value)).collect();
+        all.retain(|(key, _)| !own.iter().any(|(other, _)| other == key));
+        all.extend(own);
     }
     Ok(all)
 }
@@ -318,23 +338,31 @@ pub(crate) fn show(
     let usual = usual.find_subcommand(program).into_iter().flat_map(Command::get_arguments);
     let usual: Vec<String> = usual.filter_map(key_of).collect();
     rows.sort_by_key(|(key, ..)| usual.iter().position(|other| other == key));
+    let source = format!("file {}", file.path.display());
+    let of_directories = file.rows.iter().cloned();
+    let of_directories = of_directories.map(|(key, value)| (key, Some(value), source.clone()));
     if as_json {
-        let all = rows.into_iter().map(|(key, value, source)| {
+        let all = rows.into_iter().chain(of_directories).map(|(key, value, source)| {
             let value = serde_json::to_value(value).unwrap_or_default();
             (key, serde_json::json!({"value": value, "source": source}))
         });
         let all: serde_json::Map<_, _> = all.collect();
         return output::println(&serde_json::Value::Object(all).to_string());
     }
-    let settings: Vec<(String, String)> = rows
-        .into_iter()
-        .map(|(key, value, source)| match value {
-            Some(value) => (format!("{key} = {value}"), source),
-            None => (format!("# {key} ="), source),
-        })
-        .collect();
-    let width = settings.iter().map(|(text, _)| text.chars().count()).max().unwrap_or_default();
+    // Not below the program, which may have a setting with the same key.
+    print(of_directories)?;
     output::println(&format!("[{}]", file.program))?;
+    print(rows.into_iter())
+}
+
+/// Prints settings with their sources.
+fn print(rows: impl Iterator<Item = (String, Option<Value>, String)>) -> Result<(), CliError> {
+    let text = |(key, value, source): (String, Option<Value>, String)| match value {
+        Some(value) => (format!("{key} = {value}"), source),
+        None => (format!("# {key} ="), source),
+    };
+    let settings: Vec<(String, String)> = rows.map(text).collect();
+    let width = settings.iter().map(|(text, _)| text.chars().count()).max().unwrap_or_default();
     settings
         .iter()
         .try_for_each(|(text, source)| output::println(&format!("{text:width$}  # {source}")))

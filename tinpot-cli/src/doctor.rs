@@ -61,7 +61,7 @@ pub(crate) fn doctor(arguments: &DoctorArgs, global: &Global) -> Done {
             scope.spawn(|| vec![checks::clock(client.date().as_deref())]),
             scope.spawn(|| vec![checks::port(&arguments.http, &client)]),
             scope.spawn(|| vec![checks::disk(arguments.store.as_deref()), checks::temporary()]),
-            scope.spawn(|| runtime.block_on(checks::python(arguments.python.as_deref()))),
+            scope.spawn(|| runtime.block_on(checks::pythons(&arguments.python))),
             scope.spawn(|| vec![runtime.block_on(checks::broker(&arguments.broker))]),
         ];
         checks.into_iter().flat_map(|check| check.join().unwrap_or_default()).collect()

@@ -21,9 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The options of this command alone.
 #[derive(Args, Clone, Debug)]
 struct PythonArgs {
-    /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
-    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", help_heading = "Run options")]
-    python: Option<PathBuf>,
+    /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+    /// separated by commas, are for directories and files that ask for another version
+    #[arg(
+        long,
+        env = "TINPOT_PYTHON",
+        value_name = "PATH",
+        value_delimiter = ',',
+        help_heading = "Run options"
+    )]
+    python: Vec<PathBuf>,
 }
 
 /// The file in a folder that makes it an app.
@@ -70,7 +77,7 @@ fn exec_app(towerfile: &Path, target: &Target) -> Done {
 fn serve(path: &Path, only: Option<&str>, name: Option<&str>, target: &Target) -> Done {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
-        .python(python(target))
+        .pythons(python(target))
         .concurrency(1)
         // As a script of the user's own.
         .pass_env(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
@@ -117,8 +124,8 @@ fn run(server: &LocalServer, path: &Path, name: Option<&str>, target: &Target) -
     run_with(&client, name, Some(&action), &target.words, Some(&exec))
 }
 
-/// Returns the interpreter that the words name.
-fn python(target: &Target) -> Option<PathBuf> {
+/// Returns the interpreters that the words name.
+fn python(target: &Target) -> Vec<PathBuf> {
     let mut words = target.words.iter();
     let mut found = Vec::new();
     while let Some(word) = words.next() {
@@ -131,6 +138,7 @@ fn python(target: &Target) -> Option<PathBuf> {
     }
     let command: Command = PythonArgs::augment_args(Global::augment_args(Command::new("exec")));
     let command = command.arg(Arg::new("help").long("help").num_args(0)).disable_help_flag(true);
-    let matches = command.no_binary_name(true).try_get_matches_from(found).ok()?;
-    PythonArgs::from_arg_matches(&matches).ok()?.python
+    let matches = command.no_binary_name(true).try_get_matches_from(found).ok();
+    let arguments = matches.and_then(|matches| PythonArgs::from_arg_matches(&matches).ok());
+    arguments.map(|arguments| arguments.python).unwrap_or_default()
 }

@@ -120,10 +120,13 @@ fn dispatch(arguments: &[OsString]) -> Done {
     if let Some(why) = password_in_arguments(&command, &matches) {
         return Err(CliError::usage(why));
     }
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     if config::wants_settings(&cli.command) {
         config::show(&command, &matches, &file, cli.global.json)?;
         return Ok(Code::Success);
+    }
+    if let Command::Worker(arguments) = &mut cli.command {
+        arguments.set_directories(file.directories);
     }
     run(cli.command, &cli.global)
 }

@@ -1,6 +1,6 @@
 //! `tinpot python`: the Python environments in the cache of this machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub(crate) fn python(command: &Python, global: &Global) -> Done {
     match command {
         Python::List => list(&found(), global),
         Python::Log { key } => log(&found(), key),
-        Python::Build { path, python } => build(path, python.as_deref(), global),
+        Python::Build { path, python } => build(path, python, global),
         Python::Retry => retry(&found(), global),
         Python::Prune { dry_run } => prune(*dry_run, global),
     }
@@ -41,7 +41,7 @@ fn short(key: &str) -> &str {
 }
 
 /// Builds what a directory or a file asks for, with the log on the terminal.
-fn build(path: &Path, python: Option<&Path>, global: &Global) -> Done {
+fn build(path: &Path, pythons: &[PathBuf], global: &Global) -> Done {
     let missing = |what: &str| {
         let message =
             format!("no {what} {}: name a directory or a file of actions", path.display());
@@ -49,16 +49,14 @@ fn build(path: &Path, python: Option<&Path>, global: &Global) -> Done {
     };
     // Links stay as they are: the file that asks is in the folder of the link.
     let path = std::path::absolute(path).map_err(|_| missing("file"))?;
-    let mut builder = match (path.is_dir(), path.parent(), path.file_name()) {
+    let builder = match (path.is_dir(), path.parent(), path.file_name()) {
         (true, ..) => PythonPool::builder(&path),
         (false, Some(folder), Some(name)) if path.is_file() => {
             PythonPool::builder(folder).only(name.to_string_lossy())
         }
         _ => return Err(missing("file or directory")),
     };
-    if let Some(python) = python {
-        builder = builder.python(python);
-    }
+    let builder = builder.pythons(pythons);
     let mut options = EnvironmentOptions::default();
     let line = |line: &str| output::say(&output::clean(line, false));
     options.echo = Some(Echo::new(line));

@@ -95,7 +95,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub struct ProcessExecutorBuilder {
     dir: PathBuf,
-    python: Option<PathBuf>,
+    pythons: Vec<PathBuf>,
     pass_env: Vec<String>,
     surroundings: Surroundings,
     containment: ContainmentMode,
@@ -117,7 +117,7 @@ impl ProcessExecutor {
     pub fn builder(dir: impl Into<PathBuf>) -> ProcessExecutorBuilder {
         ProcessExecutorBuilder {
             dir: dir.into(),
-            python: None,
+            pythons: Vec::new(),
             pass_env: Vec::new(),
             surroundings: Surroundings::default(),
             containment: ContainmentMode::Auto,
@@ -146,7 +146,15 @@ impl ProcessExecutorBuilder {
     /// environments of apps are made. The default is `python3`.
     #[must_use]
     pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
-        self.python = Some(path.into());
+        self.pythons = vec![path.into()];
+        self
+    }
+
+    /// Sets several interpreters, as [`python`](Self::python) does. Apps that ask for another version
+    /// than that of the first one use the others.
+    #[must_use]
+    pub fn pythons(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.pythons = paths.into_iter().map(Into::into).collect();
         self
     }
 
@@ -287,7 +295,7 @@ impl ProcessExecutorBuilder {
         let of_tools = std::env::vars_os().filter(|(name, _)| is_of_tool(name));
         let for_setup = variables.iter().cloned().chain(of_tools).collect();
         let shared = Arc::new(Shared {
-            python: Environments::new(self.python.clone(), for_setup),
+            python: Environments::new(self.pythons.clone(), for_setup),
             root: root.clone(),
             apps: Mutex::default(),
             offer: watch::Sender::default(),

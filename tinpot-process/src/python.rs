@@ -73,8 +73,8 @@ impl Venv {
 }
 
 impl Environments {
-    pub(crate) fn new(python: Option<PathBuf>, variables: Vec<(OsString, OsString)>) -> Self {
-        Self { interpreters: Interpreters::new(python, variables.clone()), variables }
+    pub(crate) fn new(pythons: Vec<PathBuf>, variables: Vec<(OsString, OsString)>) -> Self {
+        Self { interpreters: Interpreters::new(pythons, variables.clone()), variables }
     }
 
     /// Makes the environment of an attempt, or finds it in the cache, and links it into the

@@ -4,6 +4,7 @@ mod attempt;
 mod interpreter;
 mod sink;
 mod spin;
+mod start;
 mod threads;
 
 use std::path::PathBuf;
@@ -107,8 +108,9 @@ impl PythonExecutorBuilder {
     /// Sets the environment whose packages are used: an interpreter, or the directory of a virtual
     /// environment.
     ///
-    /// It must have the version of Python that this program was built with. The default is that of
-    /// `VIRTUAL_ENV`, else that of the interpreter that this program was built with.
+    /// The interpreter starts in it, as its own program would. It must have the version and the ABI
+    /// of the Python that this program was built with. The default is that of `VIRTUAL_ENV`, else
+    /// that of the interpreter that this program was built with.
     #[must_use]
     pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
         self.python = Some(path.into());

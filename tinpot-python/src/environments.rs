@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 pub use self::build::BuiltEnvironment;
 use self::members::Members;
 use crate::child_text::load_error;
-use crate::pool::{Origins, PythonPoolBuilder, Share, actions_dir, origins_on_disk};
+use crate::directories::Directories;
+use crate::pool::{Asking, Origins, PythonPoolBuilder, Share, actions_dir, origins_on_disk};
 use crate::python;
 
 /// The time limit of a build without another.
@@ -56,6 +57,8 @@ pub struct EnvironmentOptions {
     pub cache_bytes: u64,
     /// The time limit of one build, 10 minutes by default.
     pub build_timeout: Duration,
+    /// The settings of single directories.
+    pub directories: Directories,
     /// Variables of installers, besides those of this process that begin with `PIP_` or `UV_`.
     /// Actions do not get them.
     pub variables: Vec<(OsString, OsString)>,
@@ -73,6 +76,7 @@ impl fmt::Debug for EnvironmentOptions {
             .field("cache", &self.cache)
             .field("cache_bytes", &self.cache_bytes)
             .field("build_timeout", &self.build_timeout)
+            .field("directories", &self.directories)
             .field("variables", &names)
             .finish()
     }
@@ -84,6 +88,7 @@ impl Default for EnvironmentOptions {
             cache: None,
             cache_bytes: Cache::DEFAULT_BYTES,
             build_timeout: BUILD_TIMEOUT,
+            directories: Directories::default(),
             variables: Vec::new(),
             echo: None,
             observer: None,
@@ -105,12 +110,14 @@ impl PythonPoolBuilder {
         let (dir, _, only) = self.place();
         let (dir, only) = (dir.to_owned(), only.map(str::to_owned));
         let root = actions_dir(&dir)?;
-        let builder = self.environment_builder(options);
+        let this = self.asking(asking(&options.directories));
+        let directories = options.directories.clone();
+        let builder = this.environment_builder(options);
         let members = match only {
-            Some(file) => only_file(self, builder, &root, &file).await?,
+            Some(file) => only_file(this, builder, directories, &root, &file).await?,
             None => {
-                let main = self.clone().share(Share::Rest).start().await?;
-                Members::new(builder, self, main)
+                let main = this.clone().share(Share::Rest).start().await?;
+                Members::new(builder, this, directories, main)
             }
         };
         let mut tasks = JoinSet::new();
@@ -122,15 +129,22 @@ impl PythonPoolBuilder {
 
     fn environment_builder(&self, options: EnvironmentOptions) -> Builder {
         let (_, python, _) = self.place();
-        let python = python::choose(python).map(|path| match path.components().count() {
+        let mut pythons: Vec<_> = python::choose(python).into_iter().collect();
+        if pythons.is_empty() {
+            pythons.push(PathBuf::from("python3"));
+        }
+        pythons.extend_from_slice(self.other_pythons());
+        let absolute = |path: PathBuf| match path.components().count() {
             1 => path,
             // The working directory may be deleted.
             _ => std::path::absolute(&path).unwrap_or(path),
-        });
+        };
+        let pythons = pythons.into_iter().map(absolute).collect();
         let cache = LazyCache::new(options.cache, options.cache_bytes).observer(options.observer);
         let mut variables = Variables::of_this_process(&[]).into_variables();
         variables.extend(options.variables);
-        Builder::new(cache, python, variables, options.build_timeout).echo(options.echo)
+        let builder = Builder::new(cache, pythons, variables, options.build_timeout);
+        builder.directories(options.directories.requests()).echo(options.echo)
     }
 
     /// Makes the actions run in an environment.
@@ -153,41 +167,47 @@ impl PythonPoolBuilder {
 async fn only_file(
     pool: PythonPoolBuilder,
     builder: Builder,
+    directories: Directories,
     root: &Path,
     file: &str,
 ) -> Result<Arc<Members>> {
-    let origin = origin_of(root, file).await?;
-    let Some(origin) = origin else {
+    let origin = origin_of(root, &asking(&directories), file).await?;
+    let Some(origin) = origin.filter(|origin| !builder.asks_nothing(root, origin)) else {
         let main = pool.clone().start().await?;
-        return Ok(Members::new(builder, pool, main));
+        return Ok(Members::new(builder, pool, directories, main));
     };
     match builder.environment(root, &origin).await {
         Ok(environment) => {
             let main = pool.clone().inside(&environment.path).start().await?;
-            let members = Members::new(builder, pool, main);
+            let members = Members::new(builder, pool, directories, main);
             members.keep(environment);
             Ok(members)
         }
         Err(error) => {
             // Without its packages the import would fail for a reason that explains less.
             let main = pool.clone().share(Share::Rest).start().await?;
-            let members = Members::new(builder, pool, main);
+            let members = Members::new(builder, pool, directories, main);
             members.add_load_error(load_error(file, &error.message));
             Ok(members)
         }
     }
 }
 
-async fn origin_of(root: &Path, file: &str) -> Result<Option<Origin>> {
+/// Returns the folders that ask because of settings.
+fn asking(directories: &Directories) -> Asking {
+    Arc::new(directories.names().map(str::to_owned).collect())
+}
+
+async fn origin_of(root: &Path, asking: &Asking, file: &str) -> Result<Option<Origin>> {
     let has = |files: &Vec<String>| files.iter().any(|other| other == file);
-    let origins = read_origins(root).await?;
+    let origins = read_origins(root, asking).await?;
     Ok(origins.into_iter().find(|(_, files)| has(files)).map(|(origin, _)| origin))
 }
 
 /// Returns the places on disk that ask for environments, with their files.
-async fn read_origins(root: &Path) -> Result<Origins> {
-    let root = root.to_owned();
-    let origins = tokio::task::spawn_blocking(move || origins_on_disk(&root)).await;
+async fn read_origins(root: &Path, asking: &Asking) -> Result<Origins> {
+    let (root, asking) = (root.to_owned(), asking.clone());
+    let origins = tokio::task::spawn_blocking(move || origins_on_disk(&root, &asking)).await;
     let origins = origins.map_err(std::io::Error::other).and_then(|origins| origins);
     origins.map_err(|error| {
         let message = format!("cannot read the directory of actions: {error}");

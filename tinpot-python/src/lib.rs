@@ -36,6 +36,7 @@ mod base;
 mod bundle_pools;
 mod calls;
 mod child_text;
+mod directories;
 mod discovered;
 #[cfg(feature = "embed")]
 mod embed;
@@ -52,6 +53,7 @@ mod reply;
 
 #[cfg(feature = "bundles")]
 pub use self::bundle_pools::{BundlePools, BundlePoolsBuilder};
+pub use self::directories::{Directories, DirectorySettings, StartMode};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
 pub use self::environments::{BuiltEnvironment, EnvironmentOptions, PythonEnvironments};
@@ -59,3 +61,4 @@ pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};
 pub use tinpot_contain::{Containment, ContainmentMode, Surroundings};
+pub use tinpot_venv::{Requirements, WantedPython};

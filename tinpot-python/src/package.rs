@@ -36,6 +36,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_client_errors.py", include_str!("../python/tinpot/_client_errors.py")),
     ("tinpot/_client_io.py", include_str!("../python/tinpot/_client_io.py")),
     ("tinpot/_client_options.py", include_str!("../python/tinpot/_client_options.py")),
+    ("tinpot/_client_proxy.py", include_str!("../python/tinpot/_client_proxy.py")),
     ("tinpot/_client_settings.py", include_str!("../python/tinpot/_client_settings.py")),
     ("tinpot/_client_steps.py", include_str!("../python/tinpot/_client_steps.py")),
     ("tinpot/_client_sync.py", include_str!("../python/tinpot/_client_sync.py")),

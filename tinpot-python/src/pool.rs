@@ -50,7 +50,7 @@ pub(crate) use self::look::Look;
 use self::reload::{Files, Reloader};
 use self::shared_interpreter::SharedInterpreter;
 use self::sources::Sources;
-pub(crate) use self::sources::{Origins, Share, origins_on_disk};
+pub(crate) use self::sources::{Asking, Origins, Share, origins_on_disk};
 use self::spawn_context::SpawnContext;
 use crate::base::Base;
 use crate::error::PythonError;
@@ -158,6 +158,7 @@ struct Holder {
 pub struct PythonPoolBuilder {
     root: PathBuf,
     python: Option<PathBuf>,
+    other_pythons: Vec<PathBuf>,
     size: usize,
     spare: usize,
     copies: bool,
@@ -174,6 +175,7 @@ pub struct PythonPoolBuilder {
     limits: Limits,
     isolation: Isolation,
     share: Share,
+    asking: Asking,
     holder: Option<Holder>,
     cgroup: Option<PathBuf>,
 }
@@ -184,6 +186,7 @@ impl PythonPool {
         PythonPoolBuilder {
             root: root.into(),
             python: None,
+            other_pythons: Vec::new(),
             size: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: 1,
             copies: true,
@@ -200,6 +203,7 @@ impl PythonPool {
             limits: Limits::default(),
             isolation: Isolation::Reuse,
             share: Share::All,
+            asking: Asking::default(),
             holder: None,
             cgroup: None,
         }
@@ -224,6 +228,18 @@ impl PythonPoolBuilder {
     #[must_use]
     pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
         self.python = Some(path.into());
+        self
+    }
+
+    /// Sets several interpreters: the first one as [`python`](Self::python) does, and others for
+    /// Python environments that ask for another version. Without any, nothing is set.
+    #[must_use]
+    pub fn pythons(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        let mut paths = paths.into_iter().map(Into::into);
+        if let Some(first) = paths.next() {
+            self.python = Some(first);
+            self.other_pythons = paths.collect();
+        }
         self
     }
 
@@ -407,6 +423,12 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// Sets the folders whose files other pools offer, besides those with a file that asks.
+    pub(crate) fn asking(mut self, asking: Asking) -> Self {
+        self.asking = asking;
+        self
+    }
+
     /// Makes another pool hold the processes of this one. It has to be closed later.
     pub(crate) fn held_by(mut self, pool: &PythonPool) -> Self {
         self.holder = Some(pool.holder.clone());
@@ -425,6 +447,11 @@ impl PythonPoolBuilder {
     /// Returns the directory, the interpreter, and the only file.
     pub(crate) fn place(&self) -> (&Path, Option<&Path>, Option<&str>) {
         (&self.root, self.python.as_deref(), self.only.as_deref())
+    }
+
+    /// Returns the interpreters for environments that ask for another version.
+    pub(crate) fn other_pythons(&self) -> &[PathBuf] {
+        &self.other_pythons
     }
 
     /// Starts the first interpreter and imports the actions. The other interpreters start in the
@@ -497,15 +524,18 @@ impl PythonPoolBuilder {
             }
         };
         let spawn = holder.spawn.clone();
-        let asks = self.share != Share::All;
-        let files = if self.reload { files(&self.root, &root, &spawn, asks).await } else { None };
+        let asking = (self.share != Share::All).then(|| self.asking.clone());
+        let files = match self.reload {
+            true => files(&self.root, &root, &spawn, asking.clone()).await,
+            false => None,
+        };
         let (files, disk) = files.unzip();
         let unreadable = PythonError::io("cannot read the directory of actions");
-        let (origins, others) = match &disk {
-            Some(disk) => (sources::origins(disk), Vec::new()),
-            None if !asks => (Origins::new(), Vec::new()),
-            None => origins_on_disk(&root)
-                .and_then(|origins| Ok((origins, self.share.others_on_disk(&root)?)))
+        let (origins, others) = match (&disk, &asking) {
+            (Some(disk), _) => (sources::origins(disk), Vec::new()),
+            (None, None) => (Origins::new(), Vec::new()),
+            (None, Some(asking)) => origins_on_disk(&root, asking)
+                .and_then(|origins| Ok((origins, self.share.others_on_disk(&root, asking)?)))
                 .map_err(unreadable)?,
         };
         let looks = watch::Sender::new(Look { root: root.clone(), origins });
@@ -612,9 +642,9 @@ async fn files(
     given: &Path,
     root: &Path,
     spawn: &SpawnContext,
-    asks: bool,
+    asking: Option<Asking>,
 ) -> Option<(Files, Arc<Sources>)> {
-    let files = Files::new(given, root.to_owned(), spawn.store(), asks);
+    let files = Files::new(given, root.to_owned(), spawn.store(), asking);
     let found = match files {
         Ok(mut files) => files.now().await.map(|now| (files, now)),
         Err(e) => Err(e),

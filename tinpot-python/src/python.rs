@@ -28,9 +28,11 @@ def texts(values):
     return '[' + ','.join([text(value) for value in values]) + ']'
 site = sys.modules.get('site')
 sites = site.getsitepackages() if hasattr(site, 'getsitepackages') else []
+build = getattr(sys, 'implementation', None)
+abi = '%s%s-%s' % (getattr(build, 'cache_tag', ''), getattr(sys, 'abiflags', ''), getattr(build, '_multiarch', ''))
 import posix
 posix.write(1, ('\\n' + sys.argv[1] + '{\"version\":[%d,%d,%d]' % tuple(sys.version_info[:3])
-    + ',\"executable\":' + text(sys.executable or '') + ',\"prefix\":' + text(sys.prefix)
+    + ',\"executable\":' + text(sys.executable or '') + ',\"abi\":' + text(abi) + ',\"prefix\":' + text(sys.prefix)
     + ',\"path\":' + texts(sys.path) + ',\"sites\":' + texts(sites) + '}\\n').encode('ascii'))
 ";
 
@@ -40,6 +42,13 @@ pub(crate) struct Python {
     pub(crate) version: (u32, u32, u32),
     #[serde(deserialize_with = "path")]
     pub(crate) executable: PathBuf,
+    /// The name of the interface of compiled modules, as `SOABI` has it; empty if it is unknown.
+    #[cfg_attr(
+        not(feature = "embed"),
+        allow(dead_code, reason = "needed by the feature `embed` alone")
+    )]
+    #[serde(default, deserialize_with = "name")]
+    pub(crate) abi: String,
     /// The directory of the environment.
     #[cfg_attr(
         not(feature = "embed"),
@@ -78,6 +87,10 @@ impl Hex {
 
 fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     Hex::deserialize(deserializer)?.path()
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Hex::deserialize(deserializer)?.path::<D::Error>()?.to_string_lossy().into_owned())
 }
 
 fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {

@@ -77,7 +77,7 @@ pub struct LocalServer {
 #[derive(Debug)]
 pub struct LocalServerBuilder {
     dir: PathBuf,
-    python: Option<PathBuf>,
+    pythons: Vec<PathBuf>,
     concurrency: u32,
     reload: bool,
     only: Option<String>,
@@ -94,10 +94,12 @@ pub struct LocalServerBuilder {
 }
 
 impl LocalServerBuilder {
-    /// Sets the Python interpreter or virtual environment; `VIRTUAL_ENV` or `python3` by default.
+    /// Sets the Python interpreters or virtual environments: the first one for all actions but those
+    /// that ask for packages or a version of Python, which may use the others. `VIRTUAL_ENV` or
+    /// `python3` by default.
     #[must_use]
-    pub fn python(mut self, python: Option<PathBuf>) -> Self {
-        self.python = python;
+    pub fn pythons(mut self, pythons: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.pythons = pythons.into_iter().collect();
         self
     }
 
@@ -218,9 +220,7 @@ impl LocalServerBuilder {
         if let Some(file) = self.only {
             builder = builder.only(file);
         }
-        if let Some(python) = &self.python {
-            builder = builder.python(python);
-        }
+        builder = builder.pythons(&self.pythons);
         let mut template = builder.clone();
         let pool = builder.start_with_environments(EnvironmentOptions::default()).await?;
         if let Containment::Cgroup { path } = pool.containment() {
@@ -229,10 +229,8 @@ impl LocalServerBuilder {
         let mut programs =
             crate::programs::builder(&self.dir, self.containment, Some(pool.containment()))
                 .pass_env(&self.pass_env)
+                .pythons(&self.pythons)
                 .reload(self.reload);
-        if let Some(python) = &self.python {
-            programs = programs.python(python);
-        }
         let mut apps = self.apps.unwrap_or_else(|| {
             Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()))
         });
@@ -345,7 +343,7 @@ impl LocalServer {
     pub fn builder(dir: impl AsRef<Path>) -> LocalServerBuilder {
         LocalServerBuilder {
             dir: dir.as_ref().to_owned(),
-            python: None,
+            pythons: Vec::new(),
             concurrency: 2,
             reload: true,
             only: None,

@@ -150,10 +150,14 @@ pub struct TowerSettings {
         arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value_t = 2)
     )]
     pub concurrency: u32,
-    /// The Python interpreter, or the virtual environment, from which those of apps are made;
-    /// python3 by default.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
-    pub python: Option<std::path::PathBuf>,
+    /// The Python interpreters, or the virtual environments, from which those of apps are made,
+    /// separated by commas; python3 by default. An app gets the first one of the version that it asks
+    /// for.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')
+    )]
+    pub python: Vec<std::path::PathBuf>,
     /// The token with which the first team is made.
     #[cfg_attr(feature = "clap", arg(skip))]
     pub bootstrap_token: Option<Secret>,
@@ -180,7 +184,7 @@ impl Default for TowerSettings {
             max_request_body_size: nothing(),
             max_artifact_size: nothing(),
             concurrency: 2,
-            python: None,
+            python: Vec::new(),
             bootstrap_token: None,
             registration_token: None,
             log: LogSettings::default(),
@@ -345,13 +349,10 @@ impl TowerServer {
         let worker = match settings.concurrency {
             0 => None,
             slots => {
-                let mut programs =
-                    crate::programs::builder(none.path(), ContainmentMode::Auto, None)
-                        .bundles(Arc::new(StoredBlobs::new(apps.blobs().clone())))
-                        .reload(false);
-                if let Some(python) = &settings.python {
-                    programs = programs.python(python);
-                }
+                let programs = crate::programs::builder(none.path(), ContainmentMode::Auto, None)
+                    .bundles(Arc::new(StoredBlobs::new(apps.blobs().clone())))
+                    .pythons(&settings.python)
+                    .reload(false);
                 let worker = Worker::builder(network.transport())
                     .name(WORKER)
                     .executor(programs.start().await?)

@@ -1,8 +1,10 @@
 //! Builds the environments that folders and files ask for.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +18,7 @@ use crate::interpreter::{Interpreter, Interpreters};
 use crate::key::Key;
 use crate::lazy_cache::LazyCache;
 use crate::mask::mask;
-use crate::request::{Origin, Request, Wanted};
+use crate::request::{DirectoryRequest, Origin, Request, Wanted, folder_asks};
 use crate::retry::asked_for_retries;
 use crate::run::{Echo, Log, run};
 use crate::stored::TITLE;
@@ -28,6 +30,13 @@ const MIN_FREE_BYTES: u64 = 512 << 20;
 const MAX_CHANGES: usize = 5;
 /// The longest reason in the first line of a message.
 const REASON_CHARS: usize = 300;
+/// Words of pip and uv about an index that does not answer as it should, whatever else they say.
+const TROUBLE: [&str; 3] = [FETCH, "Retrying (", "error sending request"];
+/// The beginning of such a line in pip's own log. pip prints nothing of it.
+const FETCH: &str = "Could not fetch URL";
+/// The part of pip's own log that is read, and the number of its lines that are shown.
+const PIP_LOG_BYTES: u64 = 16 << 20;
+const MAX_TROUBLES: usize = 3;
 /// The first digits of a key, which are enough for people.
 const SHORT: usize = 12;
 /// The files with settings of pip and uv, besides those below the user's directory.
@@ -47,6 +56,8 @@ const CONFLICTS: [&str; 5] = [
 pub struct Builder {
     cache: LazyCache,
     interpreters: Interpreters,
+    /// The settings of directories, by their names.
+    directories: BTreeMap<String, DirectoryRequest>,
     /// The variables of installers.
     variables: Vec<(OsString, OsString)>,
     timeout: Duration,
@@ -148,12 +159,12 @@ impl Environment {
 }
 
 impl Builder {
-    /// Creates a builder with a cache that prefers the interpreter `python`. Installers get
-    /// `variables`, and those of this process that select indexes and the like and are not among
-    /// them. A build that takes longer than `timeout` fails.
+    /// Creates a builder with a cache that prefers the interpreters `pythons`, in this order.
+    /// Installers get `variables`, and those of this process that select indexes and the like and
+    /// are not among them. A build that takes longer than `timeout` fails.
     pub fn new(
         cache: LazyCache,
-        python: Option<PathBuf>,
+        pythons: Vec<PathBuf>,
         mut variables: Vec<(OsString, OsString)>,
         timeout: Duration,
     ) -> Self {
@@ -165,8 +176,17 @@ impl Builder {
         let given: Vec<_> = variables.iter().map(|(name, _)| name.clone()).collect();
         let own = std::env::vars_os().filter(|(name, _)| is_of_tool(name) && !given.contains(name));
         variables.extend(own);
-        let interpreters = Interpreters::new(python, variables.clone());
-        Self { cache, interpreters, variables, timeout, echo: None, turn: Mutex::default() }
+        let interpreters = Interpreters::new(pythons, variables.clone());
+        let (directories, echo, turn) = (BTreeMap::new(), None, Mutex::default());
+        Self { cache, interpreters, directories, variables, timeout, echo, turn }
+    }
+
+    /// Sets what directories ask for, in place of the files in them. The names are relative to the
+    /// directory of actions, which is `""`.
+    #[must_use]
+    pub fn directories(mut self, directories: BTreeMap<String, DirectoryRequest>) -> Self {
+        self.directories = directories;
+        self
     }
 
     /// Sets what gets the lines of the logs as they are written.
@@ -181,6 +201,44 @@ impl Builder {
         asked_for_retries(&self.cache.path()).is_some_and(|asked| asked > since)
     }
 
+    /// Returns what is set for an origin.
+    fn set_for(&self, origin: &Origin) -> DirectoryRequest {
+        match origin {
+            Origin::Folder(name) => self.directories.get(name).cloned().unwrap_or_default(),
+            Origin::Script(_) => DirectoryRequest::default(),
+        }
+    }
+
+    /// Returns the file below `root` that asks, or the directory for which packages are set.
+    pub fn place(&self, root: &Path, origin: &Origin) -> String {
+        origin.place_with(root, &self.set_for(origin))
+    }
+
+    /// Returns true if nothing asks for an environment at an origin: only other settings are about
+    /// it.
+    pub fn asks_nothing(&self, root: &Path, origin: &Origin) -> bool {
+        match origin {
+            Origin::Folder(name) => {
+                let set = self.set_for(origin);
+                set.is_nothing()
+                    && self.directories.contains_key(name)
+                    && !folder_asks(&root.join(name))
+            }
+            Origin::Script(_) => false,
+        }
+    }
+
+    /// Reads what an origin below `root` asks for.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a file cannot be read or understood.
+    pub async fn request(&self, root: &Path, origin: &Origin) -> Result<Request> {
+        let (root, origin, set) = (root.to_owned(), origin.clone(), self.set_for(origin));
+        let read = move || Request::read(&root, &origin, &set);
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
+    }
+
     /// Reads a request, and returns its environment.
     ///
     /// # Errors
@@ -191,10 +249,10 @@ impl Builder {
         origin: &Origin,
     ) -> std::result::Result<Environment, BuildError> {
         for _ in 0..MAX_CHANGES {
-            let request = read(root, origin).await?;
+            let request = self.request(root, origin).await?;
             let environment = self.build(&request).await?;
             // What was installed belongs to files that may have changed meanwhile.
-            if !environment.is_new || read(root, origin).await?.digest == request.digest {
+            if !environment.is_new || self.request(root, origin).await?.digest == request.digest {
                 return Ok(environment);
             }
             environment.entry.spoil();
@@ -203,7 +261,11 @@ impl Builder {
     }
 
     async fn build(&self, request: &Request) -> std::result::Result<Environment, BuildError> {
-        let python = self.interpreters.choose(request.python.as_ref()).await?;
+        let wanted = request.python.as_ref();
+        let python = match &request.interpreter {
+            Some(path) => self.interpreters.named(path, wanted).await?,
+            None => self.interpreters.choose(wanted).await?,
+        };
         let tool = Tool::find(&self.variables, request.only_uv())?;
         let key = self.key(request, &python, &tool);
         let digest = request.digest.clone();
@@ -234,14 +296,15 @@ impl Builder {
         log.line(&format!("{TITLE}{}", asking.display()));
         log.line(&format!("Python {} at {}", versions.0, versions.1));
         let result = self.install(request, &python, &tool, &build.path, &mut log);
-        let result = match tokio::time::timeout(self.timeout, result).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("not done within {} s", self.timeout.as_secs())),
-        };
-        if let Err(reason) = result {
+        let result = tokio::time::timeout(self.timeout, result).await;
+        let is_late = result.is_err();
+        let too_late = || Err(format!("not done within {} s", self.timeout.as_secs()));
+        if let Err(reason) = result.unwrap_or_else(|_| too_late()) {
             let tail = log.finish();
-            let is_final = CONFLICTS.iter().any(|text| tail.contains(text));
-            let reason = said(&tail).unwrap_or(reason);
+            let has = |texts: &[&str]| texts.iter().any(|text| tail.contains(text));
+            let is_final = !is_late && has(&CONFLICTS) && !has(&TROUBLE);
+            // What was said before the time limit is not the reason.
+            let reason = said(&tail).filter(|_| !is_late).unwrap_or(reason);
             let message = format!(
                 "cannot build the Python environment of {}: {reason}\n{tail}\n\
                  The whole log: tinpot python log {}",
@@ -305,8 +368,13 @@ impl Builder {
         let (create, install) = tool.steps(path, python, packages);
         let steps = [Some(("create it", create)), first.map(|step| ("resolve", step))];
         let steps = steps.into_iter().flatten().chain(install.map(|step| ("install", step)));
-        for (what, step) in steps {
-            self.step(what, &step, &request.folder, log).await?;
+        let pip_log = scratch.path().join("pip.log");
+        for (what, mut step) in steps {
+            if *tool == Tool::Pip {
+                step.variables.push(("PIP_LOG".into(), pip_log.clone().into()));
+            }
+            let done = self.step(what, &step, &request.folder, log).await;
+            done.inspect_err(|_| troubles(&pip_log).iter().for_each(|line| log.line(line)))?;
         }
         Ok(())
     }
@@ -364,12 +432,6 @@ fn short(key: &str) -> &str {
     key.get(..SHORT).unwrap_or(key)
 }
 
-async fn read(root: &Path, origin: &Origin) -> Result<Request> {
-    let (root, origin) = (root.to_owned(), origin.clone());
-    let read = tokio::task::spawn_blocking(move || Request::read(&root, &origin)).await;
-    read.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
-}
-
 fn free_space(path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
@@ -386,14 +448,39 @@ fn free_space(path: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::StorageFull, message))
 }
 
-/// Returns the reason that an installer has printed last.
+/// Returns what pip's own log says about indexes that do not answer. That an index does not know a
+/// package is no trouble: others may.
+fn troubles(pip_log: &Path) -> Vec<String> {
+    let mut text = Vec::new();
+    if let Ok(file) = fs::File::open(pip_log) {
+        // What was read before an error is as good as all.
+        let _ = file.take(PIP_LOG_BYTES).read_to_end(&mut text);
+    }
+    let mut found: Vec<String> = Vec::new();
+    for line in String::from_utf8_lossy(&text).lines() {
+        let Some(at) = line.find(FETCH).filter(|_| !line.contains(": 404 ")) else { continue };
+        let line = line[at..].trim_end_matches(" - skipping").to_owned();
+        if found.len() < MAX_TROUBLES && !found.contains(&line) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// Returns the reason that an installer has printed last, and the trouble with an index.
 fn said(tail: &str) -> Option<String> {
     let reason = |line: &str| {
         let line = line.trim_start();
-        let reason = line.strip_prefix("ERROR: ").or_else(|| line.strip_prefix("error: "))?;
-        Some(reason.chars().take(REASON_CHARS).collect())
+        // uv draws a line to its reason.
+        let reason =
+            ["ERROR: ", "error: ", "╰─▶ "].iter().find_map(|mark| line.strip_prefix(mark))?;
+        // The line before says what conflicts.
+        (!reason.starts_with("ResolutionImpossible")).then(|| reason.to_owned())
     };
-    tail.lines().rev().find_map(reason)
+    let reason = tail.lines().rev().find_map(reason)?;
+    let trouble = tail.lines().rev().find(|line| line.starts_with(FETCH));
+    let both = trouble.map_or(reason.clone(), |trouble| format!("{reason}: {trouble}"));
+    Some(both.chars().take(REASON_CHARS).collect())
 }
 
 /// Returns the names and versions of the installed packages.

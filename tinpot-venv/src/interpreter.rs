@@ -66,54 +66,125 @@ impl Interpreter {
     }
 }
 
+/// An interpreter, as uv lists it.
+#[derive(Debug, Deserialize)]
+struct Installed {
+    path: Option<PathBuf>,
+}
+
 /// The file of an interpreter as it was when it was probed.
 type Stamp = (PathBuf, u64, i64, i64);
 
 /// Finds interpreters, and remembers what they said.
 #[derive(Debug)]
 pub struct Interpreters {
-    python: PathBuf,
+    /// The preferred ones, at least one.
+    pythons: Vec<PathBuf>,
     variables: Vec<(OsString, OsString)>,
     probed: Mutex<Vec<(Stamp, Interpreter)>>,
 }
 
 impl Interpreters {
-    /// Creates a finder that prefers `python`: a program, or the directory of a virtual environment.
-    /// The variables are those of the programs that it starts.
-    pub fn new(python: Option<PathBuf>, variables: Vec<(OsString, OsString)>) -> Self {
-        let python = python.unwrap_or_else(|| PathBuf::from("python3"));
+    /// Creates a finder that prefers `pythons`, in this order: programs, or directories of virtual
+    /// environments; `python3` if there are none. The variables are those of the programs that it
+    /// starts.
+    pub fn new(mut pythons: Vec<PathBuf>, variables: Vec<(OsString, OsString)>) -> Self {
+        if pythons.is_empty() {
+            pythons.push(PathBuf::from("python3"));
+        }
         // The directory of a virtual environment stands for its interpreter.
-        let inside = python.join("bin/python");
-        let python = if inside.exists() { inside } else { python };
-        Self { python, variables, probed: Mutex::default() }
+        let inside = |python: PathBuf| {
+            let inside = python.join("bin/python");
+            if inside.exists() { inside } else { python }
+        };
+        let pythons = pythons.into_iter().map(inside).collect();
+        Self { pythons, variables, probed: Mutex::default() }
     }
 
-    /// Returns an interpreter of a wanted version: the preferred one, else the latest on the path.
+    /// Returns an interpreter of a wanted version: the first preferred one that has it, else the
+    /// latest on the path, else one that uv has installed. If every version is fine, the first
+    /// preferred one is returned.
     ///
     /// # Errors
-    /// `Unavailable` if there is none.
+    /// `Unavailable` if there is none. The message names the preferred ones.
     pub async fn choose(&self, wanted: Option<&Versions>) -> Result<Interpreter> {
-        let first = self.probe(&self.python).await?;
-        let Some(wanted) = wanted.filter(|wanted| !wanted.accepts(first.version)) else {
-            return Ok(first);
+        let Some(wanted) = wanted else {
+            return self.probe(self.pythons.first().map_or(Path::new("python3"), |p| p)).await;
         };
-        for minor in MINORS.rev() {
-            let name = format!("python3.{minor}");
-            for path in all(&name, &self.variables) {
-                if let Ok(other) = self.probe(&path).await
-                    && wanted.accepts(other.version)
-                {
-                    return Ok(other);
+        let mut others = Vec::new();
+        for python in &self.pythons {
+            match self.probe(python).await {
+                Ok(found) if wanted.accepts(found.version) => return Ok(found),
+                Ok(found) => {
+                    others.push(format!("{} at {}", found.version(), found.executable.display()));
+                }
+                Err(error) => {
+                    tracing::warn!("skipping an interpreter: {}", error.message());
+                    others.push(format!("none at {} ({})", python.display(), error.message()));
                 }
             }
         }
+        for minor in MINORS.rev() {
+            let name = format!("python3.{minor}");
+            for path in all(&name, &self.variables) {
+                if let Some(found) = self.fitting(&path, wanted).await {
+                    return Ok(found);
+                }
+            }
+        }
+        for path in self.installed_by_uv().await {
+            if let Some(found) = self.fitting(&path, wanted).await {
+                return Ok(found);
+            }
+        }
         let message = format!(
-            "it needs Python {wanted}, and this worker has {} at {}: install a python3.N of that \
-             version",
-            first.version(),
-            first.executable.display()
+            "it needs Python {wanted}, and this worker has {}: install a python3.N of that version",
+            others.join(", ")
         );
         Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Returns the interpreter of a path, which must have a wanted version.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be started, or has another version.
+    pub async fn named(&self, path: &Path, wanted: Option<&Versions>) -> Result<Interpreter> {
+        let inside = path.join("bin/python");
+        let found = self.probe(if inside.exists() { &inside } else { path }).await?;
+        match wanted {
+            Some(wanted) if !wanted.accepts(found.version) => {
+                let message = format!(
+                    "it needs Python {wanted}, and {}, which is set for it, is {}",
+                    path.display(),
+                    found.version()
+                );
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Returns an interpreter if it can be started and has a wanted version.
+    async fn fitting(&self, path: &Path, wanted: &Versions) -> Option<Interpreter> {
+        // Links of version managers that lead nowhere are no news.
+        let found = self.probe(path).await.ok()?;
+        wanted.accepts(found.version).then_some(found)
+    }
+
+    /// Returns the interpreters that uv has installed on this machine, if there is uv. Nothing is
+    /// downloaded.
+    async fn installed_by_uv(&self) -> Vec<PathBuf> {
+        let Some(uv) = find("uv", &self.variables) else { return Vec::new() };
+        let words = ["python", "list", "--only-installed", "--offline", "--output-format", "json"];
+        let mut command = Command::new(uv);
+        command.args(words).env_clear().envs(self.variables.iter().cloned());
+        command.current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
+        let Ok(Ok(output)) = timeout(PROBE_TIMEOUT, command.output()).await else {
+            return Vec::new();
+        };
+        // A version of uv without that list is as good as none.
+        let found: Vec<Installed> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        found.into_iter().filter_map(|one| one.path).collect()
     }
 
     /// Asks an interpreter what it is, once as long as its file stays the same.
@@ -164,4 +235,92 @@ fn all(name: &str, variables: &[(OsString, OsString)]) -> Vec<PathBuf> {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
     };
     folders.map(|folder| folder.join(name)).filter(is_program).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    use super::Interpreters;
+    use crate::versions::Versions;
+
+    /// Writes a program.
+    fn program(path: PathBuf, text: &str) -> PathBuf {
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("permissions");
+        path
+    }
+
+    /// Writes a program that says that it is a Python.
+    fn fake(folder: &Path, name: &str, minor: u32) -> PathBuf {
+        let path = folder.join(name);
+        let says = format!(
+            r#"{{"executable": "{}", "version": [3, {minor}, 1], "abi": "x", "pip": [24, 0]}}"#,
+            path.display()
+        );
+        program(path, &format!("echo '{says}'"))
+    }
+
+    fn found(pythons: &[&Path], path: &Path, wanted: Option<&str>) -> Result<PathBuf, String> {
+        let pythons = pythons.iter().map(|path| path.to_path_buf()).collect();
+        let interpreters = Interpreters::new(pythons, vec![("PATH".into(), path.into())]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let wanted = wanted.map(Versions::parse);
+        let chosen = runtime.expect("a runtime").block_on(interpreters.choose(wanted.as_ref()));
+        chosen.map(|chosen| chosen.executable).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn preferred_interpreters_come_first_and_in_their_order() {
+        let place = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| place.path().join(name);
+        let (on_path, empty) = (at("path"), at("empty"));
+        fs::create_dir(&on_path).expect("a directory");
+        fs::create_dir(&empty).expect("a directory");
+        let (ten, nine, newer) = (
+            fake(place.path(), "ten", 10),
+            fake(place.path(), "nine", 9),
+            fake(place.path(), "newer", 10),
+        );
+        let broken = program(at("broken"), "echo no such version >&2; exit 127");
+        let thirteen = fake(&on_path, "python3.13", 13);
+        // A version manager has links for versions that are not installed.
+        program(on_path.join("python3.14"), "exit 127");
+        let all = [&*ten, &*broken, &*nine, &*newer];
+        for (wanted, expected) in [
+            (None, &ten),
+            (Some(">=3.9"), &ten),
+            (Some("<3.10"), &nine),
+            (Some("3.10"), &ten),
+            (Some(">3.11"), &thirteen),
+        ] {
+            assert_eq!(found(&all, &on_path, wanted).as_ref(), Ok(expected), "{wanted:?}");
+        }
+        // The first one may be missing while another is asked for.
+        assert_eq!(found(&[&broken, &nine], &empty, Some(">=3.9")).as_ref(), Ok(&nine));
+        let error = found(&all, &empty, Some(">=3.14")).expect_err("none");
+        for part in ["needs Python >=3.14", "3.10.1 at ", "3.9.1 at ", "no such version"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn interpreters_that_uv_has_installed_come_last() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (ten, twelve) = (fake(place.path(), "ten", 10), fake(place.path(), "twelve", 12));
+        let on_path = place.path().join("path");
+        fs::create_dir(&on_path).expect("a directory");
+        let list = format!(
+            r#"[{{"path": null, "version": "3.12.9"}}, {{"path": "{}"}}]"#,
+            twelve.display()
+        );
+        let only = "python list --only-installed --offline --output-format json";
+        program(on_path.join("uv"), &format!("[ \"$*\" = '{only}' ] && echo '{list}'"));
+        assert_eq!(found(&[&ten], &on_path, Some("3.12")).as_ref(), Ok(&twelve));
+        program(on_path.join("uv"), "echo 'unexpected argument' >&2; exit 2");
+        let error = found(&[&ten], &on_path, Some("3.12")).expect_err("none");
+        assert!(error.contains("has 3.10.1 at "), "{error}");
+    }
 }

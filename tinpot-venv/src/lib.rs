@@ -21,7 +21,10 @@ pub use self::key::Key;
 pub use self::lazy_cache::LazyCache;
 pub use self::mask::mask;
 pub use self::prune::{Pruned, prune};
-pub use self::request::{Origin, Request, declares_packages, folder_asks, may_ask};
+pub use self::request::{
+    DirectoryRequest, Origin, Request, Requirements, WantedPython, declares_packages, folder_asks,
+    may_ask,
+};
 pub use self::retry::ask_for_retries;
 pub use self::run::Echo;
 pub use self::stored::Stored;

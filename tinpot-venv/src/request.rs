@@ -1,5 +1,6 @@
 //! The packages that a folder or a file asks for.
 
+mod directory;
 mod files;
 mod project;
 mod script;
@@ -10,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tinpot_core::{Error, ErrorKind, Result};
 
+pub use self::directory::{DirectoryRequest, Requirements, WantedPython};
 pub use self::script::declares as declares_packages;
 use crate::key::Key;
 use crate::versions::Versions;
@@ -34,12 +36,30 @@ pub enum Origin {
 impl Origin {
     /// Returns the file that asks, relative to the directory of actions `root`.
     pub fn place(&self, root: &Path) -> String {
-        match self {
-            Self::Script(file) => file.clone(),
-            Self::Folder(folder) => {
-                let file = asking_file(&root.join(folder)).unwrap_or(REQUIREMENTS);
-                if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+        self.place_with(root, &DirectoryRequest::default())
+    }
+
+    /// Returns the file that asks, or the directory for which packages are set.
+    pub(crate) fn place_with(&self, root: &Path, set: &DirectoryRequest) -> String {
+        let name = match self {
+            Self::Script(file) => return file.clone(),
+            Self::Folder(name) => name,
+        };
+        let folder = root.join(name);
+        let file = match &set.requirements {
+            Some(Requirements::File(file)) => {
+                return relative(root, vec![folder.join(file)]).concat();
             }
+            Some(Requirements::List(_)) => None,
+            None => asking_file_with(&folder, set),
+        };
+        match (file, &**name) {
+            (None, "") if set.is_nothing() => REQUIREMENTS.to_owned(),
+            (None, "") => ".".to_owned(),
+            (None, name) if set.is_nothing() => format!("{name}/{REQUIREMENTS}"),
+            (None, name) => name.to_owned(),
+            (Some(file), "") => file.to_owned(),
+            (Some(file), name) => format!("{name}/{file}"),
         }
     }
 }
@@ -55,6 +75,8 @@ pub struct Request {
     pub(crate) root: PathBuf,
     /// The versions of Python that may be used.
     pub python: Option<Versions>,
+    /// The interpreter that is set: a program, or the directory of a virtual environment.
+    pub(crate) interpreter: Option<PathBuf>,
     /// The folder in which the installer runs.
     pub(crate) folder: PathBuf,
     pub(crate) packages: Wanted,
@@ -102,15 +124,23 @@ fn asking_file(folder: &Path) -> Option<&'static str> {
     is_there(REQUIREMENTS).then_some(REQUIREMENTS)
 }
 
+/// Returns the file that asks, if a directory has these settings.
+fn asking_file_with(folder: &Path, set: &DirectoryRequest) -> Option<&'static str> {
+    // Groups make one that only configures tools ask.
+    let has_groups = || set.groups.is_some() && folder.join(PROJECT).is_file();
+    asking_file(folder).or_else(|| has_groups().then_some(PROJECT))
+}
+
 impl Request {
-    /// Reads what an origin below `root` asks for. Blocks the thread.
+    /// Reads what an origin below `root` asks for. `set` are the settings of a directory, which come
+    /// before its files. Blocks the thread.
     ///
     /// # Errors
     /// `InvalidInput` if a file cannot be read or understood. The message names the file.
-    pub fn read(root: &Path, origin: &Origin) -> Result<Self> {
+    pub fn read(root: &Path, origin: &Origin, set: &DirectoryRequest) -> Result<Self> {
         match origin {
             Origin::Script(file) => Self::of_script(root, file),
-            Origin::Folder(folder) => Self::of_folder(root, folder),
+            Origin::Folder(folder) => Self::of_folder(root, folder, set),
         }
     }
 
@@ -159,62 +189,131 @@ impl Request {
         let (python, digest) = (script.python, key.finish());
         let asked = relative(root, asked);
         let (place, root) = (file.to_owned(), root.to_owned());
-        Ok(Self { place, asked, root, python, folder, packages, digest })
+        Ok(Self { place, asked, root, python, interpreter: None, folder, packages, digest })
     }
 
-    fn of_folder(root: &Path, name: &str) -> Result<Self> {
+    fn of_folder(root: &Path, name: &str, set: &DirectoryRequest) -> Result<Self> {
         // No slash at the end: it would be another folder in the key.
         let folder = if name.is_empty() { root.to_owned() } else { root.join(name) };
-        let place = Origin::Folder(name.to_owned()).place(root);
-        let Some(file) = asking_file(&folder) else {
-            return Err(invalid(&place, "the file is gone".to_owned()));
-        };
+        let place = Origin::Folder(name.to_owned()).place_with(root, set);
         let failed = |error: String| invalid(&place, error);
-        let text = read(&folder.join(file)).map_err(failed)?;
+        let mut found = match &set.requirements {
+            Some(Requirements::List(list)) => Found::list(&folder, &list.join("\n")),
+            Some(Requirements::File(file)) => Found::list_file(&folder, &folder.join(file)),
+            None => match asking_file_with(&folder, set) {
+                Some(file) => Found::file(&folder, file, set),
+                None if set.python.is_some() => Found::list(&folder, ""),
+                None => Err("the file is gone".to_owned()),
+            },
+        }
+        .map_err(failed)?;
+        if set.groups.is_some() && !found.has_groups {
+            let message = "groups are those of a pyproject.toml, which this directory does not use";
+            return Err(failed(message.to_owned()));
+        }
+        let mut restrict = |versions: &str| {
+            let both = match &found.python {
+                Some(python) => format!("{python},{versions}"),
+                None => versions.to_owned(),
+            };
+            found.python = Some(Versions::parse(&both));
+        };
+        if let Some(pinned) = pinned(&folder) {
+            found.key.part(&pinned);
+            found.asked.push(folder.join(PYTHON_VERSION));
+            restrict(&pinned);
+        }
+        let mut interpreter = None;
+        match &set.python {
+            Some(WantedPython::Versions(versions)) => restrict(&versions.to_string()),
+            Some(WantedPython::Program(path)) => interpreter = Some(path.clone()),
+            None => {}
+        }
+        let Found { key, python, asked, packages, .. } = found;
+        let asked = relative(root, asked);
+        let asked = if asked.is_empty() { vec![place.clone()] } else { asked };
+        let (root, digest) = (root.to_owned(), key.finish());
+        Ok(Self { place, asked, root, python, interpreter, folder, packages, digest })
+    }
+}
+
+/// What the files of a folder ask for.
+#[derive(Debug)]
+struct Found {
+    key: Key,
+    python: Option<Versions>,
+    asked: Vec<PathBuf>,
+    packages: Wanted,
+    /// True if groups of dependencies count.
+    has_groups: bool,
+}
+
+impl Found {
+    /// Returns the packages of a list in the settings.
+    fn list(folder: &Path, list: &str) -> std::result::Result<Self, String> {
+        let mut key = Key::default();
+        key.part("settings");
+        key.part(list);
+        let asked = files::add(&mut key, folder, list)?;
+        let packages = Wanted::List(files::without_tinpot(folder, list));
+        Ok(Self { key, python: None, asked, packages, has_groups: false })
+    }
+
+    /// Returns the packages of a file of requirements.
+    fn list_file(folder: &Path, file: &Path) -> std::result::Result<Self, String> {
+        let text = read(file)?;
+        let mut key = Key::default();
+        key.part(REQUIREMENTS);
+        key.part(&text);
+        let near = file.parent().unwrap_or(folder);
+        let mut asked = vec![file.to_owned()];
+        asked.extend(files::add(&mut key, near, &text)?);
+        let packages = match files::names_tinpot(&text) {
+            true => Wanted::List(files::without_tinpot(near, &text)),
+            // Its paths are read as they always were.
+            false => Wanted::File(file.to_owned()),
+        };
+        Ok(Self { key, python: None, asked, packages, has_groups: false })
+    }
+
+    /// Returns the packages of one of the files that ask.
+    fn file(
+        folder: &Path,
+        file: &str,
+        set: &DirectoryRequest,
+    ) -> std::result::Result<Self, String> {
+        if file == REQUIREMENTS {
+            return Self::list_file(folder, &folder.join(file));
+        }
+        let text = read(&folder.join(file))?;
         let mut key = Key::default();
         key.part(file);
         key.part(&text);
-        let mut python = None;
         let mut asked = vec![folder.join(file)];
-        let packages = match file {
-            PYLOCK => {
-                python = project::python_of_lock(&text).map_err(failed)?;
-                Wanted::Pylock
-            }
-            PROJECT => {
-                let project = project::read(&text).map_err(failed)?;
-                python = project.python.clone();
-                let lock = folder.join(UV_LOCK);
-                if lock.is_file() {
-                    key.part(read(&lock).map_err(failed)?);
-                    // The environment must not depend on where the project is, but relative paths
-                    // in the lock do.
-                    key.part(folder.as_os_str().as_encoded_bytes());
-                    asked.push(lock);
-                    Wanted::UvLock(project.groups)
-                } else {
-                    let list = project.list().map_err(failed)?;
-                    asked.extend(files::add(&mut key, &folder, &list).map_err(failed)?);
-                    Wanted::List(files::without_tinpot(&folder, &list))
-                }
-            }
-            _ => {
-                asked.extend(files::add(&mut key, &folder, &text).map_err(failed)?);
-                match files::names_tinpot(&text) {
-                    true => Wanted::List(files::without_tinpot(&folder, &text)),
-                    // Its paths are read as they always were.
-                    false => Wanted::File(folder.join(file)),
-                }
-            }
-        };
-        if let Some(pinned) = pinned(&folder) {
-            key.part(&pinned);
-            asked.push(folder.join(PYTHON_VERSION));
-            let both = python.map_or(pinned.clone(), |python| format!("{python},{pinned}"));
-            python = Some(Versions::parse(&both));
+        if file == PYLOCK {
+            let python = project::python_of_lock(&text)?;
+            return Ok(Self { key, python, asked, packages: Wanted::Pylock, has_groups: false });
         }
-        let (asked, root) = (relative(root, asked), root.to_owned());
-        Ok(Self { place, asked, root, python, folder, packages, digest: key.finish() })
+        let mut project = project::read(&text)?;
+        if let Some(groups) = &set.groups {
+            groups.iter().for_each(|group| key.part(group));
+            project.groups.clone_from(groups);
+        }
+        let python = project.python.clone();
+        let lock = folder.join(UV_LOCK);
+        let packages = if lock.is_file() {
+            key.part(read(&lock)?);
+            // The environment must not depend on where the project is, but relative paths in the
+            // lock do.
+            key.part(folder.as_os_str().as_encoded_bytes());
+            asked.push(lock);
+            Wanted::UvLock(project.groups)
+        } else {
+            let list = project.list()?;
+            asked.extend(files::add(&mut key, folder, &list)?);
+            Wanted::List(files::without_tinpot(folder, &list))
+        };
+        Ok(Self { key, python, asked, packages, has_groups: true })
     }
 }
 

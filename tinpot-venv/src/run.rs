@@ -25,6 +25,8 @@ const TAIL_LINES: usize = 30;
 const TAIL_BYTES: usize = 8 * 1024;
 /// The size of one read.
 const READ_BYTES: usize = 16 * 1024;
+/// The reads after the end of a command. A process that has left its group may write for ever.
+const LAST_READS: usize = 64;
 
 /// Gets each line of the logs of builds, without passwords of addresses.
 #[derive(Clone)]
@@ -163,7 +165,8 @@ pub(crate) async fn run<'a>(
     };
     // What it has started must not go on writing into the environment.
     drop(group);
-    while let Ok(count @ 1..) = output.try_read(&mut buffer) {
+    for _ in 0..LAST_READS {
+        let Ok(count @ 1..) = output.try_read(&mut buffer) else { break };
         log.add(&buffer[..count]);
     }
     Ok(status)

@@ -187,8 +187,11 @@ fn test(wheel: &Path, environment: &Path, python: &str) -> Result<(), String> {
         "import tinpot; assert 'site-packages' in tinpot.__file__",
     ]))?;
     execute(&mut isolated(&["-m", "pytest", "-q", "-p", "no:cacheprovider", INSTALLED_TESTS]))?;
-    let unit_tests = ["-m", "unittest", "discover", "--quiet", "-s", TESTS, "-p", "test_client.py"];
-    execute(&mut isolated(&unit_tests))
+    for tests in ["test_client.py", "test_proxy.py"] {
+        let unit_tests = ["-m", "unittest", "discover", "--quiet", "-s", TESTS, "-p", tests];
+        execute(&mut isolated(&unit_tests))?;
+    }
+    Ok(())
 }
 
 /// Returns the interpreters to test with, by version: `python3`, and the others that there are.

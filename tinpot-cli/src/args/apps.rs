@@ -18,9 +18,15 @@ pub(crate) struct BundleDir {
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
     /// Python interpreter or virtual environment that imports a directory of Python actions; VIRTUAL_ENV
-    /// or python3 by default
-    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub(crate) python: Option<PathBuf>,
+    /// or python3 by default. Only the first of several, separated by commas, is used
+    #[arg(
+        long,
+        env = "TINPOT_PYTHON",
+        value_name = "PATH",
+        value_delimiter = ',',
+        value_hint = ValueHint::AnyPath
+    )]
+    pub(crate) python: Vec<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

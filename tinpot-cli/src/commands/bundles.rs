@@ -142,7 +142,7 @@ fn packed(bundle: &BundleDir, done: &str) -> Result<Packed, CliError> {
     warn(&packed.towerfile.warnings);
     if packed.towerfile.tinpot.kind == Kind::Actions {
         packed.towerfile.check_actions().map_err(|error| failed(&bundle.dir, error))?;
-        let actions = imported(&mut packed, bundle.python.as_deref(), done)?;
+        let actions = imported(&mut packed, bundle.python.first().map(|path| &**path), done)?;
         if actions.is_empty() {
             return Err(nothing(&bundle.dir));
         }

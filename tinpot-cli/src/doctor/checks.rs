@@ -147,7 +147,16 @@ fn free(what: &'static str, folder: &Path, little: u64, too_little: u64) -> Find
 }
 
 /// Starts an interpreter as a worker does, and reports how its processes are held.
-pub(super) async fn python(python: Option<&Path>) -> Vec<Finding> {
+pub(super) async fn pythons(pythons: &[PathBuf]) -> Vec<Finding> {
+    let mut findings = python(pythons.first().map(PathBuf::as_path)).await;
+    for other in pythons.iter().skip(1) {
+        let of_python = |finding: &Finding| finding.what == "python";
+        findings.extend(python(Some(other)).await.into_iter().filter(of_python));
+    }
+    findings
+}
+
+async fn python(python: Option<&Path>) -> Vec<Finding> {
     let advice = "install Python 3.9 or newer, or name an interpreter or virtual environment with \
                   --python (TINPOT_PYTHON)";
     let folder = match tempfile::tempdir() {

@@ -42,9 +42,10 @@ pub(crate) struct DevArgs {
         value_parser = clap::value_parser!(u32).range(1..=1000)
     )]
     concurrency: u32,
-    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
-    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
-    python: Option<PathBuf>,
+    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+    /// separated by commas, are for directories and files that ask for another version
+    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')]
+    python: Vec<PathBuf>,
     /// Variables of this shell that actions get, separated by commas: names, or their beginnings
     /// like AWS_*; PATH, HOME and some more are always there
     #[arg(long, env = "TINPOT_ENV", value_name = "NAME", value_delimiter = ',')]
@@ -83,7 +84,7 @@ async fn serve(arguments: DevArgs) -> Done {
     tinpot_server::keep_private();
     let secrets = arguments.store.secrets("memory").await?;
     let builder = LocalServer::builder(&arguments.dir)
-        .python(arguments.python.clone())
+        .pythons(arguments.python.clone())
         .concurrency(arguments.concurrency)
         .pass_env(arguments.env.clone())
         .store(arguments.store.store("memory").await?)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
+use tinpot_python::Directories;
 use tinpot_server::settings::{BrokerSettings, BundleSettings, IdentitySettings};
 use tinpot_server::{CoordinatorSettings, WorkerSettings};
 
@@ -28,6 +29,13 @@ pub(crate) struct WorkerArgs {
     pub(crate) config: ConfigArgs,
     #[command(subcommand)]
     command: Option<WorkerCommand>,
+}
+
+impl WorkerArgs {
+    /// Sets the settings of single directories, which only a file has.
+    pub(crate) fn set_directories(&mut self, directories: Directories) {
+        self.settings.actions.directories = directories;
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -84,6 +84,34 @@ fn the_shown_settings_are_a_file_with_the_same_settings() {
 }
 
 #[test]
+fn settings_of_directories_stand_next_to_the_interpreters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "[worker]\npython = [\"python3\", \"/opt/python\"]\n\
+        [python.reports]\nrequirements = [\"numpy>=2\"]\nstart = \"auto\"\n\
+        [python.\"b c/d\"]\nisolation = \"fresh\"\n";
+    let config = file(folder.path(), "a.toml", text);
+    let all = shown("worker", Some(&config), &["--json"], &[]).json();
+    assert_eq!(all["python"]["value"], serde_json::json!(["python3", "/opt/python"]));
+    assert_eq!(all["python.\"reports\".start"]["value"], "auto");
+    let first = shown("worker", Some(&config), &[], &[]);
+    let again = file(folder.path(), "b.toml", first.ok());
+    let again = shown("worker", Some(&again), &["--json"], &[]).json();
+    let keys = ["python.\"reports\".requirements", "python.\"b c/d\".isolation", "python"];
+    for key in keys {
+        assert_ne!(all[key]["value"], Value::Null, "{key}: {all}");
+        assert_eq!(again[key]["value"], all[key]["value"], "{key}");
+    }
+    // The table of the program wins, and the settings are of no concern to a coordinator.
+    let text = "[python.a]\nstart = \"auto\"\n[worker.python.a]\ngroups = [\"x\"]\n";
+    let config = file(folder.path(), "c.toml", text);
+    let all = shown("worker", Some(&config), &["--json"], &[]).json();
+    assert_eq!(all["python.\"a\".groups"]["value"], serde_json::json!(["x"]));
+    assert_eq!(all["python.\"a\".start"], Value::Null, "{all}");
+    let config = file(folder.path(), "d.toml", "[python.a]\nstart = \"auto\"\n");
+    shown("coordinator", Some(&config), &[], &[]).ok();
+}
+
+#[test]
 fn passwords_are_not_shown() {
     // A password must not show in an error either.
     let ran = shown("coordinator", None, &[], &[("BROKER_USER", "hunter2")]);
@@ -127,6 +155,20 @@ fn a_wrong_file_is_refused_with_key_line_and_remedy() {
         ("worker_lease = \"soon\"", "worker_lease: must be a number of seconds"),
         ("containment = \"jail\"", "containment: must be auto, cgroup or process-group"),
         ("groups = { a = 1 }", "groups: must be text"),
+        (
+            "[python.mail]\nisolaton = \"fresh\"",
+            "a.toml:2: python.\"mail\": unknown setting \"isolaton\"; did you mean \"isolation\"?",
+        ),
+        (
+            "[worker.python.\"a/b\"]\nstart = \"copy\"",
+            "a.toml:2: python.\"a/b\": start: must be auto, fork or spawn (got \"copy\")",
+        ),
+        ("[python.\"../a\"]\nstart = \"fork\"", "must be a path below the directory of actions"),
+        ("[python]\nmail = \"fresh\"", "a.toml:2: python.\"mail\": must be a table"),
+        ("[python.a]\nrequirements = 3", "requirements: must be the path of a file"),
+        ("[python.a]\nrequirements = [3]", "requirements: must be a list of texts"),
+        ("[python.a]\npython = \">=new\"", "python: must be versions like"),
+        ("[python.a]\ngroups = []\nrequirements = []", "exclude each other"),
         ("host = \"::1\"\nport = ", "a.toml:2: "),
         ("broker = \"tcp://me:hunter2@port\nport = 1", "a.toml:1: "),
     ] {

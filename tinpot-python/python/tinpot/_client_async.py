@@ -289,6 +289,7 @@ class _Connections:
 
     def __init__(self, settings: Settings, ca_file: str | os.PathLike[str] | None) -> None:
         self.parts = settings.parts
+        self.proxy = settings.proxy
         self._tls = tls(settings, ca_file)
         self._idle: list[Connection] = []
 
@@ -303,7 +304,7 @@ class _Connections:
         return None
 
     async def new(self, within: float) -> Connection:
-        return await Connection.open(self.parts, self._tls, within)
+        return await Connection.open(self.parts, self._tls, self.proxy, within)
 
     def give_back(self, connection: Connection) -> None:
         if connection.is_kept and len(self._idle) < MAX_IDLE_CONNECTIONS:

@@ -359,6 +359,9 @@ class Core:
     def _refusal(self, answer: Answer) -> errors.ClientError:
         """Returns the error for an answer that is no success."""
         url, status = self.settings.url, answer.status
+        proxy = self.settings.proxy
+        if status == 407 and proxy is not None:
+            return proxy.refused()
         if 300 <= status < 400:
             to = "".join(filter(str.isprintable, answer.headers.get("location", "")))[:200]
             return errors.NotReached(
@@ -401,7 +404,10 @@ class Core:
         return f"cannot reach the server {self.settings.url}: {cut}"
 
     def _not_tinpot(self, what: str, status: int | None = None) -> errors.NotReached:
-        return errors.NotReached(f"{self.settings.url} is not a Tinpot server: {what}", status)
+        proxy = self.settings.proxy
+        through = "" if proxy is None else f", reached through the proxy {proxy.url},"
+        message = f"{self.settings.url}{through} is not a Tinpot server: {what}"
+        return errors.NotReached(message, status)
 
 
 def value_of(data: Mapping[str, Any], execution: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from tinpot._client_errors import SettingsError
+from tinpot._client_proxy import proxy_for
 
 DEV = "tinpot dev"
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -25,6 +26,7 @@ class Settings:
 
     url: the URL, without a slash at its end.
     parts: the parts of the URL.
+    proxy: the proxy in between; None without one.
     team: the team to act in; None if none is named.
     """
 
@@ -39,6 +41,7 @@ class Settings:
         url, team_of_profile = _named(server, profile)
         self.url = url.strip().rstrip("/")
         self.parts = _parts(self.url)
+        self.proxy = proxy_for(self.parts)
         self.team = _filled(team) or _variable("TINPOT_TEAM") or team_of_profile
         if self.team is not None and not (self.team.isprintable() and self.team.isascii()):
             raise SettingsError(f"team must be the name of a team (got {self.team!r})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tinpot import _client_core as core
 from tinpot._client_core import Core
 from tinpot._client_errors import ClientError
 from tinpot._client_io import PIECE_BYTES, WholeFile, cut, tls
+from tinpot._client_proxy import MAX_HEAD_BYTES, Proxy
 from tinpot._client_settings import Settings
 from tinpot._client_steps import (
     MAX_ANSWER_BYTES,
@@ -30,6 +32,7 @@ from tinpot._client_steps import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Coroutine, Generator
     from typing import overload
 
@@ -281,6 +284,7 @@ class _Connections:
 
     def __init__(self, settings: Settings, ca_file: str | os.PathLike[str] | None) -> None:
         self._parts = settings.parts
+        self.proxy = settings.proxy
         self._tls = tls(settings, ca_file)
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
@@ -298,6 +302,10 @@ class _Connections:
 
     def new(self) -> http.client.HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port
+        if self.proxy is not None and self._tls is not None:
+            return _Tunnel(self.proxy, host, self._tls)
+        if self.proxy is not None:
+            return http.client.HTTPConnection(self.proxy.host, self.proxy.port)
         if self._tls is None:
             return http.client.HTTPConnection(host, port)
         return http.client.HTTPSConnection(host, port, context=self._tls)
@@ -317,7 +325,48 @@ class _Connections:
 
     def path(self, path: str) -> str:
         """Returns a path of the server, which may be mounted below another one."""
-        return self._parts.path + path
+        path = self._parts.path + path
+        if self.proxy is None or self.proxy.is_tunnel:
+            return path
+        return self.proxy.target + path
+
+
+class _Tunnel(http.client.HTTPConnection):
+    """A connection to an HTTPS server through a proxy."""
+
+    def __init__(self, proxy: Proxy, host: str, context: ssl.SSLContext) -> None:
+        super().__init__(host)
+        self._proxy, self._server, self._tls = proxy, host, context
+
+    def connect(self) -> None:
+        proxy = self._proxy
+        try:
+            plain = socket.create_connection((proxy.host, proxy.port), self.timeout)
+        except OSError as error:
+            raise proxy.unreachable(cut(error)) from None
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                plain.sendall(proxy.connect())
+                head = _head(plain, time.monotonic() + (self.timeout or MAX_CONNECT_SECONDS))
+            except (OSError, ValueError) as error:
+                raise proxy.unreachable(cut(error)) from None
+            proxy.check(head)
+            self.sock = self._tls.wrap_socket(plain, server_hostname=self._server)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _head(connection: socket.socket, deadline: float) -> bytes:
+    """Reads the head of the answer of a proxy, after which the server is silent."""
+    head = bytearray()
+    while b"\r\n\r\n" not in head:
+        piece = connection.recv(4096) if time.monotonic() < deadline else b""
+        head += piece
+        if not piece or len(head) > MAX_HEAD_BYTES:
+            raise ValueError("it does not answer a request to connect")
+    return bytes(head)
 
 
 class _Driver(Generic[T]):
@@ -428,11 +477,19 @@ class _Driver(Generic[T]):
         silence: float,
     ) -> http.client.HTTPResponse:
         path = self._connections.path(path)
+        proxy = self._connections.proxy
+        if proxy is not None:
+            headers = {**headers, **proxy.headers()}
         was_sent = False
         try:
             if connection.sock is None:
                 connection.timeout = min(silence, MAX_CONNECT_SECONDS)
-                connection.connect()
+                try:
+                    connection.connect()
+                except _FAILURES as error:
+                    if proxy is None or proxy.is_tunnel:
+                        raise
+                    raise proxy.unreachable(cut(error)) from None
             self._socket = connection.sock
             self._socket.settimeout(silence)
             was_sent = True
@@ -449,6 +506,8 @@ class _Driver(Generic[T]):
                 if not body:
                     raise
             return connection.getresponse()
+        except ClientError:
+            raise
         except _FAILURES as error:
             raise cut(error, was_sent) from None
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinpot._client_errors import ClientError
 from tinpot._client_io import PIECE_BYTES, cut
+from tinpot._client_proxy import MAX_HEAD_BYTES
 from tinpot._client_steps import MAX_ANSWER_BYTES, MAX_CONNECT_SECONDS, Cut
 
 if TYPE_CHECKING:
     import ssl
     from urllib.parse import SplitResult
+
+    from tinpot._client_proxy import Proxy
 
 T = TypeVar("T")
 
@@ -27,8 +30,13 @@ _FAILURES = (OSError, ValueError, EOFError, asyncio.TimeoutError, asyncio.LimitO
 class Connection:
     """A connection to a server, with one exchange at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        proxy: Proxy | None = None,
+    ) -> None:
+        self._reader, self._writer, self._proxy = reader, writer, proxy
         self.loop = asyncio.get_running_loop()
         # True while the server is to answer further requests on it.
         self.is_kept = False
@@ -39,16 +47,32 @@ class Connection:
 
     @classmethod
     async def open(
-        cls, parts: SplitResult, context: ssl.SSLContext | None, within: float
+        cls,
+        parts: SplitResult,
+        context: ssl.SSLContext | None,
+        proxy: Proxy | None,
+        within: float,
     ) -> Connection:
-        """Connects to a server."""
+        """Connects to a server, or to the proxy in front of it."""
         host = parts.hostname or ""
         port = parts.port or (443 if context else 80)
-        opening = asyncio.open_connection(host, port, ssl=context, limit=_LINE_BYTES)
+        within = min(within, MAX_CONNECT_SECONDS)
         try:
-            return cls(*await asyncio.wait_for(opening, min(within, MAX_CONNECT_SECONDS)))
+            if proxy is not None and context is not None:
+                reader, writer = await _through(proxy, host, context, within)
+            else:
+                if proxy is not None:
+                    host, port = proxy.host, proxy.port
+                opening = asyncio.open_connection(host, port, ssl=context, limit=_LINE_BYTES)
+                reader, writer = await asyncio.wait_for(opening, within)
+            return cls(reader, writer, proxy)
+        except ClientError:
+            raise
         except _FAILURES as error:
-            raise _cut(error, was_sent=False) from None
+            failure = _cut(error, was_sent=False)
+            if proxy is None or proxy.is_tunnel:
+                raise failure from None
+            raise proxy.unreachable(failure) from None
 
     def close(self) -> None:
         """Closes it without waiting for the other side."""
@@ -77,7 +101,11 @@ class Connection:
         body: bytes, or the path of a file.
         """
         size = os.path.getsize(body) if isinstance(body, str) else len(body or b"")
-        lines = [f"{method} {parts.path}{path} HTTP/1.1", f"host: {parts.netloc}"]
+        path, proxy = parts.path + path, self._proxy
+        if proxy is not None:
+            headers = {**headers, **proxy.headers()}
+            path = path if proxy.is_tunnel else proxy.target + path
+        lines = [f"{method} {path} HTTP/1.1", f"host: {parts.netloc}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body is not None or method != "GET":
             lines.append(f"content-length: {size}")
@@ -172,6 +200,44 @@ class Connection:
     async def _line(self, silence: float) -> str:
         line = await asyncio.wait_for(self._reader.readuntil(b"\n"), silence)
         return line.decode("latin-1").rstrip("\r\n")
+
+
+async def _through(
+    proxy: Proxy, host: str, context: ssl.SSLContext, within: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connects to an HTTPS server through a proxy."""
+    loop = asyncio.get_running_loop()
+    plain: asyncio.BaseTransport | None = None
+
+    async def answered() -> bytes:
+        nonlocal plain
+        reader = asyncio.StreamReader(MAX_HEAD_BYTES, loop)
+        # Without a writer, which would close the connection when it is collected.
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        plain, _ = await loop.create_connection(lambda: protocol, proxy.host, proxy.port)
+        plain.write(proxy.connect())
+        return await reader.readuntil(b"\r\n\r\n")
+
+    try:
+        try:
+            head = await asyncio.wait_for(answered(), within)
+        except _FAILURES as error:
+            raise proxy.unreachable(_cut(error)) from None
+        proxy.check(head)
+        assert plain is not None
+        # `StreamWriter.start_tls` came with Python 3.11.
+        reader = asyncio.StreamReader(_LINE_BYTES, loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        opening = loop.start_tls(plain, protocol, context, server_hostname=host)
+        transport = await asyncio.wait_for(opening, within)
+        if transport is None:
+            raise EOFError("the connection ended while it began")
+        protocol.connection_made(transport)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    except BaseException:
+        if plain is not None:
+            plain.close()
+        raise
 
 
 async def _pieces(body: bytes | str | None) -> AsyncIterator[bytes]:

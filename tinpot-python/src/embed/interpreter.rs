@@ -12,6 +12,7 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use tinpot_core::executor::ActionSet;
 use tokio::sync::oneshot;
 
+use super::start::{self, Handlers};
 use crate::child_text;
 use crate::discovered::Discovered;
 use crate::error::PythonError;
@@ -64,6 +65,8 @@ pub(super) struct Interpreter {
     pub(super) finish: Py<PyAny>,
     pub(super) stop: Py<PyAny>,
     discover: Py<PyAny>,
+    /// The function that Python sets as the handler of signals.
+    signal_handler: usize,
     /// The mark of markup lines, which an attempt cannot print by accident.
     pub(super) mark: String,
     /// The chosen environment, if any.
@@ -92,8 +95,13 @@ pub(super) async fn start(
     std::thread::Builder::new()
         .name("tinpot-python-import".to_owned())
         .spawn(move || {
+            let handlers = Handlers::keep();
             let found = interpreter(python).and_then(|interpreter| {
-                let (actions, action_set) = interpreter.discover(root, seen)?;
+                handlers.put_back(interpreter.signal_handler);
+                let handlers = Handlers::keep();
+                let found = interpreter.discover(root, seen);
+                handlers.put_back(interpreter.signal_handler);
+                let (actions, action_set) = found?;
                 Ok((interpreter, actions, action_set))
             });
             // Fails if the caller has timed out.
@@ -119,9 +127,16 @@ pub(super) async fn start(
 fn interpreter(python: Option<Probed>) -> Result<&'static Interpreter, PythonError> {
     static INTERPRETER: OnceLock<Result<Interpreter, String>> = OnceLock::new();
     let chosen = python.clone();
+    if let Some(python) = &chosen {
+        start::check(python)?;
+    }
     let started = INTERPRETER.get_or_init(|| {
+        let is_inside = match &python {
+            Some(python) => start::start(python)?,
+            None => false,
+        };
         Python::initialize();
-        Python::attach(|py| Interpreter::new(py, python))
+        Python::attach(|py| Interpreter::load(py, python, is_inside).map_err(|e| explain(py, &e)))
     });
     let interpreter = started.as_ref().map_err(|e| PythonError::Embed(e.clone()))?;
     if chosen.is_some() && chosen != interpreter.python {
@@ -139,24 +154,7 @@ fn interpreter(python: Option<Probed>) -> Result<&'static Interpreter, PythonErr
 }
 
 impl Interpreter {
-    fn new(py: Python<'_>, python: Option<Probed>) -> Result<Self, String> {
-        let version = py.version_info();
-        if let Some(python) = &python
-            && (python.version.0, python.version.1)
-                != (u32::from(version.major), u32::from(version.minor))
-        {
-            let (major, minor, _) = python.version;
-            return Err(format!(
-                "{} must be the Python {}.{} that this program embeds (got {major}.{minor})",
-                python.executable.display(),
-                version.major,
-                version.minor
-            ));
-        }
-        Self::load(py, python).map_err(|e| explain(py, &e))
-    }
-
-    fn load(py: Python<'_>, python: Option<Probed>) -> PyResult<Self> {
+    fn load(py: Python<'_>, python: Option<Probed>, is_inside: bool) -> PyResult<Self> {
         let files = PyDict::new(py);
         for (name, text) in FILES {
             files.set_item(name, text)?;
@@ -166,8 +164,10 @@ impl Interpreter {
         py.run(&CString::new(IMPORTER)?, Some(&globals), None)?;
         let module = py.import("tinpot._embedded")?;
         if let Some(python) = &python {
-            let (path, sites) = (&python.path, &python.sites);
-            module.call_method1("use", (path, sites, &python.prefix, &python.executable))?;
+            // Its own start has already run what its packages have to run.
+            let sites = if is_inside { &[][..] } else { &python.sites[..] };
+            let place = (&python.path, sites, &python.prefix, &python.executable);
+            module.call_method1("use", place)?;
         }
         let mark = uuid::Uuid::new_v4().simple().to_string();
         module.call_method1("install", (&mark,))?;
@@ -178,6 +178,7 @@ impl Interpreter {
             finish: function("finish")?,
             stop: function("stop")?,
             discover: function("discover")?,
+            signal_handler: start::python_handler(py),
             mark,
             python,
         })

@@ -3,7 +3,7 @@
 use tinpot_core::Result;
 use tinpot_venv::{BuildError, Environment, Origin, may_ask};
 
-use super::{EnvironmentOptions, origin_of, read_origins};
+use super::{EnvironmentOptions, asking, origin_of, read_origins};
 use crate::pool::{PythonPoolBuilder, actions_dir};
 
 /// An environment that [`PythonPoolBuilder::build_environments`] has built, or found in the cache.
@@ -29,16 +29,17 @@ impl PythonPoolBuilder {
     ) -> Result<Vec<BuiltEnvironment>> {
         let (dir, _, only) = self.place();
         let root = actions_dir(dir)?;
+        let asking = asking(&options.directories);
         let origins: Vec<Origin> = match only {
             Some(file) if may_ask(file) => vec![Origin::Folder(String::new())],
-            Some(file) => origin_of(&root, file).await?.into_iter().collect(),
-            None => read_origins(&root).await?.into_keys().collect(),
+            Some(file) => origin_of(&root, &asking, file).await?.into_iter().collect(),
+            None => read_origins(&root, &asking).await?.into_keys().collect(),
         };
         let builder = self.environment_builder(options);
         let mut built = Vec::new();
-        for origin in origins {
+        for origin in origins.into_iter().filter(|origin| !builder.asks_nothing(&root, origin)) {
             let result = builder.environment(&root, &origin).await;
-            built.push(BuiltEnvironment { place: origin.place(&root), result });
+            built.push(BuiltEnvironment { place: builder.place(&root, &origin), result });
         }
         Ok(built)
     }

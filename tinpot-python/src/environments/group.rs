@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tinpot_core::{Error, Result};
-use tinpot_venv::{BuildError, Origin, Request};
+use tinpot_core::LoadError;
+use tinpot_venv::{BuildError, Builder, Origin};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::members::Members;
+use crate::child_text::load_error;
 use crate::pool::Look;
 
 /// The first pause before a build is tried again; it doubles.
@@ -56,6 +57,7 @@ impl Driver {
             self.members.remove(&origin);
         }
         while self.tasks.try_join_next().is_some() {}
+        self.members.set_missing(missing(&self.members, &look));
         for (origin, files) in &look.origins {
             if self.members.set_files(origin, files) {
                 let (members, looks) = (self.members.clone(), self.looks.clone());
@@ -66,17 +68,29 @@ impl Driver {
     }
 }
 
-/// A request: its digest and its files, or the reason why it cannot be read.
-type Asked = Result<(String, Vec<String>), String>;
-
-async fn ask(root: &Path, origin: &Origin) -> Asked {
-    let (root, origin) = (root.to_owned(), origin.clone());
-    let read = move || {
-        let request = Request::read(&root, &origin)?;
-        Ok::<_, Error>((request.digest().to_owned(), request.asked))
+/// Returns load errors about directories with settings that are not there.
+fn missing(members: &Members, look: &Look) -> Vec<LoadError> {
+    let names = members.directories.names().filter(|name| !look.root.join(name).is_dir());
+    let error = |name: &str| {
+        let message = format!(
+            "the settings name the directory {name:?}, which is not below the directory of actions"
+        );
+        load_error(name, &message)
     };
-    let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(|error| error.to_string())?.map_err(|error| error.message().to_owned())
+    names.map(error).collect()
+}
+
+/// A request: its digest and its files, or the reason why it cannot be read. `None` if the
+/// interpreter of the worker will do.
+type Asked = Option<std::result::Result<(String, Vec<String>), String>>;
+
+async fn ask(builder: &Builder, root: &Path, origin: &Origin) -> Asked {
+    if builder.asks_nothing(root, origin) {
+        return None;
+    }
+    let request = builder.request(root, origin).await;
+    let request = request.map(|request| (request.digest().to_owned(), request.asked));
+    Some(request.map_err(|error| error.message().to_owned()))
 }
 
 /// Keeps the environment of one place.
@@ -87,7 +101,7 @@ async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver
     let mut pause = FIRST_PAUSE;
     loop {
         let root = looks.borrow_and_update().root.clone();
-        let asked = ask(&root, &origin).await;
+        let asked = ask(&members.builder, &root, &origin).await;
         let has_changed = tried.as_ref() != Some(&asked);
         let is_asked = failed_at.is_some_and(|at| members.builder.is_asked_again(at));
         let is_due = is_asked || retry.is_some_and(|at| at <= Instant::now());
@@ -95,13 +109,15 @@ async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver
             if has_changed || is_asked {
                 pause = FIRST_PAUSE;
             }
-            let place = origin.place(&root);
-            let files = asked.as_ref().ok().map(|(_, files)| &**files);
-            members.building(&origin, &place, files, has_changed);
+            let place = members.builder.place(&root, &origin);
+            if let Some(asked) = &asked {
+                let files = asked.as_ref().ok().map(|(_, files)| &**files);
+                members.building(&origin, &place, files, has_changed);
+            }
             let built = tokio::select! {
-                built = build(&members, &root, &origin) => built,
+                built = build(&members, &root, &origin, asked.is_some()) => built,
                 // Its result would be of no use.
-                () = other(looks.clone(), &origin, &asked) => continue,
+                () = other(&members.builder, looks.clone(), &origin, &asked) => continue,
             };
             failed_at = built.is_err().then(SystemTime::now);
             retry = built.err().map(|error| {
@@ -126,16 +142,29 @@ async fn drive(members: Arc<Members>, origin: Origin, mut looks: watch::Receiver
     }
 }
 
-async fn build(members: &Arc<Members>, root: &Path, origin: &Origin) -> Result<(), BuildError> {
-    let environment = members.builder.environment(root, origin).await?;
+async fn build(
+    members: &Arc<Members>,
+    root: &Path,
+    origin: &Origin,
+    is_asked: bool,
+) -> Result<(), BuildError> {
+    let environment = match is_asked {
+        true => Some(members.builder.environment(root, origin).await?),
+        false => None,
+    };
     members.adopt(origin, environment).await.map_err(BuildError::from)
 }
 
 /// Waits until a place asks for something else.
-async fn other(mut looks: watch::Receiver<Look>, origin: &Origin, asked: &Asked) {
+async fn other(
+    builder: &Builder,
+    mut looks: watch::Receiver<Look>,
+    origin: &Origin,
+    asked: &Asked,
+) {
     while looks.changed().await.is_ok() {
         let root = looks.borrow_and_update().root.clone();
-        if ask(&root, origin).await != *asked {
+        if ask(builder, &root, origin).await != *asked {
             return;
         }
     }

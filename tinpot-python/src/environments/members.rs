@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::status;
 use crate::child_text::load_error;
+use crate::directories::Directories;
 use crate::pool::{PythonPool, PythonPoolBuilder, Share};
 
 /// All pools, and what they offer together.
@@ -19,6 +20,7 @@ pub(super) struct Members {
     pub(super) builder: Builder,
     /// The pool of an environment, apart from the environment.
     template: PythonPoolBuilder,
+    pub(super) directories: Directories,
     main: Arc<Member>,
     state: Mutex<State>,
     offer: watch::Sender<Arc<ActionSet>>,
@@ -32,6 +34,8 @@ struct State {
     routes: HashMap<String, Arc<Member>>,
     /// Load errors besides those of pools and groups.
     load_errors: Vec<LoadError>,
+    /// Settings of directories that are not there.
+    missing: Vec<LoadError>,
     /// Members that still run attempts, besides those of groups.
     retired: Vec<Weak<Member>>,
     is_closed: bool,
@@ -57,14 +61,17 @@ pub(super) struct Member {
     /// Holds the environment in the cache. `None` for the interpreter of the worker, and for an
     /// environment that is gone.
     environment: Mutex<Option<Environment>>,
+    /// True if the pool runs in the interpreter of the worker.
+    is_plain: bool,
     /// Publishes changes of the pool's actions.
     forward: Mutex<Option<AbortHandle>>,
 }
 
 impl Member {
     pub(super) fn new(pool: PythonPool, environment: Option<Environment>) -> Arc<Self> {
+        let is_plain = environment.is_none();
         let (environment, forward) = (Mutex::new(environment), Mutex::default());
-        Arc::new(Self { pool, environment, forward })
+        Arc::new(Self { pool, environment, is_plain, forward })
     }
 
     pub(super) fn pool(&self) -> &PythonPool {
@@ -89,11 +96,13 @@ impl Members {
     pub(super) fn new(
         builder: Builder,
         template: PythonPoolBuilder,
+        directories: Directories,
         main: PythonPool,
     ) -> Arc<Self> {
         let this = Arc::new(Self {
             builder,
             template,
+            directories,
             main: Member::new(main, None),
             state: Mutex::default(),
             offer: watch::Sender::default(),
@@ -126,6 +135,16 @@ impl Members {
         tracing::warn!(place = load_error.place, "{}", load_error.message);
         state.load_errors.push(load_error);
         self.publish(&mut state);
+    }
+
+    /// Sets the load errors about directories that are not there.
+    pub(super) fn set_missing(&self, missing: Vec<LoadError>) {
+        let mut state = self.lock();
+        if state.missing != missing {
+            missing.iter().for_each(|error| tracing::warn!("{}", error.message));
+            state.missing = missing;
+            self.publish(&mut state);
+        }
     }
 
     pub(super) fn route(&self, action: &str) -> Option<Arc<Member>> {
@@ -249,23 +268,30 @@ impl Members {
         self.publish(&mut state);
     }
 
-    /// Makes an environment that of a group, and starts its pool.
+    /// Makes an environment that of a group, and starts its pool. Without one, the group runs in the
+    /// interpreter of the worker.
     pub(super) async fn adopt(
         self: &Arc<Self>,
         origin: &Origin,
-        environment: Environment,
+        environment: Option<Environment>,
     ) -> Result<()> {
         let member = self.lock().groups.get(origin).and_then(|group| group.member.clone());
-        let ready = status::Ready::of(&environment);
-        let is_same = member.is_some_and(|member| {
-            member.environment().as_ref().is_some_and(|old| old.key == environment.key)
+        let ready = environment.as_ref().map(status::Ready::of);
+        let is_same = member.is_some_and(|member| match &environment {
+            Some(new) => member.environment().as_ref().is_some_and(|old| old.key == new.key),
+            None => member.is_plain,
         });
         let member = match is_same {
             true => None,
             false => {
-                let pool = self.template.clone().inside(&environment.path);
+                let pool = self.template.clone();
+                let pool = match &environment {
+                    Some(environment) => pool.inside(&environment.path),
+                    None => pool,
+                };
+                let pool = self.directories.configure(origin, pool);
                 let pool = pool.share(Share::Of(origin.clone())).held_by(self.main());
-                let member = Member::new(pool.start().await?, Some(environment));
+                let member = Member::new(pool.start().await?, environment);
                 self.follow(&member);
                 Some(member)
             }
@@ -276,8 +302,10 @@ impl Members {
         }
         let Some(group) = state.groups.get_mut(origin) else { return Ok(()) };
         (group.problem, group.is_settled) = (None, true);
-        if let Some(status) = &mut group.status {
-            ready.note(status);
+        match (ready, &mut group.status) {
+            (Some(ready), Some(status)) => ready.note(status),
+            (Some(_), None) => {}
+            (None, status) => *status = None,
         }
         let old = member.and_then(|member| group.member.replace(member));
         self.publish(&mut state);
@@ -293,6 +321,7 @@ impl Members {
         let mut joint = ActionSet::default();
         let mut routes: HashMap<String, Arc<Member>> = HashMap::new();
         let mut errors = state.load_errors.clone();
+        errors.extend(state.missing.iter().cloned());
         let members = state.groups.values().filter_map(|group| group.member.as_ref());
         for member in std::iter::once(&self.main).chain(members) {
             let set = member.pool.actions().current();

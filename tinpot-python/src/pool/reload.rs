@@ -17,7 +17,7 @@ use super::file_watcher::{FileWatcher, PATIENCE, WatchHandle};
 use super::fleet::Fleet;
 use super::launch::Launch;
 use super::look::Look;
-use super::sources::{Scanner, Sources, origins};
+use super::sources::{Asking, Scanner, Sources, origins};
 use crate::child_text::{self, load_error};
 use crate::error::PythonError;
 
@@ -41,17 +41,18 @@ pub(super) struct Files {
 
 impl Files {
     /// Watches the files below `root`, to which the path `given` leads. Creates the directory
-    /// `store` for copies of them. `asks` says whether files may ask for environments.
+    /// `store` for copies of them. Without `asking`, no file may ask for an
+    /// environment.
     pub(super) fn new(
         given: &Path,
         root: PathBuf,
         store: PathBuf,
-        asks: bool,
+        asking: Option<Asking>,
     ) -> std::io::Result<Self> {
         let watcher = FileWatcher::new();
         let handle = watcher.handle();
         let given = std::path::absolute(given)?;
-        let scanner = Arc::new(Mutex::new(Scanner::new(root.clone(), store, asks)?));
+        let scanner = Arc::new(Mutex::new(Scanner::new(root.clone(), store, asking)?));
         Ok(Self { given, root, scanner, watcher, handle })
     }
 

@@ -1,6 +1,6 @@
 //! The versions of the Python files below a directory at one moment.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -74,15 +74,19 @@ impl Share {
     }
 
     /// Returns the files on disk that other pools offer.
-    pub(super) fn others_on_disk(&self, root: &Path) -> io::Result<Vec<String>> {
+    pub(super) fn others_on_disk(&self, root: &Path, asking: &Asking) -> io::Result<Vec<String>> {
         if *self == Self::All {
             return Ok(Vec::new());
         }
-        let files = files_with_origins(root)?.into_iter();
+        let files = files_with_origins(root, asking)?.into_iter();
         let others = files.filter(|(_, origin)| !self.has(origin.as_deref()));
         Ok(others.map(|(file, _)| file).collect())
     }
 }
+
+/// The folders with a pool of their own besides those with a file that asks, because settings are
+/// about them.
+pub(crate) type Asking = Arc<BTreeSet<String>>;
 
 /// The files by the place that asks for their environment.
 pub(crate) type Origins = BTreeMap<Origin, Vec<String>>;
@@ -93,8 +97,8 @@ pub(super) fn origins(sources: &Sources) -> Origins {
 }
 
 /// Returns the files below `root` on disk that ask for environments.
-pub(crate) fn origins_on_disk(root: &Path) -> io::Result<Origins> {
-    files_with_origins(root).map(|files| by_origin(files.into_iter()))
+pub(crate) fn origins_on_disk(root: &Path, asking: &Asking) -> io::Result<Origins> {
+    files_with_origins(root, asking).map(|files| by_origin(files.into_iter()))
 }
 
 fn by_origin(files: impl Iterator<Item = (String, Option<Arc<Origin>>)>) -> Origins {
@@ -107,8 +111,11 @@ fn by_origin(files: impl Iterator<Item = (String, Option<Arc<Origin>>)>) -> Orig
     origins
 }
 
-fn files_with_origins(root: &Path) -> io::Result<Vec<(String, Option<Arc<Origin>>)>> {
-    let walked = walk(root, &mut |_| {}, true)?.into_iter();
+fn files_with_origins(
+    root: &Path,
+    asking: &Asking,
+) -> io::Result<Vec<(String, Option<Arc<Origin>>)>> {
+    let walked = walk(root, &mut |_| {}, Some(asking))?.into_iter();
     let with_origin = |Walked { file, path, folder }: Walked| {
         let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
         // The import of a file that cannot be read reports the reason.
@@ -182,8 +189,8 @@ pub(super) struct Scanner {
     /// The directory of the copies.
     store: PathBuf,
     copies: u64,
-    /// If true, files may ask for environments.
-    asks: bool,
+    /// `None` if no file may ask for an environment.
+    asking: Option<Asking>,
     known: HashMap<String, Known>,
 }
 
@@ -198,10 +205,10 @@ struct Known {
 
 impl Scanner {
     /// Returns a scanner for the files below `root`. Creates the directory `store` for the copies.
-    /// `asks` says whether files may ask for environments.
-    pub(super) fn new(root: PathBuf, store: PathBuf, asks: bool) -> io::Result<Self> {
+    /// Without `asking`, no file may ask for an environment.
+    pub(super) fn new(root: PathBuf, store: PathBuf, asking: Option<Asking>) -> io::Result<Self> {
         fs::create_dir(&store)?;
-        Ok(Self { root, store, copies: 0, asks, known: HashMap::new() })
+        Ok(Self { root, store, copies: 0, asking, known: HashMap::new() })
     }
 
     /// Scans another directory from now on.
@@ -220,7 +227,7 @@ impl Scanner {
     /// Fails if the directory cannot be read, has too many or too large files, or if a copy cannot
     /// be written.
     pub(super) fn scan(&mut self, mut enter: impl FnMut(&Path)) -> io::Result<Sources> {
-        let walked = walk(&self.root, &mut enter, self.asks)?;
+        let walked = walk(&self.root, &mut enter, self.asking.as_ref())?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = now.as_secs() as i64;
         let (mut found, mut bytes) = (Sources::new(), 0);
@@ -253,7 +260,8 @@ impl Scanner {
                     source
                 }
             };
-            let declares = self.asks && source.copy.as_ref().is_some_and(|copy| copy.declares);
+            let declares =
+                self.asking.is_some() && source.copy.as_ref().is_some_and(|copy| copy.declares);
             let origin = match declares {
                 true => Some(Arc::new(Origin::Script(file.clone()))),
                 false => folder,
@@ -318,8 +326,12 @@ struct Walked {
     folder: Option<Arc<Origin>>,
 }
 
-/// Returns the Python files below `root`. `asks` says whether folders may ask for environments.
-fn walk(root: &Path, enter: &mut impl FnMut(&Path), asks: bool) -> io::Result<Vec<Walked>> {
+/// Returns the Python files below `root`. Without `asking`, no folder may ask for an environment.
+fn walk(
+    root: &Path,
+    enter: &mut impl FnMut(&Path),
+    asking: Option<&Asking>,
+) -> io::Result<Vec<Walked>> {
     let (mut found, mut entries, mut seen) = (Vec::new(), 0, HashSet::new());
     let mut folders = vec![(String::new(), root.to_owned(), None)];
     while let Some((prefix, folder, above)) = folders.pop() {
@@ -348,8 +360,9 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path), asks: bool) -> io::Result<Ve
         if listed.iter().any(|entry| entry.file_name() == TOWERFILE) && is_app(&folder) {
             continue;
         }
-        let own = || Arc::new(Origin::Folder(prefix.trim_end_matches('/').to_owned()));
-        let asking = if asks && folder_asks(&folder) { Some(own()) } else { above };
+        let name = prefix.trim_end_matches('/');
+        let asks = asking.is_some_and(|set| set.contains(name) || folder_asks(&folder));
+        let asked = if asks { Some(Arc::new(Origin::Folder(name.to_owned()))) } else { above };
         let mut below = Vec::new();
         for entry in listed {
             // The import of a file whose name is not UTF-8 reports that.
@@ -360,13 +373,9 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path), asks: bool) -> io::Result<Ve
                 kind => kind.is_ok_and(|kind| kind.is_dir()),
             };
             if is_source(&name) && !is_folder() {
-                found.push(Walked {
-                    file: format!("{prefix}{name}"),
-                    path,
-                    folder: asking.clone(),
-                });
+                found.push(Walked { file: format!("{prefix}{name}"), path, folder: asked.clone() });
             } else if may_hold_sources(&name) && is_folder() {
-                below.push((format!("{prefix}{name}/"), path, asking.clone()));
+                below.push((format!("{prefix}{name}/"), path, asked.clone()));
             }
         }
         // In a stable order: of two links to one folder, the first one counts.
@@ -446,7 +455,7 @@ mod tests {
             fs::write(root.join(file), "1").expect("a file");
         }
         std::os::unix::fs::symlink(&root, root.join("a/loop")).expect("a link");
-        let mut scanner = Scanner::new(root.clone(), store.clone(), false).expect("a scanner");
+        let mut scanner = Scanner::new(root.clone(), store.clone(), None).expect("a scanner");
         let first = scanner.scan(|_| {}).expect("files");
         assert_eq!(names(&first), ["a/two.py", "one.py"]);
         assert_eq!(scanner.scan(|_| {}).expect("files"), first);

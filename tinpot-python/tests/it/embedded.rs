@@ -1,6 +1,8 @@
 //! The executor in the worker's own process.
 
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -12,6 +14,128 @@ use crate::support::{AMPLE, Actions, call, is_alive, names, offer, start, until,
 
 async fn executor(actions: &Actions) -> Arc<PythonExecutor> {
     Arc::new(PythonExecutor::builder(actions.0.path()).start().await.expect("an executor"))
+}
+
+/// The variable with the virtual environment for a test that needs a process of its own.
+const VENV: &str = "TINPOT_TEST_VENV";
+/// The interpreter that belongs to the embedded one.
+const EMBEDDED: Option<&str> = option_env!("TINPOT_EMBED_PYTHON");
+
+#[test]
+fn interpreter_starts_in_the_environment_that_is_named() {
+    let Some(python) = EMBEDDED else { return };
+    let venv = tempfile::tempdir().expect("a directory");
+    let venv = venv.path().canonicalize().expect("a directory");
+    let mut make = Command::new(python);
+    make.args(["-m", "venv", "--without-pip"]).arg(&venv);
+    assert!(make.status().expect("python").success());
+    let lib = std::fs::read_dir(venv.join("lib")).expect("a directory").flatten().next();
+    let packages = lib.expect("a version").path().join("site-packages");
+    std::fs::create_dir(venv.join("more")).expect("a directory");
+    std::fs::write(venv.join("more/of_path.py"), "").expect("a file");
+    let count = "import sys; sys.runs = getattr(sys, 'runs', 0) + 1";
+    let text = format!("{}/more\n{count}\n", venv.display());
+    std::fs::write(packages.join("more.pth"), text).expect("a file");
+    let mut own = Command::new(std::env::current_exe().expect("a path"));
+    own.args(["--exact", "embedded::in_a_process_of_its_own", "--nocapture"]).env(VENV, &venv);
+    let output = own.output().expect("a process");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Runs in a process that [`interpreter_starts_in_the_environment_that_is_named`] starts.
+#[tokio::test]
+#[allow(unsafe_code, reason = "the handler of a program in C")]
+async fn in_a_process_of_its_own() {
+    let Some(venv) = std::env::var_os(VENV) else { return };
+    // Python would take SIGINT, which has no handler here, and the file the others.
+    let taken = 1 << (libc::SIGINT - 1) | 1 << (libc::SIGTERM - 1) | 1 << (libc::SIGHUP - 1);
+    let caught = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let line = status.lines().find(|line| line.starts_with("SigCgt:")).map(str::to_owned);
+        let all = u64::from_str_radix(line.expect("a line")[7..].trim(), 16);
+        all.expect("a number") & taken
+    };
+    static TERMINATED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn note(_: libc::c_int) {
+        TERMINATED.store(true, Ordering::Release);
+    }
+    let note = note as extern "C" fn(libc::c_int);
+    // SAFETY: The handler only writes to memory.
+    unsafe { libc::signal(libc::SIGTERM, note as libc::sighandler_t) };
+    let before = caught();
+    let actions = Actions::of(
+        r#"
+import multiprocessing, signal, subprocess, of_path
+signal.signal(signal.SIGTERM, lambda *_: None)
+signal.signal(signal.SIGHUP, lambda *_: None)
+@action
+def where():
+    code = "import sys; print(sys.prefix)"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return [sys.prefix, sys.executable, other.stdout.strip(), of_path.__file__, sys.runs]
+@action
+def spawned():
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(1) as pool: return pool.map(abs, [-3])
+"#,
+    );
+    let builder = PythonExecutor::builder(actions.0.path()).python(&venv);
+    let executor = Arc::new(builder.start().await.expect("an executor"));
+    let venv = std::path::Path::new(&venv);
+    let expected = json!([venv, venv.join("bin/python"), venv, venv.join("more/of_path.py"), 1]);
+    assert_eq!(call(&executor, "where").await.value(), expected);
+    assert_eq!(call(&executor, "spawned").await.value(), json!([3]));
+    assert_eq!(caught(), before, "the handlers of the program stay");
+    let own = rustix::process::getpid();
+    rustix::process::kill_process(own, rustix::process::Signal::TERM).expect("a signal");
+    until("the program's own handler", || TERMINATED.load(Ordering::Acquire)).await;
+}
+
+#[tokio::test]
+async fn interpreter_of_another_version_is_refused_before_the_start() {
+    let actions = Actions::of("@action\ndef job(): return 1\n");
+    let fake = |name: &str, version: &str, abi: &str| {
+        let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let path = actions.path(name);
+        let says = format!(
+            r#"{{"version":[{version}],"executable":"{}","abi":"{}","prefix":"2f","path":[],"sites":[]}}"#,
+            hex(path.to_str().expect("a path")),
+            hex(abi)
+        );
+        std::fs::write(&path, format!("#!/bin/sh\necho \"$3\"'{says}'\n")).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("permissions");
+        path
+    };
+    let mut own = "import sys; print('%d.%d' % sys.version_info[:2])".to_owned();
+    if let Some(python) = EMBEDDED {
+        let output = Command::new(python).args(["-c", &own]).output().expect("python");
+        own = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    }
+    let other_abi = fake(
+        "other_abi",
+        &format!("{}, 0", own.replace('.', ",")),
+        "cpython-311td-x86_64-linux-gnu",
+    );
+    let newer = fake("newer", "3, 99, 0", "cpython-399-x86_64-linux-gnu");
+    for (python, parts) in [
+        (&newer, &["is Python 3.99 (cpython-399-x86_64-linux-gnu); this program embeds 3."][..]),
+        (&other_abi, &["(cpython-311td-x86_64-linux-gnu); this program embeds"]),
+    ] {
+        if python == &other_abi && EMBEDDED.is_none() {
+            continue;
+        }
+        let refused = PythonExecutor::builder(actions.0.path()).python(python).start().await;
+        let error = refused.expect_err("no executor");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let build = format!("or build with PYO3_PYTHON={}", python.display());
+        for part in parts.iter().chain(&["without --in-process", build.as_str()]) {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+    // Another one may be used afterwards.
+    assert_eq!(call(&executor(&actions).await, "job").await.value(), json!(1));
 }
 
 #[tokio::test]

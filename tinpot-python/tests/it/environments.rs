@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tinpot_core::{EnvironmentState, Executor, PythonEnvironment};
-use tinpot_python::{EnvironmentOptions, PythonEnvironments, PythonPool};
+use tinpot_python::{
+    DirectorySettings, EnvironmentOptions, Isolation, PythonEnvironments, PythonPool, Requirements,
+    StartMode,
+};
 
 use crate::support::{Actions, call, names, offer, start, until};
 
@@ -331,6 +334,236 @@ async fn wrong_metadata_is_a_load_error_of_the_file() {
     {
         assert!(reason.contains(part), "{part}: {reason}");
     }
+}
+
+#[tokio::test]
+async fn settings_of_a_directory_come_before_its_files() {
+    let pair = "import os, sys\nfrom tinpot import action\n@action\n\
+        def NAME(): return [os.getpid(), os.getppid(), sys.prefix]\n";
+    let project = "[dependency-groups]\nwanted = ['tinpot_one==3']\n";
+    let script = "# /// script\n# dependencies = ['tinpot_one==1']\n# ///\n";
+    let place = Place::new(&["tinpot_one==1.0", "tinpot_one==2.0", "tinpot_one==3.0"])
+        .file("listed/requirements.txt", "tinpot_one==7\n")
+        .file("listed/listed.py", &user("listed"))
+        .file("listed/script.py", &format!("{script}{}", user("script")))
+        .file("filed/prod.txt", "tinpot_one==2.0\ntinpot\n")
+        .file("filed/deep/filed.py", &user("filed"))
+        .file("grouped/pyproject.toml", project)
+        .file("grouped/grouped.py", &user("grouped"))
+        .file("plain/fresh.py", &pair.replace("NAME", "fresh"))
+        .file("plain/deep/requirements.txt", "")
+        .file("plain/deep/deep.py", &pair.replace("NAME", "deep"))
+        .file("spawned/spawned.py", &pair.replace("NAME", "spawned"))
+        .file("versions/versions.py", &pair.replace("NAME", "versions"));
+    let mut options = place.options();
+    let mut set = |name: &str, change: &dyn Fn(&mut DirectorySettings)| {
+        let mut settings = DirectorySettings::default();
+        change(&mut settings);
+        options.directories.set(name, settings).expect("settings");
+    };
+    let list = vec!["tinpot_one<2".to_owned()];
+    set("listed/", &|all| all.requirements = Some(Requirements::List(list.clone())));
+    set("filed", &|all| all.requirements = Some(Requirements::File("prod.txt".into())));
+    set("./grouped", &|all| all.groups = Some(vec!["wanted".to_owned()]));
+    set("plain", &|all| all.isolation = Some(Isolation::Fresh));
+    set("spawned", &|all| all.start = Some(StartMode::Spawn));
+    set("versions", &|all| all.python = Some(">=3.99".parse().expect("versions")));
+    set("gone", &|all| all.start = Some(StartMode::Auto));
+    let started = place.builder().start_with_environments(options).await;
+    let executor = Arc::new(started.expect("an executor"));
+    executor.settled().await;
+    for (action, version) in
+        [("listed", "1.0"), ("script", "1.0"), ("filed", "2.0"), ("grouped", "3.0")]
+    {
+        assert_eq!(seen(&executor, action).await.0, version, "{action}");
+    }
+    let plain = call(&executor, "plain").await.value();
+    // The isolation reaches directories below, and needs no environment.
+    for action in ["fresh", "deep"] {
+        let (one, two) = (call(&executor, action).await, call(&executor, action).await);
+        let (one, two) = (one.value(), two.value());
+        assert_ne!(one[0], two[0], "{action}");
+        assert_eq!(one[2] == plain, action == "fresh", "{action}: {one}");
+    }
+    let spawned = call(&executor, "spawned").await.value();
+    assert_eq!((&spawned[1], &spawned[2]), (&json!(std::process::id()), &plain));
+    let reasons = errors(&executor);
+    for part in ["versions: it needs Python >=3.99", "directory \"gone\", which is not below"] {
+        assert!(reasons.contains(part), "{part}: {reasons}");
+    }
+    let set = offer(&executor);
+    let places: Vec<_> = set.environments.iter().map(|one| &*one.place).collect();
+    assert_eq!(
+        places,
+        [
+            "filed/prod.txt",
+            "grouped/pyproject.toml",
+            "listed",
+            "plain/deep/requirements.txt",
+            "versions",
+            "listed/script.py"
+        ]
+    );
+}
+
+/// Starts an index that gives everyone the same answer, and then as many more bytes as are taken.
+fn index(answer: &'static str) -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+                // Until the client goes.
+                while answer.is_empty() && matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn trouble_with_an_index_is_a_reason_and_is_tried_again() {
+    let unauthorized = "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=x\r\n\
+        content-length: 0\r\nconnection: close\r\n\r\n";
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 15\r\n\
+        connection: close\r\n\r\n<html>Welcome!\n";
+    let away = {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        listener.local_addr().expect("an address").port()
+    };
+    for (name, port, part) in [
+        ("closed", index(unauthorized), "401"),
+        ("away", away, "connection error"),
+        ("page", index(page), "tinpot_none"),
+        ("silent", index(""), "tinpot_none"),
+    ] {
+        let place = Place::new(&["tinpot_one==1.0"])
+            .file(&format!("{name}/requirements.txt"), "tinpot_none\n")
+            .file(&format!("{name}/none.py"), &PLAIN.replace("plain", "none"));
+        let url = format!("http://me:secret@127.0.0.1:{port}/simple");
+        let mut options = place.options();
+        let is_off = |name: &OsString| name == "PIP_NO_INDEX" || name == "UV_NO_INDEX";
+        options.variables.retain(|(name, _)| !is_off(name) && name != "UV_OFFLINE");
+        for (name, value) in [
+            ("PIP_INDEX_URL", &*url),
+            ("UV_INDEX_URL", &*url),
+            ("PIP_RETRIES", "0"),
+            ("PIP_TIMEOUT", "1"),
+            ("UV_HTTP_TIMEOUT", "1"),
+        ] {
+            options.variables.push((name.into(), value.into()));
+        }
+        let built = place.builder().build_environments(options).await.expect("builds");
+        let [built] = &built[..] else { panic!("{built:?}") };
+        let error = built.result.as_ref().expect_err("no environment");
+        assert!(error.reason.contains(part), "{name}: {error}");
+        assert!(!error.message.contains("secret"), "{name}: {error}");
+        assert!(!error.is_final || name == "page", "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn lists_that_cannot_be_fulfilled_say_why() {
+    let hash = "0".repeat(64);
+    let place = Place::new(&["tinpot_one==1.0", "tinpot_one==2.0"])
+        .file("conflict/requirements.txt", "tinpot_one==1.0\ntinpot_one==2.0\n")
+        .file("conflict/a.py", "")
+        .file("hash/requirements.txt", &format!("tinpot_one==1.0 --hash=sha256:{hash}\n"))
+        .file("hash/b.py", "")
+        .file("circle/requirements.txt", "-r more.txt\n")
+        .file("circle/more.txt", "-r requirements.txt\n")
+        .file("circle/c.py", "")
+        .file("wrong/requirements.txt", "this is no requirement\n")
+        .file("wrong/d.py", "");
+    let built = place.builder().build_environments(place.options()).await.expect("builds");
+    let reasons: Vec<_> = built
+        .iter()
+        .map(|built| (&*built.place, built.result.as_ref().expect_err("no environment")))
+        .collect();
+    for (place, parts) in [
+        ("circle/requirements.txt", &["includes itself"][..]),
+        ("conflict/requirements.txt", &["tinpot_one==1.0", "tinpot_one==2.0"]),
+        ("hash/requirements.txt", &["ash"]),
+        ("wrong/requirements.txt", &["this is no requirement"]),
+    ] {
+        let found = reasons.iter().find(|(other, _)| *other == place);
+        let (_, error) = found.expect("a reason");
+        for part in parts {
+            assert!(error.reason.contains(part), "{place}: {part}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn packages_whose_build_misbehaves_are_bounded() {
+    let project = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n\
+        [project]\nname = 'evil'\nversion = '1'\n";
+    // One leaves its process group and goes on writing; the other never ends.
+    let floods = "import os, sys\ndef build_wheel(*a, **k):\n    \
+        if os.fork() == 0:\n        os.setsid()\n        \
+        for _ in range(20000): os.write(1, b'y' * 1000 + b'\\n')\n        os._exit(0)\n    \
+        for _ in range(20000): print('x' * 1000)\n    sys.exit('no wheel today')\n";
+    let hangs = "import time\ndef build_wheel(*a, **k):\n    print('begun', flush=True)\n    \
+        time.sleep(10000)\n";
+    let place = Place::new(&[])
+        .file("floods/requirements.txt", "./evil\n")
+        .file("floods/evil/pyproject.toml", project)
+        .file("floods/evil/backend.py", floods)
+        .file("floods/a.py", "");
+    let built = place.builder().build_environments(place.options()).await.expect("builds");
+    let error = built[0].result.as_ref().expect_err("no environment");
+    assert!(error.log.len() <= 16 * 1024, "{}", error.log.len());
+    let logs = std::fs::read_dir(place.cache().join("venvs")).expect("a directory").flatten();
+    let sizes = logs.map(|entry| entry.metadata().expect("metadata").len());
+    assert!(sizes.max().is_some_and(|size| size < 5 << 20));
+    let place = Place::new(&[])
+        .file("hangs/requirements.txt", "./evil\n")
+        .file("hangs/evil/pyproject.toml", project)
+        .file("hangs/evil/backend.py", hangs)
+        .file("hangs/a.py", "");
+    let mut options = place.options();
+    options.build_timeout = Duration::from_secs(5);
+    let built = place.builder().build_environments(options).await.expect("builds");
+    let error = built[0].result.as_ref().expect_err("no environment");
+    assert!(error.reason.contains("not done within 5 s") && !error.is_final, "{error}");
+}
+
+#[tokio::test]
+async fn another_interpreter_is_used_where_its_version_is_asked_for() {
+    let script = "# /// script\n# requires-python = '>=3.99'\n# ///\n";
+    let plain = |name: &str| PLAIN.replace("plain", name);
+    let place = Place::new(&[])
+        .file("script.py", &format!("{script}{}", plain("script")))
+        .file("pinned/.python-version", "3.99\n")
+        .file("pinned/requirements.txt", "")
+        .file("pinned/pinned.py", &plain("pinned"))
+        .file("any/requirements.txt", "")
+        .file("any/any.py", &plain("any"));
+    // It says that it is a Python that nobody has.
+    let path = place.index.path("python3.99");
+    let says = r#"{"executable": "PATH", "version": [3, 99, 0], "abi": "x", "pip": [24, 0]}"#;
+    let says = says.replace("PATH", &path.display().to_string());
+    let text = format!("#!/bin/sh\n[ \"$1\" = -I ] && echo '{says}' || exec python3 \"$@\"\n");
+    std::fs::write(&path, text).expect("a file");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("permissions");
+    let missing = place.index.path("missing");
+    let pythons = [Path::new("python3"), &missing, &path];
+    let started = place.builder().pythons(pythons).start_with_environments(place.options());
+    let executor = Arc::new(started.await.expect("an executor"));
+    executor.settled().await;
+    assert_eq!(errors(&executor), "");
+    for action in ["script", "pinned", "any"] {
+        assert_ne!(call(&executor, action).await.value(), call(&executor, "plain").await.value());
+    }
+    let set = offer(&executor);
+    let used = set.environments.iter().map(|one| (&*one.place, &*one.python == "3.99.0"));
+    let used: Vec<_> = used.collect();
+    let expected =
+        [("any/requirements.txt", false), ("pinned/requirements.txt", true), ("script.py", true)];
+    assert_eq!(used, expected);
 }
 
 #[tokio::test]

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_core::observer::Observer;
-#[cfg(feature = "embed")]
-use tinpot_core::{Error, ErrorKind};
-use tinpot_core::{Executor, Result};
+use tinpot_core::{Error, ErrorKind, Executor, Result};
 use tinpot_process::{FetchBlob, ProcessExecutor, RunLimits};
 use tinpot_python::{
-    BundlePools, Containment, ContainmentMode, EnvironmentOptions, Isolation, Limits, PythonPool,
-    PythonPoolBuilder,
+    BundlePools, Containment, ContainmentMode, Directories, EnvironmentOptions, Isolation, Limits,
+    PythonPool, PythonPoolBuilder,
 };
 
 use super::limits::RESULT_BYTES;
@@ -40,9 +38,13 @@ pub struct ActionsSettings {
         )
     )]
     pub concurrency: u32,
-    /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
-    pub python: Option<PathBuf>,
+    /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default. More of them,
+    /// separated by commas, are for directories and files that ask for another version.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_PYTHON", value_name = "PATH", value_delimiter = ',')
+    )]
+    pub python: Vec<PathBuf>,
     /// The variables of the worker's environment that actions get, separated by commas: names, or
     /// their beginnings like `AWS_*`. `*` stands for all but those that end with _TOKEN or _PASSWORD
     /// or begin with PIP_ or UV_, which need their whole names. PATH, HOME, the locale and some more are always there, and
@@ -87,6 +89,9 @@ pub struct ActionsSettings {
     /// directory and file that asks for packages.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_ENVIRONMENTS"))]
     pub no_environments: bool,
+    /// The settings of single directories of Python actions.
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub directories: Directories,
     /// When and how Python interpreters start.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub interpreters: InterpreterSettings,
@@ -105,13 +110,14 @@ impl Default for ActionsSettings {
         Self {
             dir: None,
             concurrency: 2,
-            python: None,
+            python: Vec::new(),
             env: Vec::new(),
             containment: ContainmentMode::Auto,
             isolation: Isolation::Reuse,
             no_new_privileges: false,
             no_reload: false,
             no_environments: false,
+            directories: Directories::default(),
             interpreters: InterpreterSettings::default(),
             limits: LimitSettings::default(),
             #[cfg(feature = "embed")]
@@ -166,15 +172,13 @@ impl ActionsSettings {
     ) -> Result<ProcessExecutor> {
         let dir = self.directory(default_dir);
         let mut programs = crate::programs::builder(dir, self.containment, containment)
+            .pythons(&self.python)
             .pass_env(trimmed(&self.env))
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
             .reload(!self.no_reload)
             .limits(self.limits.run_limits())
             .observer(observer)
             .result_limit_bytes(self.limits.limit_result);
-        if let Some(python) = &self.python {
-            programs = programs.python(python);
-        }
         if let Some(bundles) = bundles {
             programs = programs.bundles(bundles);
         }
@@ -201,7 +205,8 @@ impl ActionsSettings {
     }
 
     fn pool(&self, dir: &Path) -> PythonPoolBuilder {
-        let builder = PythonPool::builder(dir)
+        PythonPool::builder(dir)
+            .pythons(&self.python)
             .size(self.concurrency as usize)
             .pass_env(trimmed(&self.env))
             .surroundings(crate::process::found().no_new_privileges(self.no_new_privileges))
@@ -211,11 +216,7 @@ impl ActionsSettings {
             .recycle_after(self.interpreters.recycle_after.unwrap_or_default())
             .recycle_above(self.interpreters.recycle_above.unwrap_or_default())
             .reload(!self.no_reload)
-            .limits(self.limits.limits());
-        match &self.python {
-            Some(python) => builder.python(python),
-            None => builder,
-        }
+            .limits(self.limits.limits())
     }
 
     /// Starts Python and imports the actions.
@@ -228,6 +229,11 @@ impl ActionsSettings {
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
         let dir = self.directory(default_dir);
+        if !self.directories.is_empty() && (self.no_environments || self.run_here()) {
+            let message = "settings of single directories, [python.\"DIRECTORY\"], need Python in \
+                           processes of its own: leave out --no-environments and --in-process";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         #[cfg(feature = "embed")]
         if self.in_process && self.no_new_privileges {
             let message = "--no-new-privileges is for Python in processes of its own: leave out \
@@ -239,7 +245,7 @@ impl ActionsSettings {
             // What the worker itself writes is private by its own modes.
             crate::process::share_umask();
             let mut builder = tinpot_python::PythonExecutor::builder(dir);
-            if let Some(python) = &self.python {
+            if let Some(python) = self.python.first() {
                 builder = builder.python(python);
             }
             return Ok((Box::new(builder.start().await?), None));
@@ -248,6 +254,7 @@ impl ActionsSettings {
         if !self.no_environments {
             let mut options = EnvironmentOptions::default();
             options.observer = observer;
+            options.directories = self.directories.clone();
             let pool = builder.start_with_environments(options).await?;
             let containment = pool.containment().clone();
             return Ok((Box::new(pool), Some(containment)));

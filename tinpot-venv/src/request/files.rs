@@ -17,13 +17,21 @@ const LISTS: [&str; 4] = ["-r", "--requirement", "-c", "--constraint"];
 /// Adds everything that a list names to a key: other lists, and the names, sizes and times of files.
 /// Returns the paths of the other lists.
 pub(super) fn add(key: &mut Key, folder: &Path, list: &str) -> Result<Vec<PathBuf>, String> {
-    let mut lists = vec![(folder.to_owned(), list.to_owned())];
+    let mut lists = vec![(folder.to_owned(), list.to_owned(), Vec::new())];
     let (mut seen, mut files) = (Vec::new(), 0);
-    while let Some((folder, list)) = lists.pop() {
+    while let Some((folder, list, above)) = lists.pop() {
         for line in lines(&list) {
             if let Some((_, other)) = other_list(&line) {
                 let path = folder.join(other);
-                if other.contains("://") || seen.contains(&path) {
+                if other.contains("://") {
+                    continue;
+                }
+                let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+                if above.contains(&real) {
+                    // pip ends with a page of its own code.
+                    return Err(format!("{} includes itself", real.display()));
+                }
+                if seen.contains(&path) {
                     continue;
                 }
                 if seen.len() >= MAX_LISTS {
@@ -34,7 +42,8 @@ pub(super) fn add(key: &mut Key, folder: &Path, list: &str) -> Result<Vec<PathBu
                 key.part(&text);
                 let parent = path.parent().unwrap_or(&folder).to_owned();
                 seen.push(path);
-                lists.push((parent, text));
+                let within = above.iter().cloned().chain([real]).collect();
+                lists.push((parent, text, within));
                 continue;
             }
             for path in line.split([' ', '=']).filter_map(|word| local(&folder, word)) {
@@ -148,7 +157,7 @@ mod tests {
     fn files_that_a_list_names_count() {
         let place = tempfile::tempdir().expect("a directory");
         let folder = place.path();
-        fs::write(folder.join("other.txt"), "-r list.txt\n").expect("a file");
+        fs::write(folder.join("other.txt"), "less\n").expect("a file");
         fs::write(folder.join("list.txt"), "-rother.txt\n./package[x]\n").expect("a file");
         fs::create_dir(folder.join("package")).expect("a directory");
         let list = "-r list.txt # comment\nrequests==1 ; python_version > '3'\n";
@@ -157,10 +166,15 @@ mod tests {
         fs::write(folder.join("package/new.py"), "").expect("a file");
         let second = key(folder, list);
         assert_ne!(first, second);
-        fs::write(folder.join("other.txt"), "-r list.txt\nmore\n").expect("a file");
+        fs::write(folder.join("other.txt"), "less\nmore\n").expect("a file");
         assert_ne!(second, key(folder, list));
         let missing = add(&mut Key::default(), folder, "-r none.txt").expect_err("an error");
         assert!(missing.contains("none.txt"), "{missing}");
+        // Twice is fine, in a circle is not.
+        key(folder, "-r list.txt\n-r other.txt\n-c other.txt\n");
+        fs::write(folder.join("other.txt"), "-r ./list.txt\n").expect("a file");
+        let circle = add(&mut Key::default(), folder, list).expect_err("an error");
+        assert!(circle.ends_with("list.txt includes itself"), "{circle}");
     }
 
     #[test]
