@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod client;
 mod fault;
 mod gateway;
+mod guest;
 mod keys;
 mod server;
 mod sockets;
@@ -14,6 +16,7 @@ mod wire;
 pub use self::address::MoorAddress;
 pub use self::fault::Fault;
 pub use self::gateway::{Gateway, GatewayBuilder};
+pub use self::guest::{Guest, GuestBuilder};
 pub use self::keys::{SigningKey, VerifyingKey};
 pub use self::server::MoorType;
 pub use self::var::obj::Obj;

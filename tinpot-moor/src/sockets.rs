@@ -1,4 +1,6 @@
-//! The sockets of a gateway: the only place that knows the library of ZeroMQ.
+//! The sockets of a gateway and of a guest: the only place that knows the library of ZeroMQ.
+
+pub(crate) mod client;
 
 use std::fs::{self, Permissions};
 use std::io;
