@@ -2,6 +2,7 @@
 
 mod address;
 mod client;
+mod curve;
 mod fault;
 mod gateway;
 mod guest;
@@ -14,6 +15,7 @@ mod var;
 mod wire;
 
 pub use self::address::MoorAddress;
+pub use self::curve::{CurveClients, CurveKey};
 pub use self::fault::Fault;
 pub use self::gateway::{Gateway, GatewayBuilder};
 pub use self::guest::{Guest, GuestBuilder};

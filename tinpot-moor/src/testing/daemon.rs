@@ -41,7 +41,7 @@ impl FakeDaemon {
     /// If the address is taken.
     pub async fn bind(address: MoorAddress, key: Option<VerifyingKey>) -> Self {
         let dialect = if key.is_some() { Dialect::Token } else { Dialect::Plain };
-        let (sockets, address) = Sockets::bind(address).await.expect("the sockets of a daemon");
+        let (sockets, address) = Sockets::bind(address, None).await.expect("the sockets of a daemon");
         Self { sockets, address, dialect, key }
     }
 

@@ -61,7 +61,13 @@ class Coordinator:
             "TINPOT_MOOR_TYPES": types,
             **more,
         }
+
+    def __enter__(self) -> Coordinator:
         self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def start(self) -> None:
         """Starts it, and waits until it can be asked."""
@@ -76,6 +82,12 @@ class Coordinator:
                 stderr=log,
             )
         wait_for("the coordinator", lambda: self.get("/health"))
+
+    def run_program(self, *words: str) -> str:
+        """Runs another command. Returns its output."""
+        command = [str(program()), *words]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
+        return done.stdout
 
     def log(self) -> str:
         """Returns what it has written so far."""

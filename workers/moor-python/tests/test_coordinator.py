@@ -6,13 +6,20 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import coordinator
 import pytest
+import zmq
 from coordinator import ENDS, Coordinator, free_port, wait_for
+from daemon import PATIENCE, FakeDaemon
 from test_programs import example, finish, key_files
 from test_programs import program as started
 from vectors import load
+
+from tinpot_moor import Err, Identity, SigningKey
+from tinpot_moor.messages import Protocol
+from tinpot_moor.schema import Dialect
 
 pytestmark = pytest.mark.skipif(
     coordinator.program() is None, reason="the variable TINPOT does not name the program"
@@ -40,7 +47,7 @@ main(worker)
 class Scene:
     """A coordinator, and the flags of its workers."""
 
-    def __init__(self, folder: Path, form: str, types: str = TYPES) -> None:
+    def __init__(self, folder: Path, form: str, types: str = TYPES, **more: str) -> None:
         self.dialect, _, scheme = form.partition("-")
         self.folder = folder
         if scheme == "tcp":
@@ -52,11 +59,25 @@ class Scene:
             sockets = [f"{address}_workers_{name}.sock" for name in ("request", "response")]
         self.flags = ["--request-address", sockets[0], "--response-address", sockets[1]]
         keys = key_files(folder / "keys")
-        more = {}
         if self.dialect == "token":
             self.flags += keys
             more["TINPOT_MOOR_KEY"] = keys[3]
         self.coordinator = Coordinator(folder, address, self.dialect, types, **more)
+        if form == "plain-tcp":
+            self.use_curve()
+
+    def use_curve(self) -> None:
+        """Encrypts the connections, and lets workers enrol."""
+        self.coordinator.run_program("moor", "curve-keygen", "--key", "curve.key")
+        enrolment, token = f"tcp://127.0.0.1:{free_port()}", self.folder / "token"
+        token.write_text(f"{uuid4()}\n")
+        variables = self.coordinator.variables
+        variables["TINPOT_MOOR_CURVE_KEY"] = str(self.folder / "curve.key")
+        variables["TINPOT_MOOR_CURVE_CLIENTS"] = str(self.folder / "clients")
+        variables["TINPOT_MOOR_ENROLLMENT"] = enrolment
+        variables["TINPOT_MOOR_ENROLLMENT_TOKEN_FILE"] = str(token)
+        self.flags += ["--enrollment-address", enrolment, "--enrollment-token-file", str(token)]
+        self.flags += ["--data-dir", str(self.folder / "data")]
 
     def worker(self, name: str) -> Any:
         """Starts an example."""
@@ -81,19 +102,26 @@ class Scene:
         return sum(name.startswith(worker_type) for name in names)
 
 
-@pytest.fixture(params=["token-ipc", "token-tcp", "plain-ipc"])
+@pytest.fixture(params=["token-ipc", "token-tcp", "plain-ipc", "plain-tcp"])
 def scene(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Scene]:
     # The path of a socket is short.
     made = Scene(tmp_path_factory.mktemp("m"), str(request.param))
-    yield made
-    made.coordinator.kill()
+    with made.coordinator:
+        yield made
 
 
 @pytest.fixture
 def token(tmp_path_factory: Any) -> Iterator[Scene]:
     made = Scene(tmp_path_factory.mktemp("m"), "token-ipc")
-    yield made
-    made.coordinator.kill()
+    with made.coordinator:
+        yield made
+
+
+@pytest.fixture
+def curve(tmp_path_factory: Any) -> Iterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("m"), "plain-tcp")
+    with made.coordinator:
+        yield made
 
 
 def test_the_examples_run_executions(scene: Scene) -> None:
@@ -206,15 +234,99 @@ def test_another_key_or_dialect_is_explained(token: Scene) -> None:
 
 def test_a_type_that_is_not_allowed_is_explained(tmp_path_factory: Any) -> None:
     scene = Scene(tmp_path_factory.mktemp("m"), "plain-ipc", "fetch")
-    with scene.worker("echo") as child:
+    with scene.coordinator, scene.worker("echo") as child:
         status, output = finish(child)
-    scene.coordinator.kill()
     assert status == 1
     assert "the types are fetch" in output
 
 
 def test_verify_setup_finds_nothing_wrong_with_a_coordinator(scene: Scene) -> None:
-    with started("-m", "tinpot_moor.verify_setup", *scene.flags) as child:
+    if "--data-dir" in scene.flags:
+        # A first start enrols it.
+        with scene.worker("echo") as worker:
+            scene.coordinator.action("echo")
+            worker.send_signal(signal.SIGTERM)
+            assert finish(worker)[0] == 0
+    patience = ["--patience", str(PATIENCE)]
+    with started("-m", "tinpot_moor.verify_setup", *scene.flags, *patience) as child:
         status, output = finish(child)
     assert (status, output.splitlines()[-1]) == (0, "all is well"), output
+    assert "the daemon pings" in output
     wait_for("the end of the worker", lambda: scene.count("echo-") == 0)
+
+
+# CURVE.
+
+
+def test_only_workers_that_are_enrolled_can_connect(curve: Scene) -> None:
+    with curve.worker("echo"):
+        assert curve.coordinator.result("echo", 1) == ["echo_response", 1]
+    lines = (curve.folder / "clients").read_text().splitlines()
+    assert len(lines) == 1
+    assert "python-echo-worker" in lines[0]
+    known = Identity.load(curve.folder / "data", "python-echo-worker")
+    assert known is not None
+    assert lines[0].startswith(f"{known.public} {known.service_uuid} ")
+    # Another key, and none.
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    Identity(public, secret, known.daemon, known.service_uuid).save(
+        curve.folder / "other", "python-echo-worker", "box"
+    )
+    flags = [*curve.flags, "--data-dir", str(curve.folder / "other"), "--patience", "3"]
+    with started("-m", "tinpot_moor.verify_setup", *flags) as child:
+        status, output = finish(child)
+        assert (status, "does not answer for 3 s" in output) == (1, True), output
+    protocol = Protocol("echo", uuid4())
+    with zmq.Context() as context, context.socket(zmq.REQ) as stranger:
+        stranger.setsockopt(zmq.LINGER, 0)
+        stranger.connect(curve.flags[3])
+        stranger.send_multipart(protocol.attach())
+        assert not stranger.poll(1000)
+    with curve.worker("echo"):
+        assert curve.coordinator.result("echo", 2) == ["echo_response", 2]
+
+
+def test_an_enrolment_with_another_token_is_refused(curve: Scene) -> None:
+    (curve.folder / "wrong").write_text(str(uuid4()))
+    wrong = ["--enrollment-token-file", str(curve.folder / "wrong")]
+    with started(example("echo"), *curve.flags, *wrong) as child:
+        status, output = finish(child)
+    assert (status, "the token of the enrollment is wrong" in output) == (1, True), output
+    assert not (curve.folder / "clients").exists()
+
+
+# The other way: actions of a coordinator at a daemon.
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_daemon_runs_actions_of_a_coordinator(dialect: Dialect, tmp_path_factory: Any) -> None:
+    folder = tmp_path_factory.mktemp("m")
+    key = SigningKey.parse(load("tokens-1.json")["keys"][0]["private_pem"].encode())
+    daemon = FakeDaemon(dialect, "ipc", key if dialect is Dialect.A else None)
+    more = {"TINPOT_MOOR_DAEMON": daemon.place}
+    more["TINPOT_MOOR_DAEMON_ACTIONS"] = "calculator=arithmetic"
+    if dialect is Dialect.A:
+        more["TINPOT_MOOR_DAEMON_KEY"] = key_files(folder / "keys")[1]
+    types = "arithmetic(operation: str, left: any, right: any):4"
+    scene = Scene(folder, "plain-ipc", types, **more)
+    with scene.coordinator, scene.worker("arithmetic"):
+        scene.coordinator.action("arithmetic")
+        worker_id = daemon.attached()
+        assert daemon.result(daemon.ask(worker_id, "divide", 7, 2)) == 3.5
+        named = {"operation": "remainder", "left": 7, "right": 0}
+        assert daemon.result(daemon.ask(worker_id, named)) == Err("E_DIV", "Division by zero")
+        kind, message = daemon.error(daemon.ask(worker_id, "power", 1, 2))
+        assert (kind, "must be one of add" in message) == ("RequestError", True), message
+        kind, message = daemon.error(daemon.ask(worker_id, 1, 2, 3))
+        assert (kind, "operation" in message) == ("InvalidRequest", True), message
+        # The daemon is restarted.
+        daemon.leave()
+        daemon.open()
+        daemon.subscribed()
+        daemon.ping()
+        daemon.expect("WorkerPong", "WorkerAttached")
+        assert daemon.result(daemon.ask(worker_id, "add", 1, 2.5)) == 3.5
+        scene.coordinator.child.terminate()
+        daemon.expect("DetachWorker")
+        assert scene.coordinator.stop() == 0
+    daemon.close()
