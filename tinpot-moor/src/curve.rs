@@ -159,3 +159,44 @@ pub(crate) struct Curve {
     pub(crate) key: CurveKey,
     pub(crate) clients: CurveClients,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CurveClients, CurveKey};
+
+    /// A pair that libzmq made.
+    const PUBLIC: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+    const SECRET: &str = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
+
+    #[test]
+    fn a_key_is_read_and_not_shown() {
+        let key = CurveKey::parse(&format!("# ours\nsecret={SECRET}\n")).expect("a key");
+        assert_eq!(key.public(), PUBLIC);
+        assert_eq!(key.to_text(), format!("public={PUBLIC}\nsecret={SECRET}\n"));
+        assert!(!format!("{key:?}").contains(SECRET));
+        for wrong in ["", "secret=short", PUBLIC] {
+            let error = CurveKey::parse(wrong).expect_err("no key").to_string();
+            assert!(error.contains("40 characters"), "{error}");
+        }
+    }
+
+    #[test]
+    fn clients_are_kept_in_their_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("clients");
+        let bytes = *super::CurvePublicKey::from_z85(PUBLIC).expect("a key").as_bytes();
+        let clients = CurveClients::open(&path).expect("none yet");
+        assert!(!clients.has(&bytes));
+        clients.admit(PUBLIC, "id echo\nbox").expect("admitted");
+        clients.admit(PUBLIC, "again").expect("admitted");
+        assert!(clients.clone().has(&bytes));
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert_eq!(text, format!("{PUBLIC} id echobox\n"));
+        std::fs::write(&path, format!("# those of the lab\n\npublic={PUBLIC}\n")).expect("written");
+        assert!(CurveClients::open(&path).expect("clients").has(&bytes));
+        std::fs::write(&path, "short\n").expect("written");
+        let error = CurveClients::open(&path).expect_err("no key").to_string();
+        assert!(error.contains("line 1 has no key"), "{error}");
+        assert!(clients.admit("short", "").is_err());
+    }
+}

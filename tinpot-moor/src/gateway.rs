@@ -237,17 +237,10 @@ impl GatewayBuilder {
         });
         let (commands, received) = mpsc::channel(COMMANDS);
         let (stop, stopped) = watch::channel(None);
-        let serving = Serving::new(
-            sockets,
-            server,
-            self.dialect,
-            self.network,
-            commands,
-            self.ends_drained,
-        );
-        let enrolment = enrolment.map(|(enrolment, address)| {
-            (address, tokio::spawn(enrolment.serve(stopped.clone())))
-        });
+        let serving =
+            Serving::new(sockets, server, self.dialect, self.network, commands, self.ends_drained);
+        let enrolment = enrolment
+            .map(|(enrolment, address)| (address, tokio::spawn(enrolment.serve(stopped.clone()))));
         let task = tokio::spawn(serving.run(received, stopped));
         tracing::info!(%address, dialect = %self.dialect, "workers of mooR can attach");
         Ok(Gateway { address, enrolment, stop, task })

@@ -13,7 +13,6 @@ use tinpot_moor::{
 };
 
 pub use self::daemon::MoorDaemonSettings;
-pub(crate) use self::daemon::MoorGuests;
 
 /// The word for workers of any type.
 const ANY: &str = "any";
@@ -72,11 +71,17 @@ pub struct MoorSettings {
     pub moor_curve_key: Option<PathBuf>,
     /// The file with the public CURVE keys of workers of mooR, one in a line. An enrolment adds a
     /// line.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MOOR_CURVE_CLIENTS", value_name = "FILE"))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_MOOR_CURVE_CLIENTS", value_name = "FILE")
+    )]
     pub moor_curve_clients: Option<PathBuf>,
     /// Enroll workers of mooR at this address, such as tcp://127.0.0.1:7900: those that know the
     /// token can connect by CURVE.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MOOR_ENROLLMENT", value_name = "ADDRESS"))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_MOOR_ENROLLMENT", value_name = "ADDRESS")
+    )]
     pub moor_enrollment: Option<String>,
     /// The file with the token for the enrollment of workers of mooR, in one line.
     #[cfg_attr(

@@ -84,6 +84,7 @@ impl Enrolment {
 
 /// Compares in a time that says nothing about the place of the first difference.
 fn is_same(one: &str, other: &str) -> bool {
-    let differences = one.bytes().zip(other.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
+    let differences =
+        one.bytes().zip(other.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
     one.len() == other.len() && differences == 0
 }

@@ -71,10 +71,11 @@ impl Executor for MoorExecutor {
         if *closed.borrow() {
             return Outcome::failed("the executor is closed");
         }
-        let (arguments, perms) = match parameters::read(&attempt.parameters, self.signature.as_ref()) {
-            Ok(read) => read,
-            Err(fault) => return invalid_parameters(fault.to_string()),
-        };
+        let (arguments, perms) =
+            match parameters::read(&attempt.parameters, self.signature.as_ref()) {
+                Ok(read) => read,
+                Err(fault) => return invalid_parameters(fault.to_string()),
+            };
         // Nothing to do with the id of the execution: each attempt is another request.
         let mut request = WorkerRequest::new(self.worker, Uuid::new_v4());
         (request.arguments, request.perms) = (arguments, perms);

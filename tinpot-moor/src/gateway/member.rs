@@ -50,7 +50,8 @@ impl Member {
     /// # Errors
     /// `InvalidInput` if the type cannot be the name of an action.
     pub(super) fn start(start: Start<'_>) -> Result<(Self, JoinHandle<()>)> {
-        let Start { worker: moor, incarnation, kind, dialect, network, commands, ends_drained } = start;
+        let Start { worker: moor, incarnation, kind, dialect, network, commands, ends_drained } =
+            start;
         let action = Action::new(&kind.name)?
             .description(format!("Runs on workers of mooR of the type {}.", kind.name))
             .schema(Json::parse(schema(kind))?);

@@ -120,16 +120,10 @@ mod tests {
         assert_eq!(of(weather, r#"[3,"Graz"]"#), r#"{"days":3,"city":"Graz"}"#);
         assert_eq!(of(weather, r#"[1.0]"#), r#"{"days":1.0}"#);
         assert_eq!(of(weather, "[]"), "{}");
-        assert_eq!(
-            of(weather, "[1,2,3]"),
-            "there must be at most 2 arguments (days, city), not 3"
-        );
+        assert_eq!(of(weather, "[1,2,3]"), "there must be at most 2 arguments (days, city), not 3");
         // One map with names of parameters has them all; another one is an argument.
         assert_eq!(of(weather, r#"[{"city":"Graz"}]"#), r#"{"city":"Graz"}"#);
-        assert_eq!(
-            of(weather, r#"[{"$map":[[{"$sym":"days"},1]]}]"#),
-            r#"{"days":1}"#
-        );
+        assert_eq!(of(weather, r#"[{"$map":[[{"$sym":"days"},1]]}]"#), r#"{"days":1}"#);
         assert_eq!(of(weather, r#"[{"town":"Graz"}]"#), r#"{"days":{"town":"Graz"}}"#);
         assert_eq!(of(weather, "[{}]"), r#"{"days":{}}"#);
     }

@@ -8,9 +8,7 @@ use crate::address::MoorAddress;
 use crate::keys::VerifyingKey;
 use crate::sockets::{Incoming, Sockets};
 use crate::wire::Dialect;
-use crate::wire::message::{
-    FromWorker, FromWorkerBody, Reply, Sender, ToWorker, WorkerRequest,
-};
+use crate::wire::message::{FromWorker, FromWorkerBody, Reply, Sender, ToWorker, WorkerRequest};
 
 /// The pause between pings, for workers that have not subscribed yet.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -41,7 +39,8 @@ impl FakeDaemon {
     /// If the address is taken.
     pub async fn bind(address: MoorAddress, key: Option<VerifyingKey>) -> Self {
         let dialect = if key.is_some() { Dialect::Token } else { Dialect::Plain };
-        let (sockets, address) = Sockets::bind(address, None).await.expect("the sockets of a daemon");
+        let (sockets, address) =
+            Sockets::bind(address, None).await.expect("the sockets of a daemon");
         Self { sockets, address, dialect, key }
     }
 

@@ -33,9 +33,10 @@ impl Scene {
             "properties":{"city":{"type":"string"},"days":{"type":"integer"}}}"#;
         let schema = tinpot_core::Json::parse(weather).expect("a schema");
         let executor = FunctionExecutor::builder()
-            .raw_action(Action::new("weather").expect("an action").schema(schema), |_, given| {
-                async move { Outcome::Succeeded(given) }
-            })
+            .raw_action(
+                Action::new("weather").expect("an action").schema(schema),
+                |_, given| async move { Outcome::Succeeded(given) },
+            )
             .action("fail", |_, ()| async { Err::<(), _>(Failure::new("no disk")) })
             .action("wait", move |_, ()| {
                 let opened = opened.clone();

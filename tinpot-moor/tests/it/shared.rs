@@ -211,7 +211,8 @@ async fn what_must_be_refused_is_with_a_reply() {
     }
     for (why, frames) in cases {
         let replied = exchange(gateway.address(), frames);
-        let replied = tokio::time::timeout(Duration::from_secs(60), replied).await.expect("in time");
+        let replied =
+            tokio::time::timeout(Duration::from_secs(60), replied).await.expect("in time");
         let [reply] = &replied.expect("a reply")[..] else { panic!("one frame: {why}") };
         let reply = Reply::decode(reply, Dialect::Token).expect("a reply");
         let is_refused = !matches!(reply, Reply::Ack | Reply::Attached(_));

@@ -20,7 +20,9 @@ fn the_values_of_the_official_library_are_read_and_written() {
     assert!(values.len() > 30, "{}", values.len());
     for vector in values {
         let hex = vector["bytes"].as_str().expect("bytes").as_bytes();
-        let pair = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|it| u8::from_str_radix(it, 16).ok());
+        let pair = |pair: &[u8]| {
+            std::str::from_utf8(pair).ok().and_then(|it| u8::from_str_radix(it, 16).ok())
+        };
         let bytes: Option<Vec<u8>> = hex.chunks(2).map(pair).collect();
         let value = read(&bytes.expect("hexadecimal digits"));
         let json: Value = serde_json::from_str(&value.to_json().expect("JSON")).expect("JSON");
