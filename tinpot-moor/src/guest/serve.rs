@@ -63,6 +63,7 @@ impl Serving {
         let mut subscription = None;
         let mut ends: Option<Instant> = None;
         let mut cancels: Option<Instant> = None;
+        let mut is_stopping = false;
         loop {
             for act in self.client.take_acts() {
                 match act {
@@ -122,9 +123,11 @@ impl Serving {
                     tracing::warn!("a worker at a daemon of mooR ends before its requests");
                     return Ok(());
                 }
-                patience = stopped(&mut stop), if cancels.is_none() => {
+                patience = stopped(&mut stop), if !is_stopping => {
+                    is_stopping = true;
                     self.client.leave();
-                    cancels = Instant::now().checked_add(patience);
+                    let last = Instant::now().checked_add(patience);
+                    cancels = cancels.into_iter().chain(last).min();
                 }
             }
         }
