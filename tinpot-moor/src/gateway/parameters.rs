@@ -43,7 +43,7 @@ struct Raw<'a> {
 /// Returns the schema of the parameters of a type.
 pub(super) fn schema(kind: &MoorType) -> String {
     match &kind.signature {
-        Some(signature) => signature.schema().to_string(),
+        Some(signature) => signature.schema(),
         None => SCHEMA.to_owned(),
     }
 }

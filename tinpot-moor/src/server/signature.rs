@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::fault::Fault;
 use crate::var::Var;
@@ -73,8 +73,8 @@ impl Kind {
 
 impl Signature {
     /// Returns the JSON Schema of the parameters.
-    pub(crate) fn schema(&self) -> Value {
-        let mut properties = Map::new();
+    pub(crate) fn schema(&self) -> String {
+        let mut properties = Vec::new();
         let mut required = Vec::new();
         for Parameter { name, kind, is_optional } in &self.0 {
             let schema = KINDS.iter().find(|(known, ..)| known == kind).and_then(|(.., it)| *it);
@@ -83,25 +83,27 @@ impl Signature {
                 schema["pattern"] = json!("^#");
                 schema["description"] = json!("An object, such as #12.");
             }
-            properties.insert(name.clone(), schema);
+            properties.push((&**name, schema));
             if !is_optional {
                 required.push(name.clone());
             }
         }
-        properties.insert(
-            PERMS.to_owned(),
+        properties.push((
+            PERMS,
             json!({
                 "type": "string",
                 "default": "#-1",
                 "description": "The object with the permissions, which the worker receives, such as #2.",
             }),
-        );
-        json!({
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": false,
-        })
+        ));
+        // As text, since a map of serde_json has another order than the arguments.
+        let properties: Vec<_> =
+            properties.iter().map(|(name, schema)| format!("{}:{schema}", json!(name))).collect();
+        format!(
+            r#"{{"type":"object","properties":{{{}}},"required":{},"additionalProperties":false}}"#,
+            properties.join(","),
+            json!(required)
+        )
     }
 
     /// Puts values with names in the order of the arguments.
@@ -205,8 +207,10 @@ mod tests {
     fn a_signature_is_read_and_shown() {
         let text = "(city: str, days: int?, more?)";
         assert_eq!(signature("city:str, days :int?,more?").to_string(), text);
-        let schema = signature("city: str, where: obj?").schema();
-        assert_eq!(schema["required"], json!(["city"]));
+        let schema = signature("where: obj, city: str?").schema();
+        assert!(schema.find("where") < schema.find("city"), "{schema}");
+        let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+        assert_eq!(schema["required"], json!(["where"]));
         assert_eq!(schema["properties"]["where"]["pattern"], "^#");
         for (wrong, why) in [
             ("", "no parameters"),
