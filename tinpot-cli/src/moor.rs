@@ -1,11 +1,13 @@
 //! `tinpot moor`: keys of workers of mooR.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use tinpot_core::{Error, ErrorKind};
-use tinpot_moor::SigningKey;
+use tinpot_moor::{CurveKey, SigningKey};
 
 use crate::exit::{CliError, Code, Done};
 use crate::output;
@@ -20,6 +22,13 @@ pub(crate) enum Moor {
                       refuse, and this command writes version 1."
     )]
     Keygen(KeygenArgs),
+    /// Write the CURVE key of a coordinator, which encrypts connections of workers by TCP, and print
+    /// its public key
+    #[command(
+        after_help = "A file that exists is not replaced. Workers that are not enrolled need the \
+                      public key. It is in the file as well."
+    )]
+    CurveKeygen(CurveKeygenArgs),
 }
 
 #[derive(Args, Debug)]
@@ -37,8 +46,38 @@ pub(crate) struct KeygenArgs {
     from: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct CurveKeygenArgs {
+    /// File for the key, which only its owner may read
+    #[arg(long, value_name = "FILE", default_value = "moor-curve.key")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    key: PathBuf,
+}
+
 pub(crate) fn moor(command: &Moor) -> Done {
-    let Moor::Keygen(arguments) = command;
+    match command {
+        Moor::Keygen(arguments) => keygen(arguments),
+        Moor::CurveKeygen(arguments) => curve_keygen(&arguments.key),
+    }
+}
+
+fn curve_keygen(path: &Path) -> Done {
+    let key = CurveKey::generate();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match file.and_then(|mut file| file.write_all(key.to_text().as_bytes())) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!("{} exists: name another file, or remove it", path.display());
+            return Err(Error::new(ErrorKind::Conflict, message).into());
+        }
+        Err(error) => return Err(failed("write", path, &error)),
+    }
+    output::println(&format!("Key, for the coordinator: {}", path.display()))?;
+    output::println(&format!("Public key, for workers:  {}", key.public()))?;
+    Ok(Code::Success)
+}
+
+fn keygen(arguments: &KeygenArgs) -> Done {
     let key = match &arguments.from {
         Some(path) => read(path)?,
         None => SigningKey::generate()?,

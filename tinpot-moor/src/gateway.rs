@@ -1,5 +1,6 @@
 //! The gateway: sockets and clock around the machine, and a worker of Tinpot for each of mooR.
 
+mod enrolment;
 mod executor;
 mod member;
 mod outcome;
@@ -13,8 +14,10 @@ use tinpot_core::{Error, ErrorKind, MemoryNetwork, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use self::enrolment::Enrolment;
 use self::serve::Serving;
 use crate::address::MoorAddress;
+use crate::curve::{Curve, CurveClients, CurveKey};
 use crate::keys::VerifyingKey;
 use crate::server::{MoorType, Server, ServerConfig, Types};
 use crate::sockets::Sockets;
@@ -41,6 +44,7 @@ const WORKERS: usize = 1000;
 #[must_use = "dropping a gateway ends its workers: keep it, and end it with `shutdown`"]
 pub struct Gateway {
     address: MoorAddress,
+    enrolment: Option<(String, JoinHandle<()>)>,
     stop: watch::Sender<Option<Duration>>,
     task: JoinHandle<()>,
 }
@@ -56,6 +60,9 @@ pub struct GatewayBuilder {
     types: Types,
     max_workers: usize,
     insecure: bool,
+    curve: Option<Curve>,
+    enrolment: Option<(MoorAddress, String)>,
+    ends_drained: bool,
 }
 
 impl Gateway {
@@ -70,6 +77,9 @@ impl Gateway {
             types: Types::Only(Vec::new()),
             max_workers: WORKERS,
             insecure: false,
+            curve: None,
+            enrolment: None,
+            ends_drained: false,
         }
     }
 
@@ -78,17 +88,28 @@ impl Gateway {
         &self.address
     }
 
+    /// Returns the address of the enrolment, if there is one.
+    pub fn enrolment(&self) -> Option<&str> {
+        self.enrolment.as_ref().map(|(address, _)| &**address)
+    }
+
     /// Drains the workers: requests that are under way have `patience` to end. Every message of a
     /// worker is replied to until then.
     pub async fn shutdown(mut self, patience: Duration) {
         self.stop.send_replace(Some(patience));
         let _ = (&mut self.task).await;
+        if let Some((_, task)) = &mut self.enrolment {
+            let _ = task.await;
+        }
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some((_, task)) = &self.enrolment {
+            task.abort();
+        }
     }
 }
 
@@ -133,6 +154,26 @@ impl GatewayBuilder {
         self
     }
 
+    /// Encrypts a TCP address by CURVE with this key, and admits these workers only. Workers of the
+    /// plain dialect can do so. Sockets that are files have their rights instead.
+    pub fn curve(mut self, key: CurveKey, clients: CurveClients) -> Self {
+        self.curve = Some(Curve { key, clients });
+        self
+    }
+
+    /// Enrols workers at the first port of this address: one that knows the token has its CURVE key
+    /// admitted. The token is sent in the clear.
+    pub fn enrolled_at(mut self, address: MoorAddress, token: &str) -> Self {
+        self.enrolment = Some((address, token.to_owned()));
+        self
+    }
+
+    /// Asks workers to end once they were drained. Some workers end even if another is meant.
+    pub fn end_drained(mut self, yes: bool) -> Self {
+        self.ends_drained = yes;
+        self
+    }
+
     /// Binds the sockets and starts. Must be called within a tokio runtime with time and I/O.
     ///
     /// # Errors
@@ -152,14 +193,42 @@ impl GatewayBuilder {
                 "no type of workers of mooR is allowed: name the types (--moor-types)".to_owned(),
             );
         }
-        if !self.address.is_local() && !self.insecure {
+        if self.dialect == Dialect::Token && self.curve.is_some() {
+            return invalid(
+                "workers of mooR that send tokens know no CURVE: choose the plain dialect \
+                 (--moor-dialect)"
+                    .to_owned(),
+            );
+        }
+        let curve = self.curve.as_ref().filter(|_| self.address.paths().is_none());
+        if !self.address.is_local() && !self.insecure && curve.is_none() {
             return invalid(format!(
                 "other machines can reach {}, and see the arguments of all requests: choose a \
-                 loopback address or ipc, or accept it (--moor-insecure)",
+                 loopback address or ipc, encrypt it in the plain dialect (--moor-curve-key), or \
+                 accept it (--moor-insecure)",
                 self.address
             ));
         }
-        let (sockets, address) = Sockets::bind(self.address).await?;
+        let enrolment = match &self.enrolment {
+            None => None,
+            Some((address, token)) => {
+                let Some(curve) = &self.curve else {
+                    return invalid(
+                        "workers are enrolled with their CURVE keys: name the key of the \
+                         coordinator (--moor-curve-key)"
+                            .to_owned(),
+                    );
+                };
+                if address.paths().is_some() || !(address.is_local() || self.insecure) {
+                    return invalid(format!(
+                        "the token of the enrolment is sent in the clear, so {address} must be \
+                         tcp:// with a loopback address, or accept it (--moor-insecure)"
+                    ));
+                }
+                Some(Enrolment::bind(&address.requests(), token, curve.clone()).await?)
+            }
+        };
+        let (sockets, address) = Sockets::bind(self.address, curve).await?;
         let server = Server::new(ServerConfig {
             dialect: self.dialect,
             keys: self.keys,
@@ -168,9 +237,12 @@ impl GatewayBuilder {
         });
         let (commands, received) = mpsc::channel(COMMANDS);
         let (stop, stopped) = watch::channel(None);
-        let serving = Serving::new(sockets, server, self.dialect, self.network, commands);
+        let serving =
+            Serving::new(sockets, server, self.dialect, self.network, commands, self.ends_drained);
+        let enrolment = enrolment
+            .map(|(enrolment, address)| (address, tokio::spawn(enrolment.serve(stopped.clone()))));
         let task = tokio::spawn(serving.run(received, stopped));
         tracing::info!(%address, dialect = %self.dialect, "workers of mooR can attach");
-        Ok(Gateway { address, stop, task })
+        Ok(Gateway { address, enrolment, stop, task })
     }
 }

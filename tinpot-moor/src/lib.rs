@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod client;
+mod curve;
 mod fault;
 mod gateway;
+mod guest;
 mod keys;
 mod server;
 mod sockets;
@@ -12,8 +15,10 @@ mod var;
 mod wire;
 
 pub use self::address::MoorAddress;
+pub use self::curve::{CurveClients, CurveKey};
 pub use self::fault::Fault;
 pub use self::gateway::{Gateway, GatewayBuilder};
+pub use self::guest::{Guest, GuestBuilder};
 pub use self::keys::{SigningKey, VerifyingKey};
 pub use self::server::MoorType;
 pub use self::var::obj::Obj;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod pings;
+pub(crate) mod signature;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -308,6 +309,17 @@ impl Server {
             attached.idle_since = now;
         }
         self.update_stuck(worker);
+    }
+
+    /// Asks a worker to end. Others may obey as well.
+    pub(crate) fn ask_to_end(&mut self, incarnation: u64, worker: Uuid) {
+        let attached = self.workers.get(&worker);
+        if attached.is_none_or(|attached| attached.incarnation != incarnation) {
+            return;
+        }
+        if let Ok(message) = ToWorker::PleaseDie(worker).encode(self.config.dialect) {
+            self.effects.push(Effect::Publish(message));
+        }
     }
 
     fn update_stuck(&mut self, worker: Option<Uuid>) {

@@ -1,4 +1,6 @@
-//! The sockets of a gateway: the only place that knows the library of ZeroMQ.
+//! The sockets of a gateway and of a guest: the only place that knows the library of ZeroMQ.
+
+pub(crate) mod client;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,10 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use omq_tokio::{Endpoint, IdentitySocket, Message, Options, Socket, SocketType};
+use omq_tokio::{
+    CurveServerOptions, Endpoint, IdentitySocket, Message, Options, Socket, SocketType,
+};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use crate::address::MoorAddress;
+use crate::curve::Curve;
 use crate::server::MESSAGE_BYTES;
 
 /// Messages for one subscriber: more than may be under way on a pair, with the pings.
@@ -23,12 +28,16 @@ const LINGER: Duration = Duration::from_millis(500);
 /// The topic of all messages to workers.
 const TOPIC: Bytes = Bytes::from_static(b"workers");
 
-/// The sockets of a gateway: PUB for requests, and ROUTER for responses.
+/// The sockets of a gateway: PUB for requests, and those for responses.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     requests: Socket,
-    responses: IdentitySocket,
+    responses: Responses,
 }
+
+/// A socket that answers: ROUTER in place of REP.
+#[derive(Debug)]
+pub(crate) struct Responses(IdentitySocket);
 
 /// A message of a worker, and the way back.
 #[derive(Debug)]
@@ -39,32 +48,51 @@ pub(crate) struct Incoming {
     pub(crate) frames: Vec<Bytes>,
 }
 
+/// Returns the options of a socket that listens.
+fn options(curve: Option<&Curve>) -> Options {
+    let options = Options::default()
+        .send_hwm(QUEUED)
+        .recv_hwm(QUEUED)
+        // With the token, the id and the slots that count as bytes.
+        .max_message_size(MESSAGE_BYTES + 64 * 1024)
+        .handshake_timeout(HANDSHAKE)
+        .linger(LINGER);
+    match curve {
+        None => options,
+        Some(Curve { key, clients }) => {
+            let clients = clients.clone();
+            let server = CurveServerOptions::new().authenticator(move |peer| {
+                let is_admitted = clients.has(&peer.public_key);
+                if !is_admitted {
+                    tracing::debug!("a worker of mooR with an unknown CURVE key is refused");
+                }
+                is_admitted
+            });
+            options.curve_server_with_options(key.pair(), server)
+        }
+    }
+}
+
 impl Sockets {
     /// Binds both sockets. Returns them with their addresses.
     ///
     /// # Errors
     /// `Conflict` if another program listens there; `InvalidInput` if an address cannot be bound.
-    pub(crate) async fn bind(address: MoorAddress) -> Result<(Self, MoorAddress)> {
+    pub(crate) async fn bind(
+        address: MoorAddress,
+        curve: Option<&Curve>,
+    ) -> Result<(Self, MoorAddress)> {
         for path in address.paths().into_iter().flatten() {
             make_free(&path)?;
         }
-        let options = Options::default()
-            .send_hwm(QUEUED)
-            .recv_hwm(QUEUED)
-            // With the token, the id and the slots that count as bytes.
-            .max_message_size(MESSAGE_BYTES + 64 * 1024)
-            .handshake_timeout(HANDSHAKE)
-            .linger(LINGER);
         let (requests, requests_port) =
-            bind(SocketType::Pub, options.clone(), &address.requests()).await?;
-        let (responses, responses_port) =
-            bind(SocketType::Router, options, &address.responses()).await?;
+            bind(SocketType::Pub, options(curve), &address.requests()).await?;
+        let (responses, responses_port) = Responses::bind(&address.responses(), curve).await?;
         for path in address.paths().into_iter().flatten() {
             fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(|error| {
                 invalid(format!("cannot set the rights of {}: {error}", path.display()))
             })?;
         }
-        let responses = IdentitySocket::try_from(responses).map_err(|error| failed(&error))?;
         Ok((Self { requests, responses }, address.bound(requests_port, responses_port)))
     }
 
@@ -73,23 +101,18 @@ impl Sockets {
     /// # Errors
     /// `Closed` if the socket is closed.
     pub(crate) async fn next(&self) -> Result<Incoming> {
-        let (peer, message) = self.responses.recv_from().await.map_err(|error| failed(&error))?;
-        Ok(incoming(peer.as_ref(), &message))
+        self.responses.next().await
     }
 
     /// Returns the next message of a worker, if there is one.
     pub(crate) fn try_next(&self) -> Option<Incoming> {
-        let (peer, message) = self.responses.try_recv_from().ok()?;
+        let (peer, message) = self.responses.0.try_recv_from().ok()?;
         Some(incoming(peer.as_ref(), &message))
     }
 
     /// Sends the reply to a message. A peer that does not read loses it.
     pub(crate) fn reply(&self, to: &Incoming, reply: Vec<u8>) {
-        let delimiter = to.has_delimiter.then(Bytes::new);
-        let message = Message::multipart(delimiter.into_iter().chain([Bytes::from(reply)]));
-        if let Err(error) = self.responses.try_send_to(&to.peer, message) {
-            tracing::debug!(%error, "a worker of mooR does not take its reply");
-        }
+        self.responses.reply(to, reply);
     }
 
     /// Sends a message to all workers.
@@ -102,8 +125,43 @@ impl Sockets {
 
     /// Closes both sockets, after the last replies.
     pub(crate) async fn close(self) {
-        let _ = self.responses.into_inner().close().await;
+        self.responses.close().await;
         let _ = self.requests.close().await;
+    }
+}
+
+impl Responses {
+    /// Binds the socket. Returns it with its port.
+    ///
+    /// # Errors
+    /// Those of [`Sockets::bind`].
+    pub(crate) async fn bind(address: &str, curve: Option<&Curve>) -> Result<(Self, u16)> {
+        let (socket, port) = bind(SocketType::Router, options(curve), address).await?;
+        let socket = IdentitySocket::try_from(socket).map_err(|error| failed(&error))?;
+        Ok((Self(socket), port))
+    }
+
+    /// Returns the next message. Cancel safe.
+    ///
+    /// # Errors
+    /// `Closed` if the socket is closed.
+    pub(crate) async fn next(&self) -> Result<Incoming> {
+        let (peer, message) = self.0.recv_from().await.map_err(|error| failed(&error))?;
+        Ok(incoming(peer.as_ref(), &message))
+    }
+
+    /// Sends the reply to a message. A peer that does not read loses it.
+    pub(crate) fn reply(&self, to: &Incoming, reply: Vec<u8>) {
+        let delimiter = to.has_delimiter.then(Bytes::new);
+        let message = Message::multipart(delimiter.into_iter().chain([Bytes::from(reply)]));
+        if let Err(error) = self.0.try_send_to(&to.peer, message) {
+            tracing::debug!(%error, "a worker of mooR does not take its reply");
+        }
+    }
+
+    /// Closes the socket, after the last replies.
+    pub(crate) async fn close(self) {
+        let _ = self.0.into_inner().close().await;
     }
 }
 

@@ -1,4 +1,7 @@
-//! A worker as they are out there, with its bad manners as switches. For tests, outside of semver.
+//! A worker as they are out there, with its bad manners as switches, and a daemon that a test plays.
+//! For tests, outside of semver.
+
+mod daemon;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +19,8 @@ use crate::wire::Dialect;
 use crate::wire::message::{
     FromWorker, FromWorkerBody, Reply, Sender, ToWorker, WorkerError, WorkerRequest,
 };
+
+pub use self::daemon::{FakeDaemon, Heard};
 
 /// Events that a test may leave unread.
 const EVENTS: usize = 100_000;

@@ -1,5 +1,6 @@
 //! The bytes of messages: tables with slots, and unions with tags. No I/O.
 
+pub(crate) mod enrolment;
 pub(crate) mod message;
 pub(crate) mod reader;
 pub(crate) mod slots;

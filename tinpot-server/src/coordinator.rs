@@ -68,6 +68,10 @@ pub struct CoordinatorSettings {
     #[cfg(feature = "moor")]
     #[cfg_attr(feature = "clap", command(flatten))]
     pub moor: crate::moor::MoorSettings,
+    /// The daemon of mooR that can run actions.
+    #[cfg(feature = "moor")]
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub moor_daemon: crate::moor::MoorDaemonSettings,
     /// The log.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub log: LogSettings,
@@ -206,6 +210,8 @@ impl CoordinatorSettings {
         self.http.check()?;
         #[cfg(feature = "moor")]
         self.moor.check()?;
+        #[cfg(feature = "moor")]
+        self.moor_daemon.check()?;
         self.sign_in.check(self.http.auth, self.pages.public_url().as_ref())?;
         if !self.sign_in.certificate_principals()?.is_empty()
             && (self.http.auth.is_none() || self.http.client_ca()?.is_none())
@@ -499,6 +505,8 @@ impl CoordinatorSettings {
             &coordinator,
         );
         let gateway = gateway.await?;
+        #[cfg(feature = "moor")]
+        let guests = self.moor_daemon.start(&coordinator)?;
         let listener = crate::serve::listen(&self.http).await?;
         let address = crate::serve::local_address(&listener)?;
         let at = (listener, tls);
@@ -518,6 +526,10 @@ impl CoordinatorSettings {
         if let Some(gateway) = gateway {
             // Before the coordinator, whose results it publishes.
             gateway.shutdown().await;
+        }
+        #[cfg(feature = "moor")]
+        if let Some(guests) = guests {
+            guests.shutdown(PATIENCE).await;
         }
         #[cfg(feature = "moor")]
         if let Some(moor) = moor {

@@ -32,7 +32,7 @@ pub use self::incarnation::Incarnation;
 pub use self::joint_offer::joint_offer;
 pub use self::local::{LocalServer, LocalServerBuilder};
 #[cfg(feature = "moor")]
-pub use self::moor::MoorSettings;
+pub use self::moor::{MoorDaemonSettings, MoorSettings};
 pub use self::process::{hide_secret_variables, keep_private};
 pub use self::restored::{OTHER_CREDENTIALS, explained};
 pub use self::serve::{ConnectionLimits, listen, serve, serve_on};

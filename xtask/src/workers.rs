@@ -106,7 +106,8 @@ fn python(here: &Path) -> Result<PathBuf, String> {
     Ok(python)
 }
 
-/// Checks and tests the library in Python for mooR's servers, which it plays itself.
+/// Checks and tests the library in Python for mooR's servers: with servers that it plays itself,
+/// and with a coordinator.
 fn moor(here: &Path) -> Result<(), String> {
     let environment = target_folder().join("workers-moor");
     let programs = venv::install(&environment, &Path::new(MOOR).join("requirements-test.txt"))?;
@@ -120,7 +121,7 @@ fn moor(here: &Path) -> Result<(), String> {
     execute(&mut run("ruff", &["check", "--quiet", "--no-cache"]))?;
     let mut mypy = run("mypy", &["--strict", "src", "tests", "examples"]);
     execute(mypy.arg("--cache-dir").arg(environment.join("mypy-cache")))?;
-    execute(&mut run("python", &["-m", "pytest", "--quiet"]))
+    execute(run("python", &["-m", "pytest", "--quiet"]).env("TINPOT", program(here)?))
 }
 
 /// Lets a program find the library in Python.

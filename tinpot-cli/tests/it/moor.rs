@@ -1,13 +1,14 @@
 //! Workers of mooR at the program, and their keys.
 
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
-use tinpot_moor::SigningKey;
 use tinpot_moor::testing::FakeWorker;
+use tinpot_moor::{CurveKey, SigningKey};
 
 use crate::support::{PATIENCE, Process, Ran, free_port, tinpot};
 
@@ -80,4 +81,20 @@ fn keys_are_not_replaced_and_one_of_version_2_is_explained() {
     assert!(format!("{made:?}").contains("PKCS#8 version 2"), "{made:?}");
     let new = std::fs::read_to_string(folder.path().join("new.pem")).expect("a file");
     assert_eq!(new, key.to_pem());
+}
+
+#[test]
+fn a_curve_key_is_written_for_its_owner_and_not_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = || {
+        let mut command = tinpot();
+        command.args(["moor", "curve-keygen"]).current_dir(folder.path());
+        Ran::of(command)
+    };
+    let made = write();
+    let path = folder.path().join("moor-curve.key");
+    let key = CurveKey::parse(&std::fs::read_to_string(&path).expect("a file")).expect("a key");
+    assert!(made.ok().contains(&key.public()), "{made:?}");
+    assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o077, 0);
+    assert!(write().failed(1).contains("moor-curve.key exists"));
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::outcome::{invalid_parameters, outcome};
 use super::parameters;
+use crate::server::signature::Signature;
 use crate::server::{Answer, NotSent};
 use crate::wire::message::WorkerRequest;
 
@@ -25,6 +26,8 @@ pub(super) enum Command {
     },
     /// No attempt waits for this answer any more.
     GiveUp(Uuid),
+    /// The worker was drained: ask it to end.
+    AskToEnd { incarnation: u64, worker: Uuid },
 }
 
 /// Runs the attempts of one worker of mooR.
@@ -33,6 +36,7 @@ pub(super) struct MoorExecutor {
     pub(super) worker: Uuid,
     pub(super) incarnation: u64,
     pub(super) action: String,
+    pub(super) signature: Option<Signature>,
     pub(super) offer: watch::Receiver<Arc<ActionSet>>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) closed: watch::Sender<bool>,
@@ -67,10 +71,11 @@ impl Executor for MoorExecutor {
         if *closed.borrow() {
             return Outcome::failed("the executor is closed");
         }
-        let (arguments, perms) = match parameters::read(&attempt.parameters) {
-            Ok(read) => read,
-            Err(fault) => return invalid_parameters(fault.to_string()),
-        };
+        let (arguments, perms) =
+            match parameters::read(&attempt.parameters, self.signature.as_ref()) {
+                Ok(read) => read,
+                Err(fault) => return invalid_parameters(fault.to_string()),
+            };
         // Nothing to do with the id of the execution: each attempt is another request.
         let mut request = WorkerRequest::new(self.worker, Uuid::new_v4());
         (request.arguments, request.perms) = (arguments, perms);

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::executor::{Command, MoorExecutor};
-use super::parameters::SCHEMA;
+use super::parameters::schema;
 use crate::server::{MESSAGE_BYTES, MoorType};
 use crate::wire::Dialect;
 
@@ -40,6 +40,8 @@ pub(super) struct Start<'a> {
     pub(super) dialect: Dialect,
     pub(super) network: &'a MemoryNetwork,
     pub(super) commands: mpsc::Sender<Command>,
+    /// If true, the worker is asked to end once it is drained.
+    pub(super) ends_drained: bool,
 }
 
 impl Member {
@@ -48,21 +50,23 @@ impl Member {
     /// # Errors
     /// `InvalidInput` if the type cannot be the name of an action.
     pub(super) fn start(start: Start<'_>) -> Result<(Self, JoinHandle<()>)> {
-        let Start { worker, incarnation, kind, dialect, network, commands } = start;
+        let Start { worker: moor, incarnation, kind, dialect, network, commands, ends_drained } =
+            start;
         let action = Action::new(&kind.name)?
             .description(format!("Runs on workers of mooR of the type {}.", kind.name))
-            .schema(Json::parse(SCHEMA)?);
+            .schema(Json::parse(schema(kind))?);
         let offer = watch::Sender::new(Arc::new(ActionSet::new([action.clone()])));
         let (end, mut ended) = watch::channel(None);
         let executor = MoorExecutor {
-            worker,
+            worker: moor,
             incarnation,
             action: action.name.clone(),
+            signature: kind.signature.clone(),
             offer: offer.subscribe(),
-            commands,
+            commands: commands.clone(),
             closed: watch::Sender::new(false),
         };
-        let digits = worker.simple().to_string();
+        let digits = moor.simple().to_string();
         let name = format!("{}-{}", kind.name, &digits[..8]);
         let id = WorkerId::generate(&name);
         let order = if kind.sequential { ", sequential" } else { "" };
@@ -92,7 +96,12 @@ impl Member {
                     tokio::time::timeout(limit, worker.shutdown(patience)).await.is_ok()
                 }
                 None => tokio::select! {
-                    () = worker.shutdown(Duration::MAX) => true,
+                    () = worker.shutdown(Duration::MAX) => {
+                        if ends_drained {
+                            let _ = commands.send(Command::AskToEnd { incarnation, worker: moor }).await;
+                        }
+                        true
+                    }
                     () = async {
                         let patience = end.await.unwrap_or(PATIENCE);
                         tokio::time::sleep(patience.saturating_add(GRACE)).await;

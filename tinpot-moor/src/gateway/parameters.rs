@@ -1,17 +1,20 @@
 //! The parameters of an action that a worker of mooR runs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tinpot_core::Json;
 
 use crate::fault::Fault;
+use crate::server::MoorType;
+use crate::server::signature::Signature;
 use crate::var::Var;
 use crate::var::obj::Obj;
 
-/// The schema of the parameters of every such action.
-pub(super) const SCHEMA: &str = r##"{
+/// The schema of the parameters of an action without names for them.
+const SCHEMA: &str = r##"{
   "type": "object",
   "properties": {
     "args": {
@@ -37,11 +40,47 @@ struct Raw<'a> {
     perms: Option<Cow<'a, str>>,
 }
 
+/// Returns the schema of the parameters of a type.
+pub(super) fn schema(kind: &MoorType) -> String {
+    match &kind.signature {
+        Some(signature) => signature.schema(),
+        None => SCHEMA.to_owned(),
+    }
+}
+
 /// Reads the arguments and the object of parameters.
 ///
 /// # Errors
 /// The fault, with its place in the parameters.
-pub(super) fn read(parameters: &Json) -> Result<(Vec<Var>, Obj), Fault> {
+pub(super) fn read(
+    parameters: &Json,
+    signature: Option<&Signature>,
+) -> Result<(Vec<Var>, Obj), Fault> {
+    match signature {
+        Some(signature) => named(parameters, signature),
+        None => list(parameters),
+    }
+}
+
+fn named(parameters: &Json, signature: &Signature) -> Result<(Vec<Var>, Obj), Fault> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(parameters.as_str())
+        .map_err(|error| Fault::new(format!("must be an object: {error}")))?;
+    let mut perms = Obj::NOTHING;
+    let mut values = Vec::new();
+    for (name, raw) in fields {
+        if name == "perms" {
+            let text: Cow<'_, str> = serde_json::from_str(raw.get())
+                .map_err(|error| Fault::new(error.to_string()).within(&name))?;
+            perms = text.parse().map_err(|fault: Fault| fault.within(&name))?;
+            continue;
+        }
+        let value = Var::from_json(raw.get()).map_err(|fault| fault.within(&name))?;
+        values.push((name, value));
+    }
+    Ok((signature.arguments(values)?, perms))
+}
+
+fn list(parameters: &Json) -> Result<(Vec<Var>, Obj), Fault> {
     let raw: Raw<'_> = serde_json::from_str(parameters.as_str())
         .map_err(|error| Fault::new(format!("must be {{\"args\": […]}}: {error}")))?;
     let arguments = match raw.args.map(|raw| Var::from_json(raw.get())) {

@@ -30,6 +30,7 @@ pub(super) struct Serving {
     waiting: HashMap<Uuid, oneshot::Sender<Result<Answer, NotSent>>>,
     members: HashMap<u64, Member>,
     tasks: JoinSet<()>,
+    ends_drained: bool,
     is_ending: bool,
 }
 
@@ -40,6 +41,7 @@ impl Serving {
         dialect: Dialect,
         network: MemoryNetwork,
         commands: mpsc::Sender<Command>,
+        ends_drained: bool,
     ) -> Self {
         Self {
             sockets,
@@ -51,6 +53,7 @@ impl Serving {
             waiting: HashMap::new(),
             members: HashMap::new(),
             tasks: JoinSet::new(),
+            ends_drained,
             is_ending: false,
         }
     }
@@ -129,6 +132,10 @@ impl Serving {
                     }
                 }
             }
+            Command::AskToEnd { incarnation, worker } => {
+                tracing::info!(%worker, "a worker of mooR was drained, and is asked to end");
+                self.server.ask_to_end(incarnation, worker);
+            }
             Command::GiveUp(request) => {
                 self.waiting.remove(&request);
                 self.server.give_up(self.now(), request);
@@ -163,6 +170,7 @@ impl Serving {
                         dialect: self.dialect,
                         network: &self.network,
                         commands: self.commands.clone(),
+                        ends_drained: self.ends_drained,
                     };
                     tracing::info!(%worker, kind = %kind, "a worker of mooR has attached");
                     match Member::start(start) {

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use tinpot_core::action::check_label;
 
+use super::signature::Signature;
+
 /// The most requests that a worker may have at once.
 const SLOTS_MAX: u32 = 100;
-const FORM: &str = "write it as TYPE, TYPE:SLOTS or TYPE:sequential";
+const FORM: &str = "write it as TYPE, TYPE:SLOTS, TYPE:sequential or TYPE(PARAMETER, …):SLOTS";
 
-/// A type of workers that may attach: `echo`, `curl:4` or `echo:sequential`.
+/// A type of workers that may attach: `echo`, `curl:4` or `echo:sequential`. With parameters in
+/// parentheses, such as `weather(city: str, days: int?):4`, its action has these in place of a list.
 ///
 /// ```
 /// use tinpot_moor::MoorType;
@@ -30,6 +33,8 @@ pub struct MoorType {
     /// If true, workers of this type do one thing after the other, pongs included. A pong that comes
     /// in place of an answer then means that the request has failed.
     pub sequential: bool,
+    /// The names of the arguments.
+    pub(crate) signature: Option<Signature>,
 }
 
 impl MoorType {
@@ -39,7 +44,7 @@ impl MoorType {
     /// A name that no action can have.
     pub fn new(name: &str) -> Result<Self, String> {
         check_label("the type of a worker", name).map_err(|error| error.to_string())?;
-        Ok(Self { name: name.to_owned(), slots: 1, sequential: false })
+        Ok(Self { name: name.to_owned(), slots: 1, sequential: false, signature: None })
     }
 
     pub(crate) fn is_called(&self, name: &str) -> bool {
@@ -51,11 +56,24 @@ impl FromStr for MoorType {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, option) = match text.split_once(':') {
-            Some((name, option)) => (name, Some(option)),
-            None => (text, None),
+        let (name, signature, rest) = match text.split_once('(') {
+            Some((name, rest)) => {
+                let (inside, rest) = rest
+                    .split_once(')')
+                    .ok_or_else(|| format!("there is no ) after the parameters: {FORM}"))?;
+                (name, Some(inside.parse()?), rest.trim())
+            }
+            None => {
+                let at = text.find(':').unwrap_or(text.len());
+                (&text[..at], None, &text[at..])
+            }
         };
-        let kind = Self::new(name.trim())?;
+        let option = match rest.strip_prefix(':') {
+            Some(option) => Some(option.trim()),
+            None if rest.is_empty() => None,
+            None => return Err(format!("unknown option {rest:?}: {FORM}")),
+        };
+        let kind = Self { signature, ..Self::new(name.trim())? };
         match option {
             None => Ok(kind),
             Some("sequential") => Ok(Self { sequential: true, ..kind }),
@@ -70,10 +88,14 @@ impl FromStr for MoorType {
 
 impl fmt::Display for MoorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(signature) = &self.signature {
+            write!(f, "{signature}")?;
+        }
         match (self.sequential, self.slots) {
-            (true, _) => write!(f, "{}:sequential", self.name),
-            (false, 1) => f.write_str(&self.name),
-            (false, slots) => write!(f, "{}:{slots}", self.name),
+            (true, _) => f.write_str(":sequential"),
+            (false, 1) => Ok(()),
+            (false, slots) => write!(f, ":{slots}"),
         }
     }
 }

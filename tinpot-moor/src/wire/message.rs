@@ -102,6 +102,23 @@ pub enum WorkerError {
     NoWorker(String),
 }
 
+impl WorkerError {
+    /// Returns the error with at most this many bytes of its text.
+    pub(crate) fn shortened(mut self, bytes: usize) -> Self {
+        let text = match &mut self {
+            Self::PermissionDenied(text)
+            | Self::InvalidRequest(text)
+            | Self::Internal(text)
+            | Self::TimedOut(text)
+            | Self::Request(text)
+            | Self::Detached(text)
+            | Self::NoWorker(text) => text,
+        };
+        text.truncate(text.floor_char_boundary(bytes));
+        self
+    }
+}
+
 /// The reply to a message of a worker. Every message has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -309,6 +326,16 @@ impl WorkerRequest {
         writer
             .vars(request, &self.arguments, dialect)
             .map_err(|fault| fault.within(slots.request.name))
+    }
+
+    /// Returns the worker and the id of a request whose other parts may be unreadable.
+    pub(crate) fn addressee(bytes: &[u8], dialect: Dialect) -> Option<(Uuid, Uuid)> {
+        let mut reader = Reader::new(bytes);
+        let root = reader.root().ok()?;
+        let (tag, body) = reader.union(root, MESSAGE).ok()?;
+        let slots = request_slots(dialect);
+        let mut id = |slot| reader.uuid(body, slot).ok();
+        (tag == to_worker::REQUEST).then(|| Some((id(slots.worker_id)?, id(slots.id)?)))?
     }
 
     fn read(reader: &mut Reader<'_>, body: Table, dialect: Dialect) -> Result<Self, Fault> {

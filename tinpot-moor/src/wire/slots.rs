@@ -164,3 +164,17 @@ pub(crate) mod var {
     pub(crate) const LAMBDA: u8 = 13;
     pub(crate) const ANONYMOUS: u8 = 14;
 }
+
+/// The fields of `EnrollmentRequest` and `EnrollmentResponse`.
+pub(crate) mod enrolment {
+    use super::{Slot, slot};
+
+    pub(crate) const TOKEN: Slot = slot("enrollment_token", 0);
+    pub(crate) const PUBLIC_KEY: Slot = slot("curve_public_key", 1);
+    pub(crate) const SERVICE_TYPE: Slot = slot("service_type", 2);
+    pub(crate) const HOSTNAME: Slot = slot("hostname", 3);
+    pub(crate) const SUCCESS: Slot = slot("success", 0);
+    pub(crate) const SERVICE_ID: Slot = slot("service_uuid", 1);
+    pub(crate) const DAEMON_KEY: Slot = slot("daemon_curve_public_key", 2);
+    pub(crate) const ERROR: Slot = slot("error", 3);
+}

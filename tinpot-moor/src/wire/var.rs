@@ -1,5 +1,8 @@
 //! Values as tables.
 
+#[cfg(test)]
+mod tests;
+
 use super::Dialect;
 use super::reader::{Reader, Table, Tables};
 use super::slots::{self, MESSAGE, ONLY, Slot, error, flyweight, pair, var};

@@ -170,6 +170,43 @@ async fn errors_of_workers_and_of_callers_are_told_apart() {
 }
 
 #[tokio::test]
+async fn named_parameters_are_the_arguments_in_order() {
+    let scene = Scene::new("echo(city: str, days: int, at: obj?):2").await;
+    let _worker = scene.worker().start();
+    scene.available().await;
+    let action = scene.coordinator.catalogue()["echo"].action.clone();
+    assert!(action.schema.as_str().contains(r#""required":["city","days"]"#), "{action:?}");
+    let outcome = scene.run(json!({"days": 3, "at": "#12", "city": "Graz"})).await;
+    assert_eq!(value(&outcome), r##"["Graz",3,{"$obj":"#12"}]"##);
+    assert_eq!(value(&scene.run(json!({"days": 3, "city": "x"})).await), r#"["x",3]"#);
+    let submitted = scene.coordinator.submit("echo", json!({"city": 1, "days": 1})).await;
+    assert!(submitted.expect_err("refused").to_string().contains("city"));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_drained_is_asked_to_end_if_the_host_says_so() {
+    for ends in [true, false] {
+        let scene = Scene::with("echo", |builder| builder.end_drained(ends)).await;
+        let mut worker = scene.worker().start();
+        scene.available().await;
+        let workers = scene.coordinator.workers().await.expect("workers");
+        scene.coordinator.drain_worker(&workers[0].id).await.expect("drained");
+        if ends {
+            while timeout(DEADLINE, worker.seen()).await.expect("in time").is_some() {}
+        } else {
+            // It stays, and answers the next ping.
+            let pinged = seen(&mut worker, |seen| match seen {
+                Seen::Ping(reply) => Some(reply),
+                _ => None,
+            });
+            pinged.await;
+        }
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_worker_that_subscribes_late_loses_no_request() {
     let scene = Scene::new("echo").await;
     let (subscribe, when) = watch::channel(false);

@@ -2,6 +2,8 @@
 
 mod codec;
 mod gateway;
+mod guest;
 mod keys;
 mod random;
+mod shared;
 mod vectors;

@@ -69,7 +69,9 @@ class FakeDaemon:
         if scheme == "tcp" and dialect is Dialect.B:
             self._use_curve()
         names = ("request", "response")
-        ipc = [f"ipc://{self.folder.name}/{name}.sock" for name in names]
+        # A coordinator that attaches here knows the beginning only.
+        self.place = f"ipc://{self.folder.name}/m"
+        ipc = [f"{self.place}_workers_{name}.sock" for name in names]
         self.addresses = ["tcp://127.0.0.1:0"] * 2 if scheme == "tcp" else ipc
         self.open()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from make_vectors import texts
-from vectors import FOLDER, load, message_of, value_of
+from vectors import FOLDER, RUST, load, message_of, value_of
 
 from tinpot_moor import KeyFileError, Malformed, SigningKey, keys
 from tinpot_moor.schema import Dialect
@@ -134,3 +136,50 @@ def test_keys_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         SigningKey.load(private, public)
     with pytest.raises(KeyFileError, match="No such file"):
         SigningKey.load(tmp_path / "none.pem")
+
+
+# The vectors of the Rust crate.
+
+CRATE: Any = json.loads(RUST.read_text())
+
+
+@pytest.mark.parametrize("entry", CRATE["messages"], ids=lambda it: f"{it['name']} {it['dialect']}")
+def test_a_message_of_the_crate_is_read(entry: Any) -> None:
+    dialect = Dialect.A if entry["dialect"] == "token" else Dialect.B
+    root = "DaemonToWorkerMessage" if entry["from"] == "coordinator" else "WorkerToDaemonMessage"
+    name, fields = decode(SCHEMAS[dialect], root, bytes.fromhex(entry["bytes"]))["message"]
+    kind, _, rest = entry["is"].partition(" ")
+    if kind == "ping":
+        assert name == "PingWorkers"
+    elif kind == "attach":
+        assert name == "AttachWorker"
+        found = f"{fields['worker_type'].name} {fields['token']['token']}"
+        assert found == rest
+    elif kind == "request":
+        assert name == "WorkerRequest"
+        limit, _, arguments = rest.partition(" ")
+        assert fields["timeout_ms"] == int(limit)
+        assert [value for (value,) in fields["request"]] == value_of(json.loads(arguments))
+    else:
+        assert (kind, name) == ("result", "RequestResult")
+        assert fields["result"] == (value_of(json.loads(rest)),)
+
+
+@pytest.mark.parametrize("text", CRATE["json"])
+def test_a_value_of_the_crate_survives(text: str) -> None:
+    value = value_of(json.loads(text))
+    assert repr(decode_value(encode_value(value, Dialect.B), Dialect.B)) == repr(value)
+
+
+@pytest.mark.parametrize("entry", CRATE["refused"], ids=lambda it: str(it["name"]))
+def test_a_message_that_the_crate_refuses_is_refused(entry: Any) -> None:
+    with pytest.raises(Malformed):
+        decode(SCHEMAS[Dialect.A], "WorkerToDaemonMessage", bytes.fromhex(entry["bytes"]))
+
+
+def test_the_token_of_the_crate_is_made_and_read() -> None:
+    known = CRATE["tokens"]
+    key = SigningKey.parse(known["private_pem"].encode())
+    assert key.public.hex() == known["public_key"]
+    assert key.token(UUID(known["worker"])) == known["token"]
+    assert keys.verify(known["token"], key.public) == UUID(known["worker"])

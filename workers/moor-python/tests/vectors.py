@@ -12,7 +12,10 @@ from tinpot_moor import ABSENT, Anonymous, Err, Flyweight, Map, Obj, Symbol, Val
 from tinpot_moor.schema import ERROR_CODES, Dialect, Field
 from tinpot_moor.values import SCHEMAS
 
-FOLDER = Path(__file__).parents[3] / "docs" / "protocol" / "vectors" / "moor"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "docs" / "protocol" / "vectors" / "moor"
+RUST = ROOT / "tinpot-moor" / "vectors" / "moor-1.json"
+"""The vectors of the crate, which reads those of the folder as well."""
 
 
 def load(name: str) -> Any:

@@ -58,9 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Check versions, keys and addresses of a worker for mooR.",
     )
     add_arguments(parser)
-    parser.add_argument(
-        "--worker-type", default="echo", help="Type of the worker that is enrolled (default echo)"
-    )
+    parser.add_argument("--worker-type", default="echo", help="Type of the worker (default echo)")
     parser.add_argument("--offline", action="store_true", help="Do not talk to the daemon")
     parser.add_argument(
         "--patience",
@@ -77,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     if daemon is not None:
         report.note(f"dialect {'B' if daemon.key is None else 'A'}")
         if check_addresses(report, daemon) and not chosen.offline:
-            check_daemon(report, daemon, chosen.patience)
+            check_daemon(report, daemon, chosen.worker_type, chosen.patience)
     print(f"{report.faults} wrong" if report.faults else "all is well")
     return 1 if report.faults else 0
 
@@ -207,32 +205,40 @@ def _unreachable(address: str) -> str | None:
     return None
 
 
-def check_daemon(report: Report, daemon: Daemon, patience: float) -> None:
-    """Attaches as a worker of a type of its own, waits for a ping, and leaves."""
-    protocol = Protocol(WORKER_TYPE, uuid.uuid4(), daemon.key)
+def check_daemon(report: Report, daemon: Daemon, worker_type: str, patience: float) -> None:
+    """Attaches as a worker of a type of its own, waits for a ping, and leaves.
+
+    A server that takes some types only is asked again with the type of the worker.
+    """
     link = Link(daemon)
     published: list[list[bytes]] = []
     try:
-        reply = _exchange(link, protocol.attach(), patience, published)
-        if reply is None:
-            report.bad(
-                f"{daemon.responses} does not answer for {patience:g} s: is it the address for "
-                "responses, and of a daemon that knows this worker?"
-            )
-            return
-        try:
-            name, fields = protocol.reply(reply)
-        except Malformed as error:
-            report.bad(f"the answer to the attach cannot be read: {error}")
-            return
+        for attached_type in (WORKER_TYPE, worker_type):
+            protocol = Protocol(attached_type, uuid.uuid4(), daemon.key)
+            reply = _exchange(link, protocol.attach(), patience, published)
+            if reply is None:
+                report.bad(
+                    f"{daemon.responses} does not answer for {patience:g} s: is it the address "
+                    "for responses, and of a daemon that knows this worker?"
+                )
+                return
+            try:
+                name, fields = protocol.reply(reply)
+            except Malformed as error:
+                report.bad(f"the answer to the attach cannot be read: {error}")
+                return
+            if name != "WorkerAuthFailed":
+                break
         if name not in ("WorkerAttached", "WorkerAck"):
-            here = protocol.dialect.value
-            other = "without a key" if protocol.dialect is Dialect.A else "with --private-key"
-            hint = f": dialect {here} may be the wrong one, try {other}"
+            hint = ""
+            if name == "WorkerRejected":
+                here = protocol.dialect.value
+                other = "without a key" if protocol.dialect is Dialect.A else "with --private-key"
+                hint = f": dialect {here} may be the wrong one, try {other}"
             reason = fields.get("reason") or "no reason given"
             report.bad(f"the daemon refuses the worker: {reason} ({name}){hint}")
             return
-        report.good("the daemon takes the worker")
+        report.good(f"the daemon takes a worker of the type {attached_type}")
         _wait_for_ping(report, link, protocol, patience, published)
         if _exchange(link, protocol.detach(), patience, published) is None:
             report.bad("the daemon does not answer to the detach")
