@@ -45,6 +45,8 @@ pub(crate) mod ui;
 pub(crate) mod users;
 pub(crate) mod version;
 #[cfg(feature = "apps")]
+pub(crate) mod uploads;
+#[cfg(feature = "apps")]
 pub(crate) mod versions;
 #[cfg(feature = "access")]
 pub(crate) mod worker_keys;

@@ -49,6 +49,8 @@ mod pool;
 mod python;
 mod recycling;
 mod reply;
+#[cfg(feature = "bundles")]
+mod uploads;
 
 #[cfg(feature = "bundles")]
 pub use self::bundle_pools::{BundlePools, BundlePoolsBuilder};
@@ -58,4 +60,6 @@ pub use self::environments::{BuiltEnvironment, EnvironmentOptions, PythonEnviron
 pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};
+#[cfg(feature = "bundles")]
+pub use self::uploads::FetchUploads;
 pub use tinpot_contain::{Containment, ContainmentMode, Surroundings};

@@ -50,6 +50,11 @@ fn collect(value: &Value, found: &mut BTreeSet<Digest>) {
     }
 }
 
+/// Returns true if a text is a reference.
+pub(crate) fn is_reference(text: &str) -> bool {
+    read(text).is_some()
+}
+
 fn read(text: &str) -> Option<Digest> {
     let digits = text.strip_prefix(PREFIX)?;
     let digest: Digest = digits.parse().ok()?;
