@@ -97,7 +97,8 @@ class Core:
             )
         given = yield from uploaded(self, name, _by_name(action, args, named))
         body = {"parameters": as_json(given)}
-        return self._submission(f"/api/actions/{quote(name, safe='')}/execute", body, self.options)
+        path = f"/api/actions/{quote(name, safe='')}/execute"
+        return (yield from self._submission(path, body, self.options))
 
     def rerun(self, execution: str, options: Mapping[str, Any]) -> Plan[str]:
         """Submits a recorded execution again, and returns the id of the new one."""
