@@ -127,7 +127,7 @@ impl Compiler<'_> {
     fn texts(&self) -> Result<Vec<TextRule>, Invalid> {
         let mut rules = Vec::new();
         // The bytes may be an upload, to which a short text refers.
-        let is_base64 = self.keywords.get("contentEncoding").is_some_and(|it| it == "base64");
+        let is_base64 = self.keywords.get("format").is_some_and(|format| format == "base64");
         let least = if is_base64 { TextRule::MinBase64 } else { TextRule::MinLength };
         rules.extend(self.count("minLength")?.map(least));
         rules.extend(self.count("maxLength")?.map(TextRule::MaxLength));
