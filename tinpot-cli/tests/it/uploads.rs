@@ -79,7 +79,7 @@ fn runs_with_large_bytes(place: &Place) {
     let again = place.run(&["executions", "rerun", id, "--json"]).json();
     assert_eq!(again["result"], json!([BYTES, digest, 0]), "{again}");
     let changed = place.run(&["executions", "rerun", id, "--more", "@@abc", "--json"]).json();
-    assert_eq!(changed["result"], json!([BYTES, digest, 3]), "{changed}");
+    assert_eq!(changed["result"], json!([BYTES, digest, 4]), "{changed}");
     let ran = place.run(&["run", "shared", "--blob", &at]);
     assert_eq!(ran.json(), json!(["bytearray", digest]));
     // A small one travels with the submission.
@@ -114,7 +114,7 @@ fn large_bytes_reach_a_worker_with_mosquitto() {
 
 #[test]
 fn a_worker_that_cannot_fetch_says_what_to_set() {
-    let place = place(By::Mosquitto);
+    let place = place(By::EmbeddedBroker);
     let _worker = worker(place.plain("web", ""));
     offered(&place);
     let (path, _) = large(&place, "large", 600_000);
@@ -146,12 +146,12 @@ fn an_upload_outlives_the_coordinator_and_its_executions_wait_for_a_worker() {
     place.restart();
     let _worker = worker(command);
     let ended = place.wait_for(&id, "succeeded");
-    assert_eq!(ended["result"][0], json!(7), "{ended}");
+    assert_eq!(ended["outcome"]["result"][0], json!(7), "{ended}");
 }
 
 #[test]
 fn a_fetch_that_is_cut_goes_on_and_a_worker_that_is_killed_meanwhile_leaves_nothing() {
-    let place = place(By::Mosquitto);
+    let place = place(By::EmbeddedBroker);
     let tap = Tap::start(place.port, Some(300_000));
     let temporary = place.folder.path().join("tmp");
     std::fs::create_dir(&temporary).expect("a folder");
@@ -180,7 +180,7 @@ fn a_fetch_that_is_cut_goes_on_and_a_worker_that_is_killed_meanwhile_leaves_noth
     let id = place.run(&words).ok().trim().to_owned();
     tap.open();
     let ended = place.wait_for(&id, "succeeded");
-    assert_eq!(ended["result"], json!([2_000_000, digest, 0]), "{ended}");
+    assert_eq!(ended["outcome"]["result"], json!([2_000_000, digest, 0]), "{ended}");
     assert_eq!(parts(), 0, "it is removed with the attempt");
     second.signal(Signal::TERM);
 }
