@@ -106,11 +106,7 @@ pub(crate) fn content(path: Option<&str>) -> Result<Content, String> {
 
 /// Reads content that is inline if it is small. A large one is that of the file `again`, or else of a
 /// copy in a temporary file.
-fn content_of(
-    mut from: impl Read,
-    again: Option<File>,
-    name: &str,
-) -> Result<Content, String> {
+fn content_of(mut from: impl Read, again: Option<File>, name: &str) -> Result<Content, String> {
     let cannot = |e: std::io::Error| format!("cannot read {name}: {e}");
     let mut parameters = PARAMETERS.lock().unwrap_or_else(PoisonError::into_inner);
     let left = INLINE_BYTES - parameters.inline;

@@ -41,11 +41,11 @@ pub(crate) mod teams;
 pub(crate) mod tokens;
 #[cfg(feature = "ui")]
 pub(crate) mod ui;
+#[cfg(feature = "apps")]
+pub(crate) mod uploads;
 #[cfg(feature = "access")]
 pub(crate) mod users;
 pub(crate) mod version;
-#[cfg(feature = "apps")]
-pub(crate) mod uploads;
 #[cfg(feature = "apps")]
 pub(crate) mod versions;
 #[cfg(feature = "access")]

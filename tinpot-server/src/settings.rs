@@ -38,7 +38,9 @@ pub use self::frames::Frames;
 pub(crate) use self::gateway::GatewayClient;
 pub use self::gateway::GatewaySettings;
 pub use self::identity::IdentitySettings;
-pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, UPLOAD_BYTES, limits};
+pub use self::limits::{
+    FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, UPLOAD_BYTES, limits,
+};
 pub use self::log::{LogFormat, LogSettings};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};

@@ -79,8 +79,7 @@ async fn setting() -> (Apps, Coordinator, Worker) {
     let coordinator = coordinator.start().await.expect("a coordinator");
     let apps = apps.attach(coordinator.clone()).await.expect("apps");
     let offer = ActionSet::new([Action::new("read").expect("an action")]);
-    let executor =
-        ScopedExecutor::new(offer, |_, _| async { Outcome::Succeeded(Json::null()) });
+    let executor = ScopedExecutor::new(offer, |_, _| async { Outcome::Succeeded(Json::null()) });
     let worker = Worker::builder(network.transport()).executor(executor).start();
     let worker = worker.await.expect("a worker");
     let mut catalogue = coordinator.watch_catalogue();

@@ -141,7 +141,8 @@ fn an_upload_outlives_the_coordinator_and_its_executions_wait_for_a_worker() {
     drop(first);
     let reference = upload(&place, "content");
     place.restart();
-    let id = place.run(&["run", "digest", "-d", &format!(r#"{{"blob":"{reference}"}}"#), "--detach"]);
+    let id =
+        place.run(&["run", "digest", "-d", &format!(r#"{{"blob":"{reference}"}}"#), "--detach"]);
     let id = id.ok().trim().to_owned();
     place.restart();
     let _worker = worker(command);

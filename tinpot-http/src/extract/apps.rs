@@ -68,7 +68,9 @@ impl BlobReader {
                 }
                 let Some(bundle) = &reader.bundle else { return Err(missing()) };
                 match apps.is_of_bundle(bundle, digest).await {
-                    Ok(true) => apps.blobs().info(digest).await?.ok_or_else(|| gone(reader, digest)),
+                    Ok(true) => {
+                        apps.blobs().info(digest).await?.ok_or_else(|| gone(reader, digest))
+                    }
                     Ok(false) => Err(missing()),
                     // The manifest is gone, which names the archive.
                     Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(reader, digest)),

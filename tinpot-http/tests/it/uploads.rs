@@ -16,9 +16,7 @@ use tinpot_bundle::{
 };
 use tinpot_core::access::MemoryRecords;
 use tinpot_core::testing::{Grant, TestPolicy};
-use tinpot_core::{
-    Coordinator, Digest, Error, ErrorKind, MemoryNetwork, Result, Right, Timestamp,
-};
+use tinpot_core::{Coordinator, Digest, Error, ErrorKind, MemoryNetwork, Result, Right, Timestamp};
 use tinpot_http::HttpConfig;
 
 use crate::apps::Named;

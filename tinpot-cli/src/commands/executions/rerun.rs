@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Follow, encoded};
-use crate::commands::run::{LAST_WORDS, Words, explained, global_of, options, submitted, upload_large};
+use crate::commands::run::{
+    LAST_WORDS, Words, explained, global_of, options, submitted, upload_large,
+};
 use crate::commands::{Target, find, submit_options};
 use crate::exit::{CliError, Code, Done};
 use crate::flags::Flags;
