@@ -280,10 +280,6 @@ impl Client {
     pub(crate) fn upload_parameter(&self, action: &str, large: &Large) -> Result<(), RequestError> {
         let Large { file, name, digest, bytes } = large;
         let about = |detail: &str| format!("cannot upload {name} ({bytes} bytes): {detail}");
-        let failed = |detail: &str| {
-            let (status, errors) = (None, Vec::new());
-            RequestError { status, detail: about(detail), errors }
-        };
         let path = format!("/api/actions/{}/uploads", encoded(action));
         let digest = BASE64.encode(digest.as_bytes());
         // What is sent is what was read, even if the file grows.
@@ -302,7 +298,12 @@ impl Client {
         if let Err(error) = &answer
             && is_cut(error)
         {
-            return Err(failed("the server, or a proxy in front of it, ended the connection"));
+            let detail = format!(
+                "the server {} ended the connection; it, or a proxy in front of it, may admit fewer",
+                self.base
+            );
+            let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(RequestError { status, detail: about(&detail), errors: Vec::new() });
         }
         self.text(answer).map(drop).map_err(|mut refused| {
             refused.detail = about(&refused.detail);
