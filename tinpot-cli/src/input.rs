@@ -17,8 +17,8 @@ const PIECE: usize = 64 * 1024;
 
 /// True once standard input was read to its end.
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// The content of parameters of the type bytes that was read. The values of flags are read deep below the command
-/// that knows the action, for which large files are uploaded.
+/// The content of parameters of the type bytes that was read. The values of flags are read deep below
+/// the command that knows the action, for which large files are uploaded.
 static PARAMETERS: Mutex<Parameters> = Mutex::new(Parameters { inline: 0, large: Vec::new() });
 
 #[derive(Debug)]

@@ -366,9 +366,9 @@ class ClientTest(unittest.TestCase):
         parameters = {"blob": reference, "also": [{"x": "c21hbGw="}]}
         self.assertEqual(submit.json()["parameters"], parameters)
         self.assertEqual(again.json()["parameters"], {"blob": "c21hbGw="})
-        with self.serve(refusal(413, "upload must have at most 7 bytes")) as (server, do):
-            with self.assertRaisesRegex(client.InvalidRequest, "at most 7 bytes"):
-                do("submit", "a", blob=large)
+        refused = self.assertRaisesRegex(client.InvalidRequest, "at most 7 bytes")
+        with self.serve(refusal(413, "upload must have at most 7 bytes")) as (_, do), refused:
+            do("submit", "a", blob=large)
 
     @both
     def test_uploads_go_by_their_digest_and_a_refusal_is_read(self):
