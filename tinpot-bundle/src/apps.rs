@@ -22,13 +22,15 @@ use tokio::sync::{Mutex, Semaphore};
 pub use self::collect::{Collected, Collection, Uses};
 pub use self::deploy::{Deploy, DeployOptions, Deployment};
 pub use self::diff::{FileChange, TextChange};
-use self::documents::{APP, VERSION, app_id, read, version_id, write};
+use self::documents::{APP, VERSION, app_id, version_id};
 pub use self::documents::{App, Version};
+pub(crate) use self::documents::{read, write};
 pub use self::import::{ImportedApp, PastApp, PastVersion};
 use crate::blob::BlobStore;
 use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::towerfile::check_app_name;
+use crate::uploads::Uploads;
 
 /// The documents of one page.
 const PAGE: usize = 1_000;
@@ -152,6 +154,11 @@ impl Apps {
     /// Returns the store of the blobs.
     pub fn blobs(&self) -> &Arc<dyn BlobStore> {
         &self.blobs
+    }
+
+    /// Returns the bytes that callers upload, which are in the same stores.
+    pub fn uploads(&self) -> Uploads {
+        Uploads::new(self.blobs.clone(), self.records.clone(), self.rules.keep_uploads)
     }
 
     /// Returns the limits of bundles.

@@ -13,6 +13,7 @@ mod pack;
 pub mod testing;
 mod towerfile;
 mod unpack;
+mod uploads;
 #[cfg(feature = "worker")]
 pub mod worker;
 
@@ -36,4 +37,5 @@ pub use self::towerfile::{
     Towerfile, TowerfileParameter, check_app_name,
 };
 pub use self::unpack::unpack;
+pub use self::uploads::{Upload, Uploads};
 pub use tinpot_core::RetryOn;

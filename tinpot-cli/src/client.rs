@@ -4,6 +4,7 @@ mod device;
 mod events;
 mod model;
 mod sign_in;
+mod uploads;
 mod wait_reason;
 
 use std::net::IpAddr;
@@ -252,21 +253,6 @@ impl Client {
             };
             client.signed(request).header("content-type", "application/json").send(body)
         }))
-    }
-
-    /// Sends a file by PUT, and returns the body of the answer.
-    pub(crate) fn upload(&self, path: &str, file: &std::fs::File) -> Result<String, RequestError> {
-        let request = self.signed(self.agent.put(self.url(path)));
-        let request = request.header("content-type", "application/octet-stream");
-        // A server that refuses it answers before the content is sent.
-        let answer = request.header("expect", "100-continue").send(file);
-        if let Err(error) = &answer
-            && is_cut(error)
-        {
-            let detail = format!("the server {} ended the connection during the upload", self.base);
-            return Err(RequestError { status: None, detail, errors: Vec::new() });
-        }
-        self.text(answer)
     }
 
     /// Sends a DELETE request, and returns the body.

@@ -24,6 +24,7 @@ mod submission;
 mod submit;
 mod tickets;
 mod trail;
+mod uploads;
 mod watch_registry;
 
 use std::net::IpAddr;
@@ -59,7 +60,7 @@ pub use self::tickets::BundleReader;
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::watch_registry::{LogEnd, LogHolder, Registry};
-use crate::access::{Policy, SecretSealer, SecretSource};
+use crate::access::{Policy, SecretSealer, SecretSource, UploadKeeper};
 use crate::joining::Joins;
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -96,6 +97,7 @@ struct Shared {
     audit: Option<trail::Trail>,
     secrets: Option<Arc<dyn SecretSource>>,
     tickets: Option<tickets::Tickets>,
+    uploads: Option<Arc<dyn UploadKeeper>>,
     /// If true, secrets are also sent in plain frames.
     plain_secrets: bool,
     /// True if workers with plain frames run the deployed actions of all teams.

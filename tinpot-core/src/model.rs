@@ -27,5 +27,6 @@ pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod trace;
 pub(crate) mod transition;
+pub(crate) mod upload;
 pub(crate) mod violation;
 pub(crate) mod visible;

@@ -39,6 +39,8 @@ pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct HttpConfig {
     /// The largest request body, in bytes. Larger ones are refused with 413. Default: 1 MiB.
     pub max_body_bytes: usize,
+    /// The largest upload for a parameter, in bytes. Default: 64 MiB.
+    pub max_upload_bytes: u64,
     /// The interval of heartbeats on silent streams; zero for none. Default: 15 s, which is shorter than
     /// the idle timeouts of proxies.
     pub heartbeat: Duration,
@@ -88,6 +90,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             max_body_bytes: 1024 * 1024,
+            max_upload_bytes: 64 * 1024 * 1024,
             heartbeat: Duration::from_secs(15),
             ui: true,
             embed_parents: Vec::new(),
@@ -118,6 +121,13 @@ impl HttpConfig {
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
+        self
+    }
+
+    /// Sets the largest upload for a parameter, in bytes.
+    #[must_use]
+    pub fn max_upload_bytes(mut self, bytes: u64) -> Self {
+        self.max_upload_bytes = bytes;
         self
     }
 
@@ -321,6 +331,7 @@ impl fmt::Debug for HttpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpConfig")
             .field("max_body_bytes", &self.max_body_bytes)
+            .field("max_upload_bytes", &self.max_upload_bytes)
             .field("heartbeat", &self.heartbeat)
             .field("ui", &self.ui)
             .field("embed_parents", &self.embed_parents)

@@ -39,6 +39,9 @@ pub(crate) struct App {
     /// The permits for uploads of blobs.
     #[cfg(feature = "apps")]
     pub(crate) uploads: Semaphore,
+    /// The permits for uploads of parameters.
+    #[cfg(feature = "apps")]
+    pub(crate) parameter_uploads: Semaphore,
 }
 
 /// Returns the API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -71,6 +74,8 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
             action_stats: ActionStatsCache::default(),
             #[cfg(feature = "apps")]
             uploads: Semaphore::new(crate::routes::blobs::UPLOADS),
+            #[cfg(feature = "apps")]
+            parameter_uploads: Semaphore::new(crate::routes::uploads::PARAMETERS),
         }));
     root_path.serve(router)
 }

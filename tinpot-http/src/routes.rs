@@ -41,6 +41,8 @@ pub(crate) mod teams;
 pub(crate) mod tokens;
 #[cfg(feature = "ui")]
 pub(crate) mod ui;
+#[cfg(feature = "apps")]
+pub(crate) mod uploads;
 #[cfg(feature = "access")]
 pub(crate) mod users;
 pub(crate) mod version;

@@ -326,6 +326,9 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
 }
 
 fn too_large(limit: usize) -> ApiError {
-    let detail = format!("body must be at most {limit} bytes");
+    let detail = format!(
+        "body must be at most {limit} bytes, by the setting limit_request of the server; larger bytes \
+         are uploaded before they are submitted"
+    );
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }

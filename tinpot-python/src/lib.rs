@@ -50,6 +50,8 @@ mod pool;
 mod python;
 mod recycling;
 mod reply;
+#[cfg(feature = "bundles")]
+mod uploads;
 
 #[cfg(feature = "bundles")]
 pub use self::bundle_pools::{BundlePools, BundlePoolsBuilder};
@@ -60,5 +62,7 @@ pub use self::environments::{BuiltEnvironment, EnvironmentOptions, PythonEnviron
 pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};
+#[cfg(feature = "bundles")]
+pub use self::uploads::FetchUploads;
 pub use tinpot_contain::{Containment, ContainmentMode, Surroundings};
 pub use tinpot_venv::{Requirements, WantedPython};

@@ -40,6 +40,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_client_settings.py", include_str!("../python/tinpot/_client_settings.py")),
     ("tinpot/_client_steps.py", include_str!("../python/tinpot/_client_steps.py")),
     ("tinpot/_client_sync.py", include_str!("../python/tinpot/_client_sync.py")),
+    ("tinpot/_client_uploads.py", include_str!("../python/tinpot/_client_uploads.py")),
     ("tinpot/_command.py", include_str!("../python/tinpot/_command.py")),
     ("tinpot/_connection.py", include_str!("../python/tinpot/_connection.py")),
     ("tinpot/_containers.py", include_str!("../python/tinpot/_containers.py")),

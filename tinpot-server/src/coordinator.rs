@@ -477,7 +477,7 @@ impl CoordinatorSettings {
         if let Some(access) = &access {
             apps = apps.audit(Arc::new(access.audit()));
         }
-        let coordinator = builder.start().await?;
+        let coordinator = builder.uploads(apps.uploads()).start().await?;
         let apps = apps.attach(coordinator.clone()).await?;
         let _collecting = Collecting::start(apps.clone());
         config = config.apps(apps.clone());

@@ -16,8 +16,10 @@ use tinpot_core::{
 };
 use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_metrics::PrometheusObserver;
-use tinpot_process::StoredBlobs;
-use tinpot_python::{BundlePools, Containment, ContainmentMode, EnvironmentOptions, PythonPool};
+use tinpot_process::{FetchBlob, StoredBlobs};
+use tinpot_python::{
+    BundlePools, Containment, ContainmentMode, EnvironmentOptions, FetchUploads, PythonPool,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -234,7 +236,7 @@ impl LocalServerBuilder {
         let mut apps = self.apps.unwrap_or_else(|| {
             Apps::new(Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()))
         });
-        let bundles = Arc::new(StoredBlobs::new(apps.blobs().clone()));
+        let bundles: Arc<dyn FetchBlob> = Arc::new(StoredBlobs::new(apps.blobs().clone()));
         programs = programs.bundles(bundles.clone());
         // One file of Python needs no programs.
         let programs = match is_whole {
@@ -278,19 +280,21 @@ impl LocalServerBuilder {
         if let Some(access) = &access {
             apps = apps.audit(Arc::new(access.audit()));
         }
-        let coordinator = builder.start().await?;
+        let coordinator = builder.uploads(apps.uploads()).start().await?;
         let apps = apps.attach(coordinator.clone()).await?;
         let collecting = Collecting::start(apps.clone());
         http = http.apps(apps.clone());
         let mut worker = Worker::builder(network.transport())
             .name(WORKER)
-            .executor(pool)
+            .executor(FetchUploads::new(pool, Some(bundles.clone())))
             .slots(self.concurrency)
             .max_result_bytes(RESULT_BYTES)
             .log_limit_bytes(LOG_BYTES);
         if let Some(programs) = programs {
+            let uploads = bundles.clone();
             let deployed = BundlePools::builder(template, bundles);
             let deployed = deployed.environments(programs.environments()).build();
+            let deployed = FetchUploads::new(deployed, Some(uploads));
             worker = worker.executor(deployed).executor(programs);
         }
         let worker = worker.start().await?;

@@ -38,7 +38,9 @@ pub use self::frames::Frames;
 pub(crate) use self::gateway::GatewayClient;
 pub use self::gateway::GatewaySettings;
 pub use self::identity::IdentitySettings;
-pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};
+pub use self::limits::{
+    FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, UPLOAD_BYTES, limits,
+};
 pub use self::log::{LogFormat, LogSettings};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
@@ -295,6 +297,18 @@ pub struct PageSettings {
         )
     )]
     pub limit_request: u64,
+    /// The size of an upload for a parameter of the type bytes, in bytes or like 10M; at most 1G.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_LIMIT_UPLOAD",
+            value_name = "SIZE",
+            value_parser = self::value::upload_size,
+            default_value = "64M"
+        )
+    )]
+    pub limit_upload: u64,
     /// Serve /metrics to everyone who can reach the port. It names actions and queues. Without this,
     /// it needs a token of an admin of the server, with the scope metrics.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_METRICS_OPEN"))]
@@ -314,6 +328,7 @@ impl Default for PageSettings {
             public_url: None,
             root_path: RootPath::default(),
             limit_request: HttpConfig::default().max_body_bytes as u64,
+            limit_upload: HttpConfig::default().max_upload_bytes,
             metrics_open: false,
             principals: PrincipalSettings::default(),
         }
@@ -339,6 +354,7 @@ impl PageSettings {
             .hosts(self.allowed_hosts())
             .root_path(self.root_path.clone())
             .max_body_bytes(self.limit_request_bytes())
+            .max_upload_bytes(self.limit_upload)
             .metrics_open(self.metrics_open)
             .principal_limits(self.principals.limits());
         match self.public_url() {

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use tinpot_core::observer::Observer;
 use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
 use tinpot_metrics::PrometheusObserver;
+use tinpot_python::FetchUploads;
 
 use crate::identity::Identity;
 use crate::incarnation::Incarnation;
@@ -134,10 +135,11 @@ impl WorkerSettings {
         let bundles = self.bundles.source(&self.broker, learned)?;
         if bundles.is_none() {
             tracing::info!(
-                "this worker runs no deployed apps, since it does not know where to fetch them: name \
-                 the URL of the coordinator's HTTP server with --bundle-server (TINPOT_BUNDLE_SERVER)"
+                "this worker runs no deployed apps and takes no uploads, since it does not know where to \
+                 fetch them: name the URL of the coordinator's HTTP server with --bundle-server (TINPOT_BUNDLE_SERVER)"
             );
         }
+        let uploads = bundles.clone();
         let (of_python, source) = (containment.as_ref(), bundles.clone());
         let programs = self.actions.programs(default_dir, of_python, source, observer()).await?;
         let deployed = bundles
@@ -161,10 +163,10 @@ impl WorkerSettings {
             .log_limit_bytes(LOG_BYTES)
             .groups(self.selection.groups())
             .queues(self.selection.queues());
-        builder = builder.executor(python);
+        builder = builder.executor(FetchUploads::new(python, uploads.clone()));
         // Closed first, since the other one makes its environments.
         if let Some(deployed) = deployed {
-            builder = builder.executor(deployed);
+            builder = builder.executor(FetchUploads::new(deployed, uploads));
         }
         builder = builder.executor(programs);
         if let Some(identity) = &identity {

@@ -245,6 +245,7 @@ impl Apps {
             pruned.retain(|bundle| !kept.contains(bundle));
             coordinator.remove_bundles(pruned).await?;
         }
+        referred.extend(self.uploads().collect(now, self.coordinator.as_ref()).await?);
         let uploaded = before(now, self.rules.keep_uploads);
         let mut deleted = HashSet::new();
         let mut after = None;

@@ -116,13 +116,13 @@ pub(super) fn blob_id(team: &str, digest: &Digest) -> String {
     format!("{team}/{digest}")
 }
 
-pub(super) fn read<T: DeserializeOwned>(record: &Record) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(record: &Record) -> Result<T> {
     serde_json::from_slice(&record.document).map_err(|error| {
         let message = format!("the {} {:?} cannot be read: {error}", record.kind, record.id);
         Error::new(ErrorKind::Malformed, message)
     })
 }
 
-pub(super) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>> {
+pub(crate) fn write<T: Serialize>(document: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(document).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
 }

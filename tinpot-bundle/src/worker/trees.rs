@@ -1,9 +1,9 @@
 //! Bundles in the cache of this machine.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,14 +164,39 @@ fn is_whole(entry: &CacheEntry) -> bool {
 }
 
 impl Fetch<'_> {
+    /// Fetches content into a new file at `path`, for this user alone, while checking its size and
+    /// digest. Cancel safe; a failed fetch may leave a part there.
+    ///
+    /// # Errors
+    /// As [`Tree::of`].
+    pub async fn save(&self, digest: &Digest, max_bytes: u64, path: &Path) -> Result<()> {
+        let path = path.to_owned();
+        let create = || {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(true).truncate(true).mode(0o600);
+            options.open(&path).map_err(|error| failed("create", &path, &error))
+        };
+        self.checked(digest, max_bytes, create).await.map(drop)
+    }
+
     /// Fetches content into a temporary file while checking its size and digest.
+    async fn file(&self, digest: &Digest, max_bytes: u64) -> Result<File> {
+        self.checked(digest, max_bytes, || tempfile::tempfile().map_err(|e| unusable(&e))).await
+    }
+
+    /// Fetches content into a file that `create` makes, while checking its size and digest.
     ///
     /// A transfer that breaks off goes on where it ended, unless nothing arrives for too long. One
     /// that was resumed and has another digest is repeated from the start, once.
-    async fn file(&self, digest: &Digest, max_bytes: u64) -> Result<File> {
+    async fn checked(
+        &self,
+        digest: &Digest,
+        max_bytes: u64,
+        create: impl Fn() -> Result<File> + Send,
+    ) -> Result<File> {
         let mut is_repeated = false;
         loop {
-            let (file, found, is_resumed) = self.content(digest, max_bytes).await?;
+            let (found, file, is_resumed) = self.content(digest, max_bytes, create()?).await?;
             if found == *digest {
                 return Ok(file);
             }
@@ -183,8 +208,12 @@ impl Fetch<'_> {
         }
     }
 
-    async fn content(&self, digest: &Digest, max_bytes: u64) -> Result<(File, Digest, bool)> {
-        let file = blocking(|| tempfile::tempfile().map_err(|error| unusable(&error))).await?;
+    async fn content(
+        &self,
+        digest: &Digest,
+        max_bytes: u64,
+        file: File,
+    ) -> Result<(Digest, File, bool)> {
         let mut hasher = Hasher::new();
         let (mut until, mut pause, mut resumed) =
             (Instant::now() + self.patience, FIRST_PAUSE, false);
@@ -213,7 +242,7 @@ impl Fetch<'_> {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Ok((file, hasher.finish(), resumed))
+        Ok((hasher.finish(), file, resumed))
     }
 
     /// Appends what the source has behind the bytes that are there.

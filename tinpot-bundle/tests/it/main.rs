@@ -14,3 +14,4 @@ mod packing;
 mod tarball;
 mod towerfile;
 mod unpacking;
+mod uploads;

@@ -127,6 +127,7 @@ pub(crate) fn run_with(
     let flags = words.as_ref().map(|words| &words.flags);
     let body = json!({"parameters": parameters, "options": submit_options(&arguments.submit)});
     let follow = Follow::prepare(arguments.wait.follow.timeout, LAST_WORDS)?;
+    upload_large(client, name)?;
     let path = format!("/api/actions/{}/execute", encoded(name));
     let answer = client.post(&path, Some(&body.to_string()));
     let again = match exec {
@@ -135,6 +136,17 @@ pub(crate) fn run_with(
     };
     let answer = answer.map_err(|refused| explained(client, name, &again, flags, refused))?;
     submitted(client, &answer, &follow, &arguments.wait, &global, exec.is_some())
+}
+
+/// Uploads the large files among the parameters of an action, to which its submission refers.
+///
+/// # Errors
+/// Fails with the reason of the server.
+pub(crate) fn upload_large(client: &Client, action: &str) -> Result<(), CliError> {
+    for large in input::take_large() {
+        client.upload_parameter(action, &large)?;
+    }
+    Ok(())
 }
 
 /// Ends a submission: follows the execution, or prints its id.

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Number, Value};
 use tinpot_core::action::Parameter;
+use tinpot_core::upload_reference;
 
-use crate::input;
+use crate::input::{self, Content};
 
 /// The form of a value on the command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,17 +172,22 @@ impl Kind {
     }
 }
 
-/// Returns bytes in base64: those of a file, of standard input, or of the text after `@@` with its
+/// Returns bytes in base64, or a reference to those that are uploaded before the submission: those of a file, of standard input, or of the text after `@@` with its
 /// last `@`. Any other text is base64 already.
 fn bytes(text: &str) -> Result<String, String> {
-    let bytes = match text.strip_prefix('@') {
+    let content = match text.strip_prefix('@') {
         None => return Ok(text.to_owned()),
-        Some(literal) if literal.starts_with('@') => Ok(literal.as_bytes().to_vec()),
-        Some("-") => input::stdin(),
+        Some(literal) if literal.starts_with('@') => {
+            return Ok(BASE64.encode(literal.as_bytes()));
+        }
+        Some("-") => input::content(None),
         Some("") => Err("must name a file after the @".to_owned()),
-        Some(path) => input::file(path),
+        Some(path) => input::content(Some(path)),
     };
-    Ok(BASE64.encode(bytes?))
+    Ok(match content? {
+        Content::Inline(bytes) => BASE64.encode(bytes),
+        Content::Large(digest) => upload_reference(&digest),
+    })
 }
 
 /// Returns the text as JSON, or as a string if it is not JSON.

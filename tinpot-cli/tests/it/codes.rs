@@ -215,14 +215,16 @@ fn a_body_that_is_too_large_is_refused_with_the_limit() {
     let at = format!("@{}", path.display());
     let server = Server::shared();
     for megabytes in [1, 40] {
-        std::fs::write(&path, vec![0; megabytes << 20]).expect("a file");
-        let ran = server.run(&["run", "measure", "--blob", &at]);
+        let text = "x".repeat(megabytes << 20);
+        std::fs::write(&path, format!("{{\"text\":\"{text}\"}}")).expect("a file");
+        let ran = server.run(&["run", "echo", "--data", &at]);
         let stderr = ran.failed(2);
-        assert!(stderr.contains("at most 1048576 bytes (got "), "{megabytes} MB: {stderr}");
+        let said = "at most 1048576 bytes, by the setting limit_request of the server";
+        assert!(stderr.contains(said) && stderr.contains("(got "), "{megabytes} MB: {stderr}");
     }
     // Servers and proxies that end the connection without reading, with an answer and without.
     for (answer, said) in [
-        (Some(r#"{"detail": "at most 10 bytes"}"#), "at most 10 bytes (got "),
+        (Some(r#"{"detail": "at most 10 bytes"}"#), "bytes): at most 10 bytes"),
         (None, "it, or a proxy in front of it, may admit fewer"),
     ] {
         let url = impatient(answer);

@@ -43,4 +43,5 @@ mod tokens;
 mod tower;
 mod tower_import;
 mod traces;
+mod uploads;
 mod zmq;

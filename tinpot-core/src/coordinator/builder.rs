@@ -16,7 +16,7 @@ use super::tickets::Tickets;
 use super::trail::Trail;
 use super::watch_registry::Registry;
 use super::{Coordinator, Shared, Tasks, stats};
-use crate::access::{AllowAll, AuditSink, Policy, SecretSealer, SecretSource};
+use crate::access::{AllowAll, AuditSink, Policy, SecretSealer, SecretSource, UploadKeeper};
 use crate::clock::Clock;
 use crate::joining::{Enroller, Joins};
 use crate::log_sink::{LogSink, LogSinkFeeds};
@@ -67,6 +67,7 @@ pub struct CoordinatorBuilder {
     audit_digests: Option<Arc<dyn SecretSealer>>,
     secrets: Option<Arc<dyn SecretSource>>,
     tickets: Option<Tickets>,
+    uploads: Option<Arc<dyn UploadKeeper>>,
     plain_secrets: bool,
     plain_serve_all_teams: bool,
     forget_secrets: bool,
@@ -92,6 +93,7 @@ impl CoordinatorBuilder {
             audit_digests: None,
             secrets: None,
             tickets: None,
+            uploads: None,
             plain_secrets: false,
             plain_serve_all_teams: false,
             forget_secrets: false,
@@ -195,6 +197,14 @@ impl CoordinatorBuilder {
     #[must_use]
     pub fn bundle_tickets(mut self, key: impl SecretSealer) -> Self {
         self.tickets = Some(Tickets::new(Arc::new(key)));
+        self
+    }
+
+    /// Sets the keeper of the uploads to which parameters refer. Without one, submissions that refer to
+    /// uploads are refused.
+    #[must_use]
+    pub fn uploads(mut self, keeper: impl UploadKeeper) -> Self {
+        self.uploads = Some(Arc::new(keeper));
         self
     }
 
@@ -321,6 +331,7 @@ impl CoordinatorBuilder {
             audit,
             secrets: self.secrets,
             tickets: self.tickets,
+            uploads: self.uploads,
             plain_secrets: self.plain_secrets,
             plain_serve_all_teams: self.plain_serve_all_teams,
             forget_secrets: self.forget_secrets,

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 
 use super::core::{Accepted, RequestedCancel};
 use crate::model::action::Action;
-use crate::model::deployed::BundleRef;
 use crate::model::digest::Digest;
 use crate::model::error::Result;
 use crate::model::execution::Execution;
@@ -52,10 +51,10 @@ pub(super) enum Command {
         id: ExecutionId,
         reply: oneshot::Sender<Option<String>>,
     },
-    /// Asks for the bundle of a live attempt.
-    BundleOf {
+    /// Asks for the execution of a live attempt.
+    ExecutionOf {
         fence: Fence,
-        reply: oneshot::Sender<Option<Arc<BundleRef>>>,
+        reply: oneshot::Sender<Option<Arc<Execution>>>,
     },
     Queues(oneshot::Sender<Vec<QueueInfo>>),
     /// Passes the present state to the observer.

@@ -275,8 +275,8 @@ impl Control {
             Command::WaitsFor { id, reply } => {
                 let _ = reply.send(self.core.waits_for(id));
             }
-            Command::BundleOf { fence, reply } => {
-                let _ = reply.send(self.core.bundle_of(fence));
+            Command::ExecutionOf { fence, reply } => {
+                let _ = reply.send(self.core.execution_of(fence));
             }
             Command::Queues(reply) => {
                 let _ = reply.send(self.core.queues());
@@ -397,10 +397,8 @@ impl Control {
                     self.outbox.push_lazy(to, message, lazily);
                 }
                 Output::Send(to, Message::Dispatch(mut dispatch)) => {
-                    if let (Some(tickets), Some(bundle)) = (&self.shared.tickets, &dispatch.bundle)
-                    {
-                        dispatch.ticket = Some(tickets.mint(dispatch.fence, &bundle.bundle));
-                    }
+                    dispatch.ticket =
+                        self.shared.tickets.as_ref().and_then(|tickets| tickets.of(&dispatch));
                     self.outbox.push(to, Message::Dispatch(dispatch));
                 }
                 Output::Send(to, message) => self.outbox.push(to, message),

@@ -19,7 +19,6 @@ pub(crate) use self::exchange::{
 };
 use super::idempotency::{RecentKeys, same};
 use crate::model::action::Action;
-use crate::model::deployed::BundleRef;
 use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
@@ -150,9 +149,9 @@ impl Core {
         self.machine.subject(id)
     }
 
-    /// Returns the bundle of a live attempt.
-    pub(crate) fn bundle_of(&self, fence: Fence) -> Option<Arc<BundleRef>> {
-        self.machine.bundle_of(fence)
+    /// Returns the execution of a live attempt.
+    pub(crate) fn execution_of(&self, fence: Fence) -> Option<Arc<Execution>> {
+        self.machine.execution_of(fence)
     }
 
     pub(crate) fn waits_for(&self, id: ExecutionId) -> Option<String> {

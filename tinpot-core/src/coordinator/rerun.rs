@@ -20,7 +20,7 @@ impl Coordinator {
         let Some(recorded) = self.execution(id).await? else { return Err(unknown_execution(id)) };
         let catalogue = self.catalogue();
         let execution = self.prepare_rerun(&catalogue, &recorded, options, Owner::unknown())?;
-        self.submit_prepared(execution).await
+        self.submit_prepared(execution, Some(id)).await
     }
 
     /// Checks the submission of a recorded execution again, as one of this owner.

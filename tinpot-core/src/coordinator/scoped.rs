@@ -174,6 +174,15 @@ impl Scoped {
         self.submit_noted(execution, None).await
     }
 
+    /// Checks that the caller may run an action, in its own queue.
+    ///
+    /// # Errors
+    /// `NotFound` if the action is unknown or hidden; `Forbidden` if the caller may not run it.
+    pub fn may_run(&self, action: &str) -> Result<()> {
+        let catalogue = self.coordinator.catalogue();
+        may_run(self.shared(), std::slice::from_ref(&self.caller), &catalogue, action, None)
+    }
+
     /// Submits an execution, and notes it in the audit.
     async fn submit_noted(
         &self,
@@ -181,14 +190,14 @@ impl Scoped {
         of: Option<ExecutionId>,
     ) -> Result<ExecutionHandle> {
         let Some(audit) = &self.shared().audit else {
-            return self.coordinator.submit_prepared(execution).await;
+            return self.coordinator.submit_prepared(execution, of).await;
         };
         let (id, what) = (execution.id, if of.is_some() { "rerun" } else { "run" });
         let particulars = audit.particulars(&execution, of);
         let note = audit.begin(&self.caller, what).await?.from(self.origin.as_ref());
         // If the caller does not wait for the answer, the note is written nevertheless.
         let note = note.about(Object::Execution(id), particulars);
-        match self.coordinator.submit_prepared(execution).await {
+        match self.coordinator.submit_prepared(execution, of).await {
             Ok(handle) if handle.id() == id => {
                 note.done();
                 Ok(handle)

@@ -118,7 +118,7 @@ impl<'a> IntoFuture for Submission<'a> {
                 options,
                 Owner::unknown(),
             )?;
-            coordinator.submit_prepared(execution).await
+            coordinator.submit_prepared(execution, None).await
         }
         .boxed()
     }

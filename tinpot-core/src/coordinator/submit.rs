@@ -8,6 +8,7 @@ use super::app_runs::continue_numbers;
 use super::command::Command;
 use super::core::Accepted;
 use super::idempotency::{check_name, forget_secrets, same, with_key};
+use super::uploads::check_call;
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::{Action, Schema, check_label};
 use crate::model::deployed::BundleRef;
@@ -39,7 +40,9 @@ impl Coordinator {
     pub(super) async fn submit_prepared(
         &self,
         mut execution: Execution,
+        rerun_of: Option<ExecutionId>,
     ) -> Result<ExecutionHandle> {
+        self.claim_uploads(&execution, rerun_of).await?;
         continue_numbers(&self.shared, &mut execution).await?;
         forget_secrets(&self.shared, &mut execution);
         let execution = Arc::new(execution);
@@ -100,6 +103,7 @@ pub(crate) fn prepare_call(
     id: ExecutionId,
     now: Timestamp,
 ) -> Result<Execution> {
+    check_call(&call.parameters)?;
     let (parameters, mut options) = (call.parameters.clone(), call.options.clone());
     // The code of an action does not say who it is.
     options.requested_by = None;

@@ -1,10 +1,11 @@
-//! Tickets: the right of one attempt to read its bundle, which workers show to the server that keeps
-//! bundles.
+//! Tickets: the right of one attempt to read its bundle and the uploads of its parameters, which
+//! workers show to the server that keeps them.
 //!
-//! A ticket is the fence, the digest of the bundle and a keyed digest of both. Nothing is stored: the
-//! key proves that this coordinator made the ticket, and the machine knows whether the attempt
-//! lives.
+//! A ticket is the fence, a digest and a keyed digest of both: that of the bundle, or without one that
+//! of the first upload. Nothing is stored: the key proves that this coordinator made the ticket, and
+//! the machine knows whether the attempt lives.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -15,20 +16,24 @@ use crate::model::deployed::BundleTicket;
 use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::fence::Fence;
+use crate::model::upload::upload_references;
+use crate::protocol::Dispatch;
 
 /// The purpose of the keyed digests.
 const PURPOSE: &str = "bundle ticket";
 /// The longest text that can be a ticket.
 const TICKET_BYTES: usize = 256;
 
-/// The attempt that reads a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The attempt that reads a bundle or uploads.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BundleReader {
     /// The attempt.
     pub fence: Fence,
-    /// The bundle that it may read.
-    pub bundle: Digest,
+    /// The bundle that it may read, if its action is deployed.
+    pub bundle: Option<Digest>,
+    /// The uploads that it may read: those to which its parameters refer.
+    pub uploads: BTreeSet<Digest>,
 }
 
 /// Makes tickets, and recognizes them.
@@ -40,9 +45,18 @@ impl Tickets {
         Self(key)
     }
 
+    /// Returns the ticket for a dispatch; `None` if its attempt has nothing to fetch.
+    pub(super) fn of(&self, dispatch: &Dispatch) -> Option<BundleTicket> {
+        let first = match &dispatch.bundle {
+            Some(bundle) => Some(bundle.bundle),
+            None => upload_references(&dispatch.parameters).pop_first(),
+        };
+        first.map(|digest| self.mint(dispatch.fence, &digest))
+    }
+
     /// Returns the ticket of an attempt.
-    pub(super) fn mint(&self, fence: Fence, bundle: &Digest) -> BundleTicket {
-        let mut text = claim(fence, bundle);
+    fn mint(&self, fence: Fence, digest: &Digest) -> BundleTicket {
+        let mut text = claim(fence, digest);
         for byte in self.0.digest(PURPOSE, text.as_bytes()) {
             // Cannot fail: it writes to a string.
             let _ = write!(text, "{byte:02x}");
@@ -50,22 +64,22 @@ impl Tickets {
         BundleTicket::new(text)
     }
 
-    /// Returns the attempt of a ticket; `None` if this key did not make it.
-    fn read(&self, text: &str) -> Option<BundleReader> {
+    /// Returns the attempt of a ticket, and its digest; `None` if this key did not make it.
+    fn read(&self, text: &str) -> Option<(Fence, Digest)> {
         if text.len() > TICKET_BYTES {
             return None;
         }
         let mut parts = text.rsplitn(3, '.');
-        let (_, bundle, fence) = (parts.next()?, parts.next()?, parts.next()?);
-        let (fence, bundle) = (fence.parse().ok()?, bundle.parse().ok()?);
-        let expected = self.mint(fence, &bundle);
-        is_same(expected.expose(), text).then_some(BundleReader { fence, bundle })
+        let (_, digest, fence) = (parts.next()?, parts.next()?, parts.next()?);
+        let (fence, digest) = (fence.parse().ok()?, digest.parse().ok()?);
+        let expected = self.mint(fence, &digest);
+        is_same(expected.expose(), text).then_some((fence, digest))
     }
 }
 
 /// Returns the part of a ticket that the keyed digest is of.
-fn claim(fence: Fence, bundle: &Digest) -> String {
-    format!("{fence}.{bundle}.")
+fn claim(fence: Fence, digest: &Digest) -> String {
+    format!("{fence}.{digest}.")
 }
 
 /// Compares texts in a time that does not depend on the place of the first difference.
@@ -75,22 +89,27 @@ fn is_same(a: &str, b: &str) -> bool {
 }
 
 impl Coordinator {
-    /// Returns the attempt of a [ticket](crate::BundleTicket), which may read its bundle now.
+    /// Returns the attempt of a [ticket](crate::BundleTicket), which may read its bundle and its
+    /// uploads now.
     ///
     /// # Errors
     /// `Forbidden` if the ticket is not one of this coordinator, or if its attempt has ended;
     /// `Closed` after the shutdown.
     pub async fn admit_ticket(&self, ticket: &str) -> Result<BundleReader> {
         let refused = |why: &str| Err(Error::new(ErrorKind::Forbidden, why));
-        let Some(reader) = self.shared.tickets.as_ref().and_then(|tickets| tickets.read(ticket))
-        else {
+        let read = self.shared.tickets.as_ref().and_then(|tickets| tickets.read(ticket));
+        let Some((fence, digest)) = read else {
             return refused("the ticket is not one of this server");
         };
-        let bundle = self.ask(|reply| Command::BundleOf { fence: reader.fence, reply }).await?;
-        match bundle {
-            Some(bundle) if bundle.bundle == reader.bundle => Ok(reader),
-            _ => refused("the attempt of the ticket has ended"),
+        let execution = self.ask(|reply| Command::ExecutionOf { fence, reply }).await?;
+        if let Some(execution) = execution {
+            let bundle = execution.bundle.as_ref().map(|bundle| bundle.bundle);
+            let uploads = upload_references(&execution.parameters);
+            if bundle == Some(digest) || (bundle.is_none() && uploads.contains(&digest)) {
+                return Ok(BundleReader { fence, bundle, uploads });
+            }
         }
+        refused("the attempt of the ticket has ended")
     }
 }
 
@@ -113,7 +132,7 @@ mod tests {
         let text = made.expose();
         assert!(text.len() <= TICKET_BYTES, "{}", text.len());
         let read = tickets.read(text).expect("a ticket");
-        assert_eq!((read.fence, read.bundle), (fences[1], bundles[1]));
+        assert_eq!(read, (fences[1], bundles[1]));
 
         let other = Tickets::new(Arc::new(ToySealer::new(2, &[])));
         assert_eq!(other.read(text), None);

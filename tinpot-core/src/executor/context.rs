@@ -1,6 +1,7 @@
 //! The input of an attempt: what to run, and the means to communicate while it runs.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,8 +50,12 @@ pub struct Attempt {
     /// The bundle to run, if the action is deployed. It needs one of the runtimes that the executor
     /// offers, and has what else there is to know of the action.
     pub bundle: Option<Arc<BundleRef>>,
-    /// The right to fetch the bundle from the server that keeps it, while the attempt lives.
+    /// The right to fetch the bundle and the uploads from the server that keeps them, while the attempt
+    /// lives.
     pub ticket: Option<BundleTicket>,
+    /// The directory with the uploads to which the parameters refer: each is a file with its digest
+    /// as its name. `None` until they are fetched.
+    pub uploads: Option<Arc<Path>>,
     /// The trace context of the execution, in the form of the header `traceparent` of W3C Trace
     /// Context.
     pub traceparent: Option<Arc<str>>,
@@ -74,6 +79,7 @@ impl Attempt {
             timeout: None,
             bundle: None,
             ticket: None,
+            uploads: None,
             traceparent: None,
         }
     }
@@ -106,7 +112,14 @@ impl Attempt {
         self
     }
 
-    /// Sets the right to fetch the bundle.
+    /// Sets the directory with the uploads to which the parameters refer.
+    #[must_use]
+    pub fn uploads(mut self, directory: Option<Arc<Path>>) -> Self {
+        self.uploads = directory;
+        self
+    }
+
+    /// Sets the right to fetch the bundle and the uploads.
     #[must_use]
     pub fn ticket(mut self, ticket: Option<BundleTicket>) -> Self {
         self.ticket = ticket;

@@ -30,23 +30,24 @@ impl FromRequestParts<Arc<App>> for AppsRequest {
     }
 }
 
-/// A request that reads blobs: of a caller who may deploy, or of an attempt that fetches its bundle.
+/// A request that reads blobs: of a caller who may deploy, or of an attempt that fetches its bundle and
+/// its uploads.
 #[derive(Debug)]
 pub(crate) enum BlobReader {
     Caller(AppsRequest),
-    Attempt { apps: Apps, bundle: Digest },
+    Attempt { apps: Apps, reader: BundleReader },
 }
 
 impl FromRequestParts<Arc<App>> for BlobReader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let Some(BundleReader { bundle, .. }) = parts.extensions.get().copied() else {
+        let Some(reader) = parts.extensions.get::<BundleReader>().cloned() else {
             let asked = AppsRequest::from_request_parts(parts, app).await?;
             asked.needs_deploy()?;
             return Ok(Self::Caller(asked));
         };
-        Ok(Self::Attempt { apps: kept(app)?, bundle })
+        Ok(Self::Attempt { apps: kept(app)?, reader })
     }
 }
 
@@ -61,13 +62,21 @@ impl BlobReader {
             Self::Caller(AppsRequest { apps, scoped }) => {
                 apps.blob_info(&scoped.caller().team, digest).await?.ok_or_else(missing)
             }
-            Self::Attempt { apps, bundle } => match apps.is_of_bundle(bundle, digest).await {
-                Ok(true) => apps.blobs().info(digest).await?.ok_or_else(|| gone(bundle)),
-                Ok(false) => Err(missing()),
-                // The manifest is gone, which names the archive.
-                Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(bundle)),
-                Err(error) => Err(error.into()),
-            },
+            Self::Attempt { apps, reader } => {
+                if reader.uploads.contains(digest) {
+                    return apps.blobs().info(digest).await?.ok_or_else(|| gone(reader, digest));
+                }
+                let Some(bundle) = &reader.bundle else { return Err(missing()) };
+                match apps.is_of_bundle(bundle, digest).await {
+                    Ok(true) => {
+                        apps.blobs().info(digest).await?.ok_or_else(|| gone(reader, digest))
+                    }
+                    Ok(false) => Err(missing()),
+                    // The manifest is gone, which names the archive.
+                    Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(reader, digest)),
+                    Err(error) => Err(error.into()),
+                }
+            }
         }
     }
 
@@ -85,14 +94,19 @@ impl BlobReader {
             Self::Caller(_) => {
                 ApiError::new(StatusCode::NOT_FOUND, format!("blob {digest} not found"))
             }
-            Self::Attempt { bundle, .. } => gone(bundle),
+            Self::Attempt { reader, .. } => gone(reader, digest),
         };
         apps.blobs().get(digest, range).await?.ok_or_else(missing)
     }
 }
 
-fn gone(bundle: &Digest) -> ApiError {
-    let detail = format!("bundle {bundle} is gone: its version was pruned");
+fn gone(reader: &BundleReader, digest: &Digest) -> ApiError {
+    let detail = match &reader.bundle {
+        Some(bundle) if !reader.uploads.contains(digest) => {
+            format!("bundle {bundle} is gone: its version was pruned")
+        }
+        _ => format!("upload {digest} is gone"),
+    };
     ApiError::new(StatusCode::GONE, detail)
 }
 

@@ -12,7 +12,7 @@ use crate::routes::{
     stream, version, workers,
 };
 #[cfg(feature = "apps")]
-use crate::routes::{apps, blobs, bundle_files, versions};
+use crate::routes::{apps, blobs, bundle_files, uploads, versions};
 #[cfg(feature = "access")]
 use crate::routes::{
     audit, device, grants, may, oidc, programs, secrets, sign_in, teams, tokens, users, worker_keys,
@@ -175,6 +175,7 @@ static OF_APPS: &[Route] = &[];
 table! {
     /// The routes about apps.
     OF_APPS;
+    POST "/api/actions/{name}/uploads" RUN => uploads::create;
     GET "/api/apps" SEE => apps::list;
     POST "/api/apps" DEPLOY => apps::create;
     GET "/api/apps/{app}" SEE => apps::show;

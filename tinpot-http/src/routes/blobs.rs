@@ -69,7 +69,7 @@ pub(crate) async fn put(
         // The identity may have ended while the body arrived.
         async move { sender.confirm(&app.gate).await.err().map(|error| Err(refusal.set(error))) }
     };
-    let body = pieces(request.into_body().into_data_stream(), max, refusal.clone())
+    let body = pieces(request.into_body().into_data_stream(), max, too_large, refusal.clone())
         .chain(stream::once(confirmed).filter_map(std::future::ready))
         .boxed();
     let options = PutOptions::default().max_bytes(max).digest(digest);
@@ -87,24 +87,25 @@ pub(crate) async fn put(
 
 /// The reason why a body was refused, apart from errors of the store.
 #[derive(Clone, Default)]
-struct Refusal(Arc<Mutex<Option<ApiError>>>);
+pub(super) struct Refusal(Arc<Mutex<Option<ApiError>>>);
 
 impl Refusal {
     /// Keeps the reason, and returns an error that ends the upload.
-    fn set(&self, error: ApiError) -> Error {
+    pub(super) fn set(&self, error: ApiError) -> Error {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         Error::new(ErrorKind::Closed, "the upload was refused")
     }
 
-    fn take(&self) -> Option<ApiError> {
+    pub(super) fn take(&self) -> Option<ApiError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// Returns the body in pieces, until it is too large, stands still or breaks.
-fn pieces(
+pub(super) fn pieces(
     body: BodyDataStream,
     max: u64,
+    too_large: fn(u64) -> ApiError,
     refusal: Refusal,
 ) -> impl Stream<Item = tinpot_core::Result<bytes::Bytes>> + Send + 'static {
     stream::try_unfold((body, 0_u64, refusal), move |(mut body, taken, refusal)| async move {
@@ -128,7 +129,7 @@ fn pieces(
     })
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -139,7 +140,8 @@ fn too_large(max: u64) -> ApiError {
 /// Downloads a blob, or one range of it.
 ///
 /// Workers need no caller: the header `Tinpot-Ticket`, which each attempt at an app gets, admits to
-/// the manifest and the archive of its bundle, while the attempt lives.
+/// the manifest and the archive of its bundle, and to the uploads of its parameters, while the attempt
+/// lives.
 #[utoipa::path(
     get,
     path = "/api/blobs/{digest}",
@@ -152,7 +154,7 @@ fn too_large(max: u64) -> ApiError {
     responses(
         (status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "the bytes of the range", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 410, description = "The bundle of the ticket is gone, since its version was pruned."),
+        (status = 410, description = "The bundle of the ticket is gone, since its version was pruned; or the upload is gone."),
         (status = 416, description = "The range begins after the end."),
     ),
 )]

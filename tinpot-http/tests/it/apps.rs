@@ -425,7 +425,7 @@ async fn an_upload_is_bounded() {
 
 /// Names the caller in the header `x-caller`, as `name@team`.
 #[derive(Debug)]
-struct Named;
+pub(crate) struct Named;
 
 #[async_trait]
 impl Authenticator for Named {

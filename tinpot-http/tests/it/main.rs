@@ -58,3 +58,4 @@ mod tickets;
 mod tokens;
 #[cfg(feature = "ui")]
 mod ui;
+mod uploads;

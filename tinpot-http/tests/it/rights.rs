@@ -276,6 +276,7 @@ fn of_apps(path: &str) -> String {
 fn success(path: &str) -> (&'static [u16], &'static str) {
     match path {
         "/api/actions" => (&[200], "\"gate\""),
+        "/api/actions/{name}/uploads" => (&[201], ""),
         "/api/executions" => (&[200], "execution_id"),
         "/api/executions/cancel" | "/api/executions/rerun" => (&[200], "\"execution\""),
         "/api/workers" => (&[200], "\"tester\""),

@@ -9,7 +9,8 @@ use tinpot_bundle::Apps;
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::testing::secret_sealer::ToySealer;
 use tinpot_core::{
-    BundleTicket, Coordinator, ExecutionHandle, Json, MemoryNetwork, Outcome, Timestamp, Worker,
+    Action, BundleTicket, Coordinator, ExecutionHandle, Json, MemoryNetwork, Outcome, Timestamp,
+    Worker, upload_reference,
 };
 use tinpot_http::HttpConfig;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -30,24 +31,25 @@ struct Setting {
 impl Setting {
     async fn new(key: Option<u64>) -> Self {
         let network = MemoryNetwork::new();
-        let mut builder = Coordinator::builder(network.transport());
+        let apps = memory_apps();
+        let mut builder = Coordinator::builder(network.transport()).uploads(apps.uploads());
         if let Some(key) = key {
             builder = builder.bundle_tickets(ToySealer::new(key, &[]));
         }
         let coordinator = builder.start().await.unwrap();
-        let apps = memory_apps().attach(coordinator.clone()).await.unwrap();
+        let apps = apps.attach(coordinator.clone()).await.unwrap();
         let (sender, tickets) = mpsc::channel(8);
         let gate = Arc::new(Semaphore::new(0));
         let opens = gate.clone();
-        let executor =
-            ScopedExecutor::new(ActionSet::default().runtime("script"), move |attempt, _| {
-                let (sender, opens) = (sender.clone(), opens.clone());
-                async move {
-                    sender.send(attempt.ticket).await.unwrap();
-                    opens.acquire().await.unwrap().forget();
-                    Outcome::Succeeded(Json::null())
-                }
-            });
+        let offer = ActionSet::new([Action::new("read").unwrap()]).runtime("script");
+        let executor = ScopedExecutor::new(offer, move |attempt, _| {
+            let (sender, opens) = (sender.clone(), opens.clone());
+            async move {
+                sender.send(attempt.ticket).await.unwrap();
+                opens.acquire().await.unwrap().forget();
+                Outcome::Succeeded(Json::null())
+            }
+        });
         let worker = Worker::builder(network.transport()).slots(8).executor(executor);
         let worker = worker.start().await.unwrap();
         let router =
@@ -112,6 +114,42 @@ async fn an_attempt_reads_the_blobs_of_its_bundle_while_it_lives() {
     assert!(matches!(ended, Outcome::Succeeded(_)), "{ended:?}");
     let late = setting.get(digest, ticket).await;
     assert_eq!(late.detail(401), "the attempt of the ticket has ended");
+}
+
+#[tokio::test]
+async fn an_attempt_reads_the_uploads_of_its_parameters_while_it_lives() {
+    let setting = Setting::new(Some(1)).await;
+    let mut catalogue = setting.coordinator.watch_catalogue();
+    within(catalogue.wait_for(|known| known.contains_key("read"))).await.unwrap();
+    let mut started = Vec::new();
+    for content in ["one", "two"] {
+        let content = tinpot_bundle::body(content);
+        // The caller of the trusted handle has no id.
+        let uploads = setting.apps.uploads();
+        let digest = uploads.put("default", "", content, 100, None).await.unwrap().digest;
+        let parameters = serde_json::json!({ "blob": [upload_reference(&digest)] });
+        let execution = setting.coordinator.submit("read", parameters).await.unwrap();
+        let ticket = within(async { setting.tickets.lock().await.recv().await }).await.unwrap();
+        started.push((digest.to_string(), execution, ticket.unwrap()));
+    }
+    let [(one, execution, ticket), (two, _other, others)] = &started[..] else { panic!() };
+    let whole = setting.get(one, ticket.expose()).await;
+    assert_eq!((whole.status.as_u16(), &whole.body[..]), (200, &b"one"[..]));
+    let part = setting.ask("GET", &format!("/api/blobs/{one}"), ticket.expose(), "bytes=1-").await;
+    assert_eq!((part.status.as_u16(), &part.body[..]), (206, &b"ne"[..]));
+    assert_eq!(setting.get(two, ticket.expose()).await.status, 404);
+    assert_eq!(setting.get(one, others.expose()).await.status, 404);
+    let forged = ticket.expose().replace(one, two);
+    assert_eq!(setting.get(two, &forged).await.status, 401);
+    setting.gate.add_permits(2);
+    within(execution.outcome()).await.unwrap();
+    let late = setting.get(one, ticket.expose()).await;
+    assert_eq!(late.detail(401), "the attempt of the ticket has ended");
+
+    // An execution without either has no ticket.
+    setting.coordinator.submit("read", ()).await.unwrap();
+    let none = within(async { setting.tickets.lock().await.recv().await }).await.unwrap();
+    assert_eq!(none, None);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 """The clients, against servers that answer as no good server does."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import pickle
@@ -345,6 +347,28 @@ class ClientTest(unittest.TestCase):
                 with self.assertRaises(client.NotReached):
                     do("download", artifact, path, of="e1")
                 self.assertEqual(os.listdir(folder), [])
+
+    @both
+    def test_large_bytes_are_uploaded_before_the_submission(self):
+        large, small = bytes(range(256)) * 4096, b"small"
+        digest = hashlib.sha256(large).digest()
+        reference = f"upload:{digest.hex()}"
+        uploaded = answer({"upload": reference}, 201)
+        with self.serve(uploaded, SUBMITTED, SUBMITTED) as (server, do):
+            do("submit", "an action", blob=large, also=[{"x": bytearray(small)}])
+            # Small ones are sent as they always were.
+            do("submit", "an action", blob=small)
+        upload, submit, again = server.requests
+        self.assertEqual((upload.method, upload.path), ("POST", "/api/actions/an%20action/uploads"))
+        self.assertEqual(upload.body, large)
+        stated = f"sha-256=:{base64.b64encode(digest).decode()}:"
+        self.assertEqual(upload.headers["content-digest"], stated)
+        parameters = {"blob": reference, "also": [{"x": "c21hbGw="}]}
+        self.assertEqual(submit.json()["parameters"], parameters)
+        self.assertEqual(again.json()["parameters"], {"blob": "c21hbGw="})
+        refused = self.assertRaisesRegex(client.InvalidRequest, "at most 7 bytes")
+        with self.serve(refusal(413, "upload must have at most 7 bytes")) as (_, do), refused:
+            do("submit", "a", blob=large)
 
     @both
     def test_uploads_go_by_their_digest_and_a_refusal_is_read(self):

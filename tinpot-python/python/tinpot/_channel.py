@@ -34,8 +34,11 @@ class Attempt:
         fence: str | None = None,
         number: int = 1,
         traceparent: str | None = None,
+        uploads: str | None = None,
     ) -> None:
         self.channel = channel
+        # The directory with the files to which the parameters refer.
+        self.uploads = uploads
         self.traceparent = traceparent
         self.execution = execution
         self.fence = fence

@@ -278,6 +278,7 @@ def _attempt(
                     request.get("fence"),
                     request.get("attempt", 1),
                     traceparent,
+                    request.get("uploads"),
                 )
             )
             if entry is None:

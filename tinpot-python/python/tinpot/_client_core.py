@@ -86,6 +86,7 @@ class Core:
 
     def submit(self, action: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Plan[str]:
         """Submits an execution, and returns its id."""
+        from tinpot._client_uploads import uploaded
         from tinpot._context import _by_name
         from tinpot._encode import parameters as as_json
 
@@ -94,8 +95,10 @@ class Core:
             raise TypeError(
                 f"the action must be a decorated function or a name, not {type(action).__name__}"
             )
-        body = {"parameters": as_json(_by_name(action, args, named))}
-        return self._submission(f"/api/actions/{quote(name, safe='')}/execute", body, self.options)
+        given = yield from uploaded(self, name, _by_name(action, args, named))
+        body = {"parameters": as_json(given)}
+        path = f"/api/actions/{quote(name, safe='')}/execute"
+        return (yield from self._submission(path, body, self.options))
 
     def rerun(self, execution: str, options: Mapping[str, Any]) -> Plan[str]:
         """Submits a recorded execution again, and returns the id of the new one."""

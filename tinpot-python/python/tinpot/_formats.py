@@ -30,6 +30,8 @@ _match_decimal = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,9})?", re.ASCII).fu
 _match_uuid = re.compile(
     "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 ).fullmatch
+_UPLOAD = "upload:"
+_match_upload = re.compile(_UPLOAD + "[0-9a-f]{64}", re.ASCII).fullmatch
 _match_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII).fullmatch
 
 
@@ -177,8 +179,29 @@ def _path_parser(path: Callable[[str], Any]) -> Parse:
     return parse
 
 
+def _upload(reference: str) -> bytes:
+    """Returns the bytes of the upload to which a parameter of the running attempt refers."""
+    # Imported here: the context imports what imports this.
+    from tinpot import _context
+
+    context = _context.find()
+    directory = None if context is None else context._attempt.uploads
+    try:
+        if directory is None:
+            raise FileNotFoundError
+        with open(f"{directory}/{reference[len(_UPLOAD) :]}", "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise Mismatch(
+            f"refers to an upload that this worker has not fetched: {shorten(reference)}"
+        ) from None
+
+
 def _bytes_parser(convert: Callable[[bytes], Any]) -> Parse:
     def parse(value: Any) -> Any:
+        if value.__class__ is str and _match_upload(value):
+            content = _upload(value)
+            return content if convert is bytes else convert(content)
         try:
             # The decoder is lenient: it would skip characters that are not base64.
             if len(_text(value, "base64")) % 4 or not _match_base64(value):

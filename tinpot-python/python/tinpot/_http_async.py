@@ -245,8 +245,12 @@ async def _pieces(body: bytes | str | None) -> AsyncIterator[bytes]:
         with open(body, "rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece
-    else:
+    elif body is None or len(body) <= PIECE_BYTES:
         yield body or b""
+    else:
+        # The longest silence is that of each piece, not of all.
+        for start in range(0, len(body), PIECE_BYTES):
+            yield body[start : start + PIECE_BYTES]
 
 
 def _number(text: str, base: int) -> int:

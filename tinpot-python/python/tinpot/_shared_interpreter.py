@@ -94,6 +94,7 @@ class _Loop:
             request.get("fence"),
             request.get("attempt", 1),
             request.get("traceparent"),
+            request.get("uploads"),
         )
         context = _context.Context(attempt)
         # Each task has a copy of the context variables.

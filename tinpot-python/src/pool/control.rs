@@ -322,6 +322,10 @@ pub(super) fn describe(attempt: &Attempt, line: &mut Vec<u8>) {
         // As with the action: a worker takes it as it comes.
         let _ = serde_json::to_writer(&mut *line, &**trace);
     }
+    if let Some(uploads) = &attempt.uploads {
+        line.extend_from_slice(b",\"uploads\":");
+        let _ = serde_json::to_writer(&mut *line, &uploads.to_string_lossy());
+    }
     line.extend_from_slice(b",\"parameters\":");
     let start = line.len();
     line.extend_from_slice(attempt.parameters.as_str().as_bytes());

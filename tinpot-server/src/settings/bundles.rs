@@ -17,8 +17,9 @@ use super::BrokerSettings;
 #[non_exhaustive]
 pub struct BundleSettings {
     /// The URL of the coordinator's HTTP server, from which a worker with a broker fetches deployed
-    /// apps: https:// or http://. By default, that which the worker learned when it joined; a worker
-    /// that uses HTTP asks the server that it uses. Without it, the worker runs no deployed apps.
+    /// apps and uploads: https:// or http://. By default, that which the worker learned when it joined;
+    /// a worker that uses HTTP asks the server that it uses. Without it, the worker runs no deployed
+    /// apps, and nothing with uploads among its parameters.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_BUNDLE_SERVER", value_name = "URL"))]
     pub bundle_server: Option<String>,
     /// A PEM file with the certificate authorities that the certificate of --bundle-server may be signed

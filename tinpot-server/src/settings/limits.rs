@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tinpot_bundle::Uploads;
 use tinpot_core::ProtocolConfig;
 use tinpot_http::{HttpConfig, PrincipalLimits};
 
@@ -13,6 +14,8 @@ use crate::worker::WorkerSettings;
 pub const RESULT_BYTES: usize = 15 << 20;
 /// The largest body of a request that can be set, in bytes: parameters reach a worker in one frame.
 pub const REQUEST_BYTES: usize = RESULT_BYTES;
+/// The largest upload for a parameter that can be set, in bytes: workers fetch no larger one.
+pub const UPLOAD_BYTES: u64 = 1 << 30;
 /// The largest log of an attempt, in bytes; further lines are dropped.
 pub const LOG_BYTES: u64 = 64 << 20;
 /// The largest frame of the MQTT transport, in bytes.
@@ -82,6 +85,18 @@ pub fn limits() -> Vec<Limit> {
             Some("limit_request"),
             size(body),
             "HttpConfig::max_body_bytes",
+        ),
+        limit(
+            "upload for a parameter of the type bytes; at most 1 GiB",
+            Some("limit_upload"),
+            size(HttpConfig::default().max_upload_bytes),
+            "HttpConfig::max_upload_bytes",
+        ),
+        limit(
+            "uploads of each user or program that no execution refers to yet",
+            None,
+            size(Uploads::UNUSED_BYTES),
+            "Uploads::UNUSED_BYTES",
         ),
         limit(
             "result of an attempt",

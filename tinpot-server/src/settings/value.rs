@@ -3,7 +3,7 @@
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::{REQUEST_BYTES, RESULT_BYTES};
+use super::{REQUEST_BYTES, RESULT_BYTES, UPLOAD_BYTES};
 
 /// Parses a time in seconds, fractions allowed, from a millisecond to a year.
 ///
@@ -55,6 +55,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 pub(super) fn request_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|bytes| match bytes > REQUEST_BYTES as u64 {
         true => Err("must be at most 15M, the size that one message carries".to_owned()),
+        false => Ok(bytes),
+    })
+}
+
+/// Parses the size of an upload.
+pub(super) fn upload_size(text: &str) -> Result<u64, String> {
+    size(text).and_then(|bytes| match bytes > UPLOAD_BYTES {
+        true => Err("must be at most 1G, which workers fetch".to_owned()),
         false => Ok(bytes),
     })
 }

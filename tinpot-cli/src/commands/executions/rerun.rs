@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Follow, encoded};
-use crate::commands::run::{LAST_WORDS, Words, explained, global_of, options, submitted};
+use crate::commands::run::{
+    LAST_WORDS, Words, explained, global_of, options, submitted, upload_large,
+};
 use crate::commands::{Target, find, submit_options};
 use crate::exit::{CliError, Code, Done};
 use crate::flags::Flags;
@@ -66,6 +68,7 @@ pub(crate) fn rerun(target: &Target) -> Done {
         (format!("/api/actions/{}/execute", encoded(&action.name)), body)
     };
     let follow = Follow::prepare(arguments.wait.follow.timeout, LAST_WORDS)?;
+    upload_large(&client, &action.name)?;
     let answer = client
         .post(&path, Some(&body))
         .map_err(|refused| explained(&client, &action.name, &again, Some(&words.flags), refused))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::LaneKey;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
 use crate::model::address::Address;
-use crate::model::deployed::BundleRef;
+use crate::model::execution::Execution;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
@@ -107,10 +107,10 @@ impl CoordinatorMachine {
         self.active.get(&id).map(|active| active.execution.team.clone())
     }
 
-    /// Returns the bundle of the live attempt with this fence.
-    pub fn bundle_of(&self, fence: Fence) -> Option<Arc<BundleRef>> {
+    /// Returns the execution of the live attempt with this fence.
+    pub fn execution_of(&self, fence: Fence) -> Option<Arc<Execution>> {
         let (id, _) = self.granted(fence)?;
-        self.active.get(&id)?.execution.bundle.clone()
+        Some(self.active.get(&id)?.execution.clone())
     }
 
     /// Returns the live attempt with this fence.

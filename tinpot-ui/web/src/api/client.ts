@@ -13,6 +13,7 @@ import type {
   SearchQuery,
   Status,
 } from "./types";
+import { sendFile } from "./upload";
 
 const client = createClient<paths>({
   headers: { Accept: "application/json" },
@@ -112,6 +113,19 @@ export const api = {
         bodySerializer: (text) => text,
       }),
     ),
+  /** Uploads bytes for a parameter, and returns the text that stands for them. */
+  upload: async (
+    name: string,
+    file: Blob,
+    signal: AbortSignal,
+    onSent: (bytes: number) => void,
+  ): Promise<string> => {
+    const path = `/api/actions/${encodeURIComponent(name)}/uploads`;
+    const answer = JSON.parse(await sendFile("POST", path, file, signal, onSent)) as {
+      upload: string;
+    };
+    return answer.upload;
+  },
   executions: ({ status, ...filter }: ExecutionFilter, options: SendOptions = {}) =>
     bodyOf(
       client.GET("/api/executions", {

@@ -72,6 +72,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/actions/{name}/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Uploads bytes for a parameter.
+         * @description A submission of the same caller then has the `upload` of the answer in the place of the base64, for
+         *     any parameter of the type bytes. The upload stays for as long as an execution that refers to it is
+         *     recorded; without one, for 24 hours.
+         */
+        post: operations["actions_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/apps": {
         parameters: {
             query?: never;
@@ -436,7 +458,8 @@ export interface paths {
         /**
          * Downloads a blob, or one range of it.
          * @description Workers need no caller: the header `Tinpot-Ticket`, which each attempt at an app gets, admits to
-         *     the manifest and the archive of its bundle, while the attempt lives.
+         *     the manifest and the archive of its bundle, and to the uploads of its parameters, while the attempt
+         *     lives.
          */
         get: operations["blobs_get"];
         /**
@@ -2882,6 +2905,17 @@ export interface components {
         Tokens: {
             tokens: components["schemas"]["Token"][];
         };
+        /** @description An upload. */
+        Upload: {
+            /** Format: uint64 */
+            bytes: number;
+            /** @description The SHA-256 of the content, in hexadecimal. */
+            digest: string;
+            /** @description The time until which a submission must refer to it. */
+            expires_at: string;
+            /** @description The text to submit in the place of the base64. */
+            upload: string;
+        };
         /** @description A user. */
         User: {
             created_at: components["schemas"]["Time"];
@@ -3476,6 +3510,148 @@ export interface operations {
                 };
             };
             /** @description The store is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    actions_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the digest that the content must have, as in sha-256=:BASE64: */
+                "Content-Digest"?: string | null;
+            };
+            path: {
+                /** @description the name of an action */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description the upload */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The body was cut off. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Action not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description No byte of the body arrived for 30 s. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is larger than the setting limit_upload. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The content type is not JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too many requests: retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The disk of the server is full. */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -6249,7 +6425,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The bundle of the ticket is gone, since its version was pruned. */
+            /** @description The bundle of the ticket is gone, since its version was pruned; or the upload is gone. */
             410: {
                 headers: {
                     [name: string]: unknown;

@@ -1,6 +1,6 @@
 // Deploys from the browser: pack, upload what the server lacks, and make a version of it.
 import { ApiError } from "../api/transport";
-import { serverUrl } from "../app/base-path";
+import { sendFile } from "../api/upload";
 import { apps, type Deployment, type PackedFiles } from "./api";
 import { type ChosenFile, IGNORE, TOWERFILE, textIn } from "./folder";
 import { digestOf, type PackFile, pack } from "./pack";
@@ -100,7 +100,9 @@ async function upload(
 ): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await put(digest, body, signal, onProgress);
+      const sent = (done: number): void => onProgress({ step: "upload", done, total: body.size });
+      await sendFile("PUT", `/api/blobs/${digest}`, body, signal, sent);
+      return;
     } catch (error) {
       const isBusy = error instanceof ApiError && error.status === 503;
       if (!isBusy || tries === TRIES) throw error;
@@ -109,44 +111,4 @@ async function upload(
       signal.throwIfAborted();
     }
   }
-}
-
-/** Sends one request. `fetch` does not tell how much of a body is sent. */
-function put(
-  digest: string,
-  body: Blob,
-  signal: AbortSignal,
-  onProgress: (progress: Progress) => void,
-): Promise<void> {
-  return new Promise((done, failed) => {
-    const request = new XMLHttpRequest();
-    const stop = (): void => request.abort();
-    signal.addEventListener("abort", stop, { once: true });
-    request.upload.onprogress = ({ loaded }) =>
-      onProgress({ step: "upload", done: loaded, total: body.size });
-    request.onload = () => {
-      if (request.status >= 200 && request.status < 300) done();
-      else failed(new ApiError(request.status, detailOf(request)));
-    };
-    request.onerror = () =>
-      failed(new ApiError(0, "The upload was interrupted. Check the connection, then try again."));
-    request.onabort = () => failed(new DOMException("The upload was stopped.", "AbortError"));
-    request.onloadend = () => signal.removeEventListener("abort", stop);
-    request.open("PUT", `${serverUrl()}/api/blobs/${digest}`);
-    request.setRequestHeader("Accept", "application/json");
-    // Without a type, which the server would take for a form.
-    request.send(body.slice(0, body.size, ""));
-  });
-}
-
-function detailOf(request: XMLHttpRequest): string {
-  try {
-    const { detail } = JSON.parse(request.responseText) as { detail?: unknown };
-    if (typeof detail === "string") return detail;
-  } catch {
-    // The answer of a proxy.
-  }
-  return request.status === 401
-    ? "You are signed out. Sign in, then try again."
-    : `The server responded with ${request.status} ${request.statusText}`.trim();
 }

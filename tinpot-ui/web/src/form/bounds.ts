@@ -1,7 +1,7 @@
 // The bounds of a schema: checks, and hints in words.
 import type { Schema } from "../api/types";
 import { type Json, NumberText } from "../json/lossless-json";
-import { durationSeconds } from "./formats";
+import { durationSeconds, isUpload } from "./formats";
 import { isNumber, numberText } from "./matches-shape";
 import type { Kind } from "./shape";
 
@@ -101,7 +101,7 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
     schema.minLength !== undefined || schema.maxLength !== undefined ? [...value].length : 0;
   const unit =
     kind === "binary" ? "base64 characters" : schema.minLength === 1 ? "character" : "characters";
-  if (schema.minLength !== undefined && length < schema.minLength)
+  if (schema.minLength !== undefined && length < schema.minLength && !isUpload(value))
     return `must have at least ${schema.minLength} ${unit} (has ${length})`;
   if (schema.maxLength !== undefined && length > schema.maxLength)
     return `must have at most ${schema.maxLength} characters (has ${length})`;

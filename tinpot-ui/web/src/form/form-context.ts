@@ -14,6 +14,8 @@ export interface FormContext {
   /** Reports a change at or below a path. */
   touched(path: string): void;
   disabled: boolean;
+  /** The name of the action, for which large files are uploaded. */
+  action: string;
 }
 
 export const Form = createContext<FormContext>({
@@ -22,6 +24,7 @@ export const Form = createContext<FormContext>({
   changed: () => false,
   touched: () => undefined,
   disabled: false,
+  action: "",
 });
 
 export function useForm(): FormContext {

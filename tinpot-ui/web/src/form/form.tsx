@@ -92,8 +92,9 @@ export function ActionForm({
       changed: (path) => state.changed.has(path),
       touched: (path) => setState((old) => touch(old, path)),
       disabled: busy,
+      action: action.name,
     }),
-    [problems, state.changed, busy],
+    [problems, state.changed, busy, action.name],
   );
 
   const show = (path: string): void => {

@@ -53,7 +53,7 @@ export function formatProblem(format: string, text: string): string | null {
     case "path":
       return ok(text !== "" && !text.includes("\0"), "must be a path");
     case "binary":
-      return ok(BASE64.test(text), "must be base64");
+      return ok(BASE64.test(text) || isUpload(text), "must be base64");
     default:
       return null;
   }
@@ -207,6 +207,11 @@ export function textOfBase64(base64: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** Returns true if a text stands for bytes that were uploaded. */
+export function isUpload(text: string): boolean {
+  return /^upload:[0-9a-f]{64}$/.test(text);
 }
 
 export function base64Size(base64: string): number {

@@ -64,6 +64,7 @@ class Writer {
       case "moment":
         return this.moment(shape, node, required, path);
       case "bytes":
+        if (node.sending) return this.wrong(path, "is not uploaded yet");
         return this.checked(shape, node.base64, path);
       case "raw":
         return this.raw(shape, node.text, required, path);

@@ -16,7 +16,11 @@ export type Node =
   | { kind: "choice"; index: number }
   /** A date and time in the browser's zone, or without a zone. */
   | { kind: "moment"; text: string; zoned: boolean; source?: Json }
-  | { kind: "bytes"; base64: string; name?: string }
+  /**
+   * Bytes in base64, or the text that stands for an upload, whose size is `size`. While it is
+   * `sending`, there is no value.
+   */
+  | { kind: "bytes"; base64: string; name?: string; size?: number; sending?: true }
   | { kind: "list"; items: Item[] }
   | { kind: "object"; fields: Record<string, Node>; rows: Row[] }
   | { kind: "member"; index: number; node: Node }

@@ -8,6 +8,7 @@ use super::equality::{all_different, equal};
 use super::fault::{Fault, FaultKind, Location};
 use super::number;
 use super::part::{Keywords, ListRules, NumberRule, ObjectRules, Part, Rules, TextRule, Type};
+use crate::model::upload::is_reference;
 
 /// Takes the faults of one check. Without a list, the check ends at the first one.
 pub(super) type Faults<'l, 'a> = Option<&'l mut Vec<Fault<'a>>>;
@@ -137,6 +138,9 @@ impl<'a> Checker<'_, 'a> {
         let length = || text.chars().count() as u64;
         let broken = match rule {
             TextRule::MinLength(limit) if length() < *limit => FaultKind::MinLength(*limit),
+            TextRule::MinBase64(limit) if length() < *limit && !is_reference(text) => {
+                FaultKind::MinLength(*limit)
+            }
             TextRule::MaxLength(limit) if length() > *limit => FaultKind::MaxLength(*limit),
             TextRule::Pattern(pattern, regex) if !regex.is_match(text) => {
                 FaultKind::Pattern(pattern)

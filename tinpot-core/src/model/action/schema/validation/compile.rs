@@ -126,7 +126,10 @@ impl Compiler<'_> {
 
     fn texts(&self) -> Result<Vec<TextRule>, Invalid> {
         let mut rules = Vec::new();
-        rules.extend(self.count("minLength")?.map(TextRule::MinLength));
+        // The bytes may be an upload, to which a short text refers.
+        let is_base64 = self.keywords.get("format").is_some_and(|format| format == "base64");
+        let least = if is_base64 { TextRule::MinBase64 } else { TextRule::MinLength };
+        rules.extend(self.count("minLength")?.map(least));
         rules.extend(self.count("maxLength")?.map(TextRule::MaxLength));
         if let Some(format) = self.keywords.get("format").and_then(Value::as_str)
             && let Some(check) = formats::check_of(format)

@@ -3,6 +3,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::model::upload::is_reference;
+
 /// Returns true if a text has the format.
 pub(super) type Check = fn(&str) -> bool;
 
@@ -15,7 +17,8 @@ const FORMATS: [(&str, Check); 13] = [
     ("uuid", is_uuid),
     ("decimal", is_decimal),
     ("path", is_path),
-    ("base64", is_base64),
+    // The bytes themselves, or the text that stands for an upload.
+    ("base64", |text| is_base64(text) || is_reference(text)),
     ("email", is_email),
     ("hostname", is_hostname),
     ("ipv4", |text| text.parse::<Ipv4Addr>().is_ok()),
@@ -393,8 +396,15 @@ mod tests {
             ("path", &["/tmp/x", "relative", "with space"], &["", "nul\0byte"]),
             (
                 "base64",
-                &["", "YQ==", "YWI=", "YWJj", "+/+/"],
-                &["YQ", "YQ=", "Y===", "====", "YW=j", "YQ==\n", "_-_-"],
+                &[
+                    "",
+                    "YQ==",
+                    "YWI=",
+                    "YWJj",
+                    "+/+/",
+                    "upload:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                ],
+                &["upload:12", "YQ", "YQ=", "Y===", "====", "YW=j", "YQ==\n", "_-_-"],
             ),
             (
                 "email",

@@ -64,6 +64,8 @@ pub(super) enum NumberRule {
 #[derive(Debug)]
 pub(super) enum TextRule {
     MinLength(u64),
+    /// That of bytes in base64, which an upload need not have.
+    MinBase64(u64),
     MaxLength(u64),
     Pattern(String, Regex),
     Format(String, Check),
