@@ -10,5 +10,6 @@ pub use crate::joining::{Enroller, Enrolment, join};
 pub use crate::protocol::seal::{
     Before, BrokerLogin, CoordinatorOptions, Digest, Enrolled, EnrolledKeys, Ephemeral, Hex,
     JoinClaim, JoinRefusal, JoinRequest, JoinTerms, Joined, KeyId, KeyState, Pins, PlainFrames,
-    PublicKey, RotationClaim, RotationRefusal, SecretKey, SessionKeys, Signature, Suite, WorkerGrant, WorkerLimits,
+    PublicKey, RotationClaim, RotationRefusal, SecretKey, SessionKeys, Signature, Suite,
+    WorkerGrant, WorkerLimits,
 };

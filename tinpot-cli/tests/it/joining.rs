@@ -24,7 +24,7 @@ def pay():
 "#;
 
 /// A coordinator with its own broker, and folders for workers.
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
     broker: String,
     url: String,
@@ -32,7 +32,7 @@ struct Place {
 }
 
 impl Place {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let broker = format!("tcp://127.0.0.1:{}", free_port());
         let actions = folder.path().join("actions");
@@ -43,13 +43,18 @@ impl Place {
         Self { folder, broker, url, coordinator }
     }
 
+    /// Returns the folder of a worker.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn restart(&mut self) {
         self.coordinator.kill();
         self.coordinator = Process::start(coordinator(self.folder.path(), &self.broker));
         self.url = self.coordinator.url();
     }
 
-    fn operate(&self, words: &[&str]) -> Ran {
+    pub(crate) fn operate(&self, words: &[&str]) -> Ran {
         let mut command = tinpot();
         command.env("TINPOT_STORE", self.folder.path().join("tinpot.db"));
         command.current_dir(self.folder.path()).args(words);
@@ -57,7 +62,7 @@ impl Place {
     }
 
     /// Makes a join token, and returns its file.
-    fn token(&self, words: &[&str]) -> PathBuf {
+    pub(crate) fn token(&self, words: &[&str]) -> PathBuf {
         let made = self.operate(&[&["workers", "join-token"], words].concat());
         let token = made.ok().trim();
         assert!(token.starts_with("tpj_") && token.len() == 96, "{token}");
@@ -65,7 +70,7 @@ impl Place {
     }
 
     /// Returns a command in the folder of a worker.
-    fn worker(&self, folder: &str, words: &[&str]) -> Command {
+    pub(crate) fn worker(&self, folder: &str, words: &[&str]) -> Command {
         let place = self.folder.path().join(folder);
         std::fs::create_dir_all(&place).expect("a folder");
         let mut command = tinpot();
@@ -75,20 +80,20 @@ impl Place {
         command
     }
 
-    fn join(&self, folder: &str, token: &Path, name: &str) -> Ran {
+    pub(crate) fn join(&self, folder: &str, token: &Path, name: &str) -> Ran {
         let token = token.to_str().expect("a path");
         let words = ["join", "--join-token-file", token, "--name", name, &self.broker];
         Ran::of(self.worker(folder, &words))
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         let mut command = tinpot();
         command.env("TINPOT_SERVER", &self.url).args(words);
         Ran::of(command)
     }
 
     #[track_caller]
-    fn wait_for_action(&self, name: &str) {
+    pub(crate) fn wait_for_action(&self, name: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ran = self.run(&["actions", "show", name]);

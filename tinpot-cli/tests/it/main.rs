@@ -19,6 +19,7 @@ mod http_workers;
 mod ids;
 mod interrupts;
 mod joining;
+mod key_rotation;
 mod local;
 mod metrics;
 #[cfg(feature = "moor")]

@@ -216,7 +216,8 @@ impl Handshakes {
         // Not one after the other: what a key is replaced by is written first.
         let replacements = async {
             while let Some((peer, rotate)) = rotations.recv().await {
-                let answer = end.replace(clock, refusals, enroller.as_deref(), &peer, &rotate).await;
+                let answer =
+                    end.replace(clock, refusals, enroller.as_deref(), &peer, &rotate).await;
                 let to = Address::Worker(peer.worker.clone());
                 for frame in answer.unwrap_or_default() {
                     if let Err(error) = transport.send(&to, Lane::Control, frame).await {
