@@ -35,6 +35,7 @@ mod run;
 mod secrets;
 mod sign_in;
 mod steering;
+mod strangers;
 mod support;
 mod tables;
 mod teams;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tinpot_access::{IdentityKey, RingSuite};
 use tinpot_core::seal::{KeyState, PublicKey};
-use tinpot_core::{ErrorKind, Result, Watcher, Worker};
+use tinpot_core::{ErrorKind, Result, Worker};
 use tokio::time::{Instant, interval_at};
 
 use super::{Facts, Identity, failed, id_of, read, write_private};
