@@ -191,6 +191,40 @@ fn a_worker_joins_when_it_starts_with_a_key_in_a_file_or_in_memory() {
     assert!(place.operate(&["workers", "keys"]).ok().contains("token, 1 left"));
 }
 
+#[test]
+fn a_worker_says_which_topic_the_broker_forbids() {
+    let place = Place::start();
+    let token = place.token(&["--names", "web-1"]);
+    place.join("web", &token, "web-1").ok();
+    // Its login is for topics of the namespace in which it has joined.
+    let mut worker = Process::start(place.worker("web", &["--namespace", "other"]));
+    worker.line("the broker does not let this client listen at other/worker/web-1/");
+}
+
+#[test]
+fn a_lost_key_of_the_namespace_is_said_and_the_former_one_is_put_back() {
+    let mut place = Place::start();
+    let token = place.token(&["--names", "web-1"]);
+    place.join("web", &token, "web-1").ok();
+    let mut worker = Process::start(place.worker("web", &[]));
+    worker.line("Worker web-1-");
+    place.wait_for_action("say");
+    let key = place.folder.path().join("namespace.key");
+    let former = std::fs::read_to_string(&key).expect("a key");
+    std::fs::remove_file(&key).expect("it is lost");
+    place.restart();
+    place.coordinator.line("the key of the namespace was missing, and is another one now");
+    // Nothing runs on a worker that believes the former one.
+    assert_ne!(std::fs::read_to_string(&key).expect("a key"), former);
+    worker.line("no coordinator answers this worker");
+    std::fs::write(&key, former).expect("it is there again");
+    place.restart();
+    let deadline = Instant::now() + PATIENCE;
+    while place.run(&["run", "say", "--text", "again"]).stdout.trim() != "again" {
+        assert!(Instant::now() < deadline, "the worker does not follow it");
+    }
+}
+
 /// The procedures of `docs/security.md`, "Rotate everything".
 #[test]
 fn the_keys_of_a_worker_and_of_the_namespace_are_rotated() {
