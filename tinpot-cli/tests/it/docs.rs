@@ -333,8 +333,10 @@ fn is_a_test(name: &str) -> bool {
     let folder = if of == "tests" { "tests".to_owned() } else { format!("tinpot-{of}/tests") };
     let file = docs().join(format!("../{folder}/it/{module}.rs"));
     let Ok(text) = fs::read_to_string(file) else { return false };
-    function.is_none_or(|function| text.contains(&format!("\nfn {function}("))
-        || text.contains(&format!("\nasync fn {function}(")))
+    function.is_none_or(|function| {
+        text.contains(&format!("\nfn {function}("))
+            || text.contains(&format!("\nasync fn {function}("))
+    })
 }
 
 #[test]
@@ -344,7 +346,8 @@ fn each_attack_of_the_list_is_a_test() {
     let rows: Vec<&str> = list.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     for (number, row) in (1..).zip(&rows) {
         assert!(row.starts_with(&format!("| {number} | ")), "{row}");
-        let tests: Vec<&str> = row.split('`').skip(1).step_by(2).filter(|t| t.contains("::")).collect();
+        let tests: Vec<&str> =
+            row.split('`').skip(1).step_by(2).filter(|t| t.contains("::")).collect();
         assert!(!tests.is_empty(), "{row}");
         for test in tests {
             assert!(is_a_test(test), "{test} is no test");
