@@ -148,30 +148,3 @@ fn mosquitto_holds_each_worker_to_its_topics_with_the_printed_rules() {
         assert_eq!(next(&mut frames).await, "own again");
     });
 }
-
-#[test]
-fn a_worker_without_its_topics_says_that_nothing_comes_through() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let place = folder.path();
-    join(place, &["web"]);
-    let users = operate(place, &["broker", "acl", "--passwords"]);
-    // Mosquitto lets the worker subscribe, and sends it nothing.
-    let rules = operate(place, &["broker", "acl"]);
-    let rules = rules.replace("topic read tinpot/worker/web/+/down/+\n", "");
-    file(place, "acl", &rules);
-    let passwd = file(place, "passwd", &users);
-    let hashed = system("mosquitto_passwd").arg("-U").arg(&passwd).status();
-    assert!(hashed.expect("mosquitto_passwd is installed").success());
-    let port = free_port();
-    let lines = "allow_anonymous false\npassword_file {0}/passwd\nacl_file {0}/acl";
-    let _broker = mosquitto(place, port, &lines.replace("{0}", &place.to_string_lossy()));
-    let actions = place.join("actions");
-    std::fs::create_dir(&actions).expect("a folder");
-    let mut command = tinpot();
-    command.arg("worker").arg("--worker-key").arg(place.join("web").join("worker.key"));
-    command.args(["--broker", &format!("mqtt://127.0.0.1:{port}")]).current_dir(place);
-    command.env("ACTIONS_DIR", actions).env("TINPOT_NO_RELOAD", "true");
-    let mut worker = Process::start(command);
-    worker.line("no coordinator answers this worker");
-    assert!(worker.seen.iter().any(|line| line.contains("the rights of its user at the broker")));
-}

@@ -216,7 +216,7 @@ fn a_lost_key_of_the_namespace_is_said_and_the_former_one_is_put_back() {
     place.coordinator.line("the key of the namespace was missing, and is another one now");
     // Nothing runs on a worker that believes the former one.
     assert_ne!(std::fs::read_to_string(&key).expect("a key"), former);
-    worker.line("no coordinator answers this worker");
+    worker.line("its tag or signature is wrong");
     std::fs::write(&key, former).expect("it is there again");
     place.restart();
     let deadline = Instant::now() + PATIENCE;

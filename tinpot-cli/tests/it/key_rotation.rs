@@ -107,7 +107,7 @@ fn a_worker_replaces_its_key_while_it_runs_and_comes_in_wherever_it_was_interrup
     assert_eq!(old["replaced_by"], second.as_str());
     assert!(old["ends_at"].is_string() && old["revoked_at"].is_null(), "{old}");
     let again = place.operate(&["workers", "rotate", &former]);
-    assert!(again.failed(5).contains("was replaced by"), "{again:?}");
+    assert!(again.failed(6).contains("was replaced by"), "{again:?}");
     let audit = place.operate(&["audit", "list", "--what", "worker.*"]);
     for what in ["worker.ask_to_rotate", "worker.rotate"] {
         assert!(audit.ok().contains(what), "{audit:?}");
