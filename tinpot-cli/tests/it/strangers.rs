@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tinpot_access::{IdentityKey, RingSuite};
@@ -66,11 +65,8 @@ impl Client {
 }
 
 /// Returns the hello of a stranger.
-fn hello(name: &str) -> Vec<u8> {
-    let action = format!(
-        r#"{{"name":"of-{name}","description":"","group":"strangers","queue":"default","schema":{{"type":"object"}}}}"#
-    );
-    let hello = format!(r#"{{"name":"{name}","slots":1,"offer":{{"actions":[{action}]}}}}"#);
+fn hello(name: &str, _: usize) -> Vec<u8> {
+    let hello = format!(r#"{{"name":"{name}","slots":1,"offer":{{"actions":[]}}}}"#);
     format!(r#"{{"v":1,"from":"{name}-1","messages":[{{"hello":{hello}}}]}}"#).into_bytes()
 }
 
@@ -124,15 +120,21 @@ impl Place {
         worker
     }
 
-    /// Sends a frame of each stranger, and returns when all were sent.
-    fn crowd(&self, frame: fn(&str, usize) -> Vec<u8>) -> JoinHandle<()> {
+    /// Sends a frame of each stranger, while the known worker goes on. Frames that wait for the
+    /// coordinator are bounded: beyond, they are dropped. All that were not are taken in at the end,
+    /// since what the known worker says then is behind them.
+    #[track_caller]
+    fn crowd(&self, frame: fn(&str, usize) -> Vec<u8>) {
         let mut client = Client::connect(self.port);
-        std::thread::spawn(move || {
+        let crowd = std::thread::spawn(move || {
             for number in 0..STRANGERS {
                 let name = format!("stranger{number}");
                 client.publish(&name, &frame(&name, number));
             }
-        })
+        });
+        self.wait_until_it_says("meanwhile");
+        crowd.join().expect("all were sent");
+        self.wait_until_it_says("after");
     }
 
     fn says(&self, text: &str) -> Ran {
@@ -143,7 +145,7 @@ impl Place {
 
     #[track_caller]
     fn wait_until_it_says(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + 4 * PATIENCE;
         loop {
             let ran = self.says(text);
             if ran.stdout.trim() == text {
@@ -158,25 +160,6 @@ impl Place {
         let text = page(&self.url, "/metrics");
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
-    }
-
-    /// Waits until the frames of this many strangers were taken in or refused, while known workers
-    /// go on. Returns the most workers that were known at once.
-    #[track_caller]
-    fn wait_for(&self, strangers: usize) -> u64 {
-        let deadline = Instant::now() + 3 * PATIENCE;
-        let label = "direction=\"received\"";
-        let mut known = 0;
-        loop {
-            let ran = self.says("meanwhile");
-            assert_eq!(ran.stdout.trim(), "meanwhile", "{ran:?}");
-            let received = self.metric("tinpot_frames_total", label);
-            known = self.metric("tinpot_workers", "state=").max(known);
-            if received >= strangers as u64 {
-                return known;
-            }
-            assert!(Instant::now() < deadline, "{received} frames of {strangers}");
-        }
     }
 
     fn memory_kb(&self) -> u64 {
@@ -205,12 +188,10 @@ fn twenty_thousand_strangers_with_plain_frames_keep_no_worker_out() {
     let _known = place.worker(&[]);
     place.wait_until_it_says("before");
     let before = place.memory_kb();
-    let crowd = place.crowd(|name, _| hello(name));
-    let known = place.wait_for(STRANGERS);
-    crowd.join().expect("all were sent");
-    place.says("after").ok();
+    place.crowd(hello);
     place.is_small(before);
-    assert!((1_000..=10_000).contains(&known), "{known} workers are known");
+    let known = place.metric("tinpot_workers", "state=");
+    assert!((100..=10_000).contains(&known), "{known} workers are known");
 }
 
 #[test]
@@ -222,15 +203,9 @@ fn twenty_thousand_strangers_without_an_enrolled_key_are_not_remembered() {
     let _known = place.worker(&["--join-token-file", token.to_str().expect("a path")]);
     place.wait_until_it_says("before");
     let before = place.memory_kb();
-    for frame in [init as fn(&str, usize) -> Vec<u8>, |name, _| hello(name)] {
-        let crowd = place.crowd(frame);
-        let received = place.metric("tinpot_frames_total", "direction=\"received\"") as usize;
-        place.wait_for(received + STRANGERS / 2);
-        crowd.join().expect("all were sent");
-    }
-    place.wait_for(2 * STRANGERS);
-    place.says("after").ok();
+    place.crowd(init);
+    place.crowd(hello);
     place.is_small(before);
     assert_eq!(place.metric("tinpot_workers", "state="), 1);
-    assert!(place.metric("tinpot_frames_refused_total", "") >= 30_000);
+    assert!(place.metric("tinpot_frames_refused_total", "") >= 1_000);
 }
