@@ -356,7 +356,7 @@ async fn a_key_that_was_replaced_is_valid_for_a_day_and_its_successor_has_the_sa
     assert_ne!(keys.revision(), revision);
     let grant = keys.find(&id(&second)).expect("a grant");
     assert_eq!((grant.queues.clone(), grant.follows), (granted.queues, Some(id(&first))));
-    // Processes of the worker that have the former key are told to take over the other one.
+    // Processes of the worker with the former key are asked to take over the other one.
     assert!(keys.is_to_rotate(&id(&first)) && !keys.is_to_rotate(&id(&second)));
     // The user at the broker stays.
     let name = Some("web-1".to_owned());

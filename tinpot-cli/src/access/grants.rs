@@ -184,7 +184,7 @@ fn add_at(
         "own_only": place.own_only,
     });
     let grant = server.send("POST", "/api/grants", &body)?;
-    // A typing error gives nobody anything, and is easily overlooked.
+    // A typing error grants nothing, and is easily overlooked.
     for name in place.actions.iter().filter(|name| !name.contains('*')) {
         if server.read::<Value>(&format!("/api/actions/{}", encoded(name))).is_err() {
             output::say(&format!(

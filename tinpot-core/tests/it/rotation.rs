@@ -121,7 +121,7 @@ fn a_worker_goes_on_with_another_key_and_the_former_one_ends() {
     assert_eq!(pair.worker.rotate(at(60)), None);
     let peer = pair.connect(at(9));
     assert_eq!((peer.key, pair.worker.key()), (pair.key(2), pair.key(2)));
-    // Another process of the worker with the former key is told to take the other one.
+    // Another process of the worker with the former key is asked to take the other one.
     assert!(pair.enrolled.is_to_rotate(&pair.key(1)) && !pair.enrolled.is_to_rotate(&pair.key(2)));
     pair.enrolled.revoke(&pair.key(1));
     pair.say(at(10), Vec::new()).expect("the session is of the other key");
@@ -159,7 +159,7 @@ fn only_the_owner_of_both_keys_replaces_one() {
     assert_eq!(pair.decide(at(2), &peer, &taken), Ok(Err(RotationRefusal::Used)));
     let text = Rotate { key: "none".to_owned(), proof: taken.proof };
     assert_eq!(pair.decide(at(2), &peer, &text), Err(Refused::Malformed));
-    // A key is replaced once: whoever has it, too, gets no other one.
+    // A key is replaced once: a thief of it gets no other one.
     let second = request(&mut pair, 2);
     assert_eq!(pair.decide(at(2), &peer, &second), Ok(Ok(())));
     let third = request(&mut pair, 3);

@@ -47,7 +47,7 @@ async fn a_password_opens_a_session_in_a_cookie_and_signing_out_ends_it() {
 }
 
 #[tokio::test]
-async fn a_password_of_10_kb_signs_nobody_in_and_is_not_taken_as_a_new_one() {
+async fn a_password_of_10_kb_signs_no_user_in_and_is_not_taken_as_a_new_one() {
     let people = People::some().await;
     let long = "x".repeat(10_000);
     let browser = people.browser();
