@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock, between};
 use crate::planned::{Boxed, Plan, TRIES, make};
 use crate::ring_suite::RingSuite;
 use crate::secret::{Digest, Secret, base62};
-use crate::stored::write;
+use crate::stored::{Stored, write};
 
 /// Documents of one page while they are read.
 const PAGE: usize = 1_000;
@@ -31,7 +31,9 @@ const TOGETHER: usize = 100;
 const NOTED: Duration = Duration::from_secs(5 * 60);
 /// The time for which a temporary key is kept after its last frame.
 const TEMPORARY: Duration = Duration::from_secs(24 * 3_600);
-/// The time for which a token is kept after its end, so that its holder learns that it has ended.
+/// The time for which a key is valid after another one has replaced it.
+const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
+/// The time for which a token, or a key that was replaced, is kept after its end, so that its holder learns that it has ended.
 const ENDED: Duration = Duration::from_secs(30 * 86_400);
 
 /// The keys of workers and the join tokens in [`Records`].
@@ -148,6 +150,10 @@ impl WorkerKeys {
                 let from = self.state().records_revision;
                 let changed = self.inner.records.changed(from).await?;
                 if !changed.is_reset && changed.revision == from {
+                    let now = self.now();
+                    let mut state =
+                        self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+                    state.expire(now);
                     return Ok(());
                 }
                 let listed = match changed.is_reset {
@@ -179,7 +185,8 @@ impl WorkerKeys {
         Ok(state)
     }
 
-    /// Revokes a key. Once this returns, this process opens no frame of its sessions.
+    /// Revokes a key, and those that it has replaced and that are still valid. Once this returns,
+    /// this process opens no frame of their sessions.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`] and of the audit.
@@ -189,7 +196,46 @@ impl WorkerKeys {
             let stored = stored.ok_or_else(|| not_found("key of a worker", id))?;
             let revoked = stored.value.revoked.or(Some(now));
             let key = WorkerKey { revoked, ..stored.value.clone() };
-            let changes = vec![write(KEY, &id.to_string(), stored.version, &key)?];
+            let mut changes = vec![write(KEY, &id.to_string(), stored.version, &key)?];
+            let mut before = key.follows;
+            while let Some(former) = before.and_then(|key| state.keys.get(&key))
+                && former.stored.value.is_valid(now)
+                && changes.len() < TOGETHER
+            {
+                let Stored { value, version } = &former.stored;
+                let former = WorkerKey { revoked: Some(now), ..value.clone() };
+                changes.push(write(KEY, &former.id.to_string(), *version, &former)?);
+                before = former.follows;
+            }
+            let target = AuditTarget::new("worker_key", id.to_string());
+            let detail = key.limits.names.clone();
+            Ok(Plan::new(changes, target, key).detail(detail))
+        })
+        .await
+    }
+
+    /// Asks the workers with a key to replace it: they do so in their session, and go on meanwhile.
+    /// The key is valid for 24 hours more once they have.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if the key is not valid, or was replaced; those of [`Records`] and of the
+    /// audit.
+    pub async fn ask_to_rotate(&self, by: &AuditWho, id: &KeyId) -> Result<WorkerKey> {
+        self.change(by, "worker.ask_to_rotate", |state, now| {
+            let stored = state.keys.get(id).map(|key| &key.stored);
+            let stored = stored.ok_or_else(|| not_found("key of a worker", id))?;
+            let refused = |why: String| Err(Error::new(ErrorKind::Conflict, why));
+            if let Some(other) = stored.value.replaced_by {
+                return refused(format!("key {id} was replaced by {other} already"));
+            }
+            if !stored.value.is_valid(now) {
+                return refused(format!("key {id} was revoked: its worker has to join again"));
+            }
+            let key = WorkerKey { rotate: true, ..stored.value.clone() };
+            let changes = match stored.value.rotate {
+                true => Vec::new(),
+                false => vec![write(KEY, &id.to_string(), stored.version, &key)?],
+            };
             let target = AuditTarget::new("worker_key", id.to_string());
             let detail = key.limits.names.clone();
             Ok(Plan::new(changes, target, key).detail(detail))
@@ -212,8 +258,8 @@ impl WorkerKeys {
         Secret::new(base62(&digest, 43).to_string())
     }
 
-    /// Returns the name of the worker with this login at the broker: the id of its key, and its
-    /// password. `None` if the login is wrong, or the key was revoked.
+    /// Returns the name of the worker with this login at the broker: the id of its first key, and its
+    /// password. `None` if the login is wrong, or the key that has replaced it last was revoked.
     pub fn broker_user(&self, user: &str, password: &str) -> Option<String> {
         let namespace = self.inner.logins.as_ref()?;
         let key = user.parse().ok()?;
@@ -226,11 +272,11 @@ impl WorkerKeys {
         is_right.then_some(name)
     }
 
-    /// Returns the name of the worker with this key, unless it was revoked.
-    pub fn name_of(&self, key: &KeyId) -> Option<String> {
+    /// Returns the name of the worker with this user at the broker, unless its key was revoked.
+    pub fn name_of(&self, user: &KeyId) -> Option<String> {
         let state = self.state();
-        let key = &state.keys.get(key)?.stored.value;
-        key.revoked.is_none().then(|| key.limits.names.clone())
+        let key = state.key_of_user(user)?;
+        key.is_valid(self.now()).then(|| key.limits.names.clone())
     }
 
     /// Writes when keys were last heard, and removes keys and tokens that have ended. The host
@@ -248,7 +294,8 @@ impl WorkerKeys {
                 let (stored, last) = (&key.stored, key.last_heard());
                 let id = stored.value.id.to_string();
                 let heard = last.unwrap_or(stored.value.created);
-                if stored.value.is_temporary && between(heard, now) >= TEMPORARY {
+                let is_over = stored.value.ends.is_some_and(|ends| between(ends, now) >= ENDED);
+                if is_over || stored.value.is_temporary && between(heard, now) >= TEMPORARY {
                     changes.push(Change::remove(KEY, id, stored.version));
                 } else if let Some(last) = last
                     && stored.value.last_heard.is_none_or(|noted| between(noted, last) >= NOTED)

@@ -617,6 +617,13 @@ pub(crate) enum Workers {
         #[command(flatten)]
         store: AnyStore,
     },
+    /// Ask a worker to replace its key, which it does while it runs; the former key ends after 24 hours
+    Rotate {
+        /// Id of the key, or the name of its worker if no other key has it
+        key: String,
+        #[command(flatten)]
+        store: AnyStore,
+    },
     /// Make the next key of the namespace, or replace the key by it; works only on the file of a store
     #[command(
         after_help = "1. Make the next key. 2. Restart the coordinator: workers that connect learn of it. 3. Replace the key with --finish. 4. Restart the coordinator"

@@ -177,7 +177,7 @@ impl Rules {
                 }
             }
             Message::Goodbye(_) => self.has_left = true,
-            Message::Call(_) | Message::SecretGet(_) => {}
+            Message::Call(_) | Message::SecretGet(_) | Message::Rotate(_) => {}
             other => {
                 let expected = "messages that a worker sends";
                 return Err(Miss::new(expected, format!("`{}`", other.key())).of(section::UP));

@@ -17,7 +17,7 @@ use crate::model::id::WorkerId;
 use crate::model::time::Timestamp;
 use crate::protocol::seal::{
     BrokerLogin, Desk, EnrolledKeys, JoinAdmission, JoinClaim, JoinRefusal, JoinRequest, Joined,
-    KeyId, PublicKey, Refused, Suite, WorkerLimits,
+    KeyId, PublicKey, Refused, RotationClaim, RotationRefusal, Suite, WorkerLimits,
 };
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
@@ -57,6 +57,16 @@ pub trait Enroller: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`: the join is not answered, and the worker asks again.
     async fn enrol(&self, claim: &JoinClaim) -> Result<Result<Enrolment, JoinRefusal>>;
+
+    /// Enrols the key of a claim, which was verified, in place of another one, with the same limits.
+    /// Both are valid for a while, and the former one no longer. The worker receives the inner error.
+    ///
+    /// # Errors
+    /// `Unavailable`: the request is not answered, and the worker asks again.
+    async fn rotate(&self, claim: &RotationClaim) -> Result<Result<(), RotationRefusal>> {
+        let _ = claim;
+        Ok(Err(RotationRefusal::Unsupported))
+    }
 }
 
 /// The enrolment of a key.
@@ -95,6 +105,10 @@ impl Enroller for Arc<EnrolledKeys> {
 
     async fn enrol(&self, claim: &JoinClaim) -> Result<Result<Enrolment, JoinRefusal>> {
         Ok(self.join(Timestamp::now(), claim).map(Enrolment::new))
+    }
+
+    async fn rotate(&self, claim: &RotationClaim) -> Result<Result<(), RotationRefusal>> {
+        Ok(EnrolledKeys::rotate(self, claim))
     }
 }
 

@@ -9,6 +9,7 @@
 pub use crate::joining::{Enroller, Enrolment, join};
 pub use crate::protocol::seal::{
     Before, BrokerLogin, CoordinatorOptions, Digest, Enrolled, EnrolledKeys, Ephemeral, Hex,
-    JoinClaim, JoinRefusal, JoinRequest, JoinTerms, Joined, KeyId, Pins, PlainFrames, PublicKey,
-    SecretKey, SessionKeys, Signature, Suite, WorkerGrant, WorkerLimits,
+    JoinClaim, JoinRefusal, JoinRequest, JoinTerms, Joined, KeyId, KeyState, Pins, PlainFrames,
+    PublicKey, RotationClaim, RotationRefusal, SecretKey, SessionKeys, Signature, Suite,
+    WorkerGrant, WorkerLimits,
 };

@@ -198,14 +198,22 @@ impl Wire {
         }
     }
 
-    /// Continues the handshakes of a worker.
-    pub(crate) async fn tick(&self) {
+    /// Has the coordinator enrol another key in place of the worker's.
+    pub(crate) fn replace_key(&self, suite: Arc<dyn Suite>) {
+        if let End::Worker(end) = &self.end {
+            end.replace_key(self.clock.now(), suite);
+        }
+    }
+
+    /// Continues the handshakes of a worker, and the replacement of its key.
+    pub(crate) async fn tick(&self, id: &WorkerId) {
         let End::Worker(end) = &self.end else { return };
-        if let Some(init) = end.tick(self.clock.now())
-            && let Err(error) =
-                self.transport.send(&Address::Coordinator, Lane::Control, init.into()).await
-        {
-            tracing::debug!(%error, "a handshake was not sent: it will be repeated");
+        let init = end.tick(self.clock.now()).map(Bytes::from);
+        for frame in init.into_iter().chain(end.rotate(self.clock.now(), id)) {
+            let sent = self.transport.send(&Address::Coordinator, Lane::Control, frame).await;
+            if let Err(error) = sent {
+                tracing::debug!(%error, "a handshake was not sent: it will be repeated");
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 pub use self::builder::WorkerBuilder;
 use self::control::Command;
 use crate::model::id::WorkerId;
-use crate::protocol::seal::PublicKey;
+use crate::protocol::seal::{KeyState, PublicKey, Suite};
 use crate::transport::Transport;
 use crate::watcher::Watcher;
 
@@ -57,6 +57,7 @@ pub struct Worker {
     commands: mpsc::Sender<Command>,
     drain_requested: watch::Receiver<bool>,
     coordinator_keys: watch::Receiver<Vec<PublicKey>>,
+    key: Option<watch::Receiver<KeyState>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -76,6 +77,21 @@ impl Worker {
     /// the keys, to [pin](crate::seal::Pins) them at the next start.
     pub fn coordinator_keys(&self) -> Watcher<Vec<PublicKey>> {
         self.coordinator_keys.clone().into()
+    }
+
+    /// Watches the key of this worker; `None` if its frames are plain.
+    pub fn key(&self) -> Option<Watcher<KeyState>> {
+        self.key.clone().map(Into::into)
+    }
+
+    /// Has the coordinator enrol another key, that of a suite, in place of this worker's. The caller
+    /// keeps the key first, so that it is there at the next start, and [watches](Self::key) when it
+    /// is in use: until then, the worker needs both. Attempts go on meanwhile.
+    ///
+    /// Has no effect if the frames of the worker are plain.
+    pub async fn replace_key(&self, suite: impl Suite) {
+        // Without its tasks, the worker has ended.
+        let _ = self.commands.send(Command::ReplaceKey(Arc::new(suite))).await;
     }
 
     /// Waits until the coordinator asks this worker to drain

@@ -49,6 +49,7 @@ impl Enrolment {
             );
             return Ok(None);
         }
+        let missing = settings.missing_key(store, default);
         let suite = RingSuite::new(&settings.namespace_key(store, default)?);
         let mut namespace_keys = vec![suite.public()];
         if let Some(next) = settings.next_key(store, default)? {
@@ -70,6 +71,13 @@ impl Enrolment {
             builder = builder.audit(Arc::new(ChainAudit::start(records, "coordinator")));
         }
         let keys = builder.open().await?;
+        if let Some(file) = missing.filter(|_| keys.has_enrolled()) {
+            tracing::error!(
+                file = %file.display(),
+                "the key of the namespace was missing, and is another one now: workers that have joined \
+                 do not believe it. Put the former file back and start again, or let them join again"
+            );
+        }
         let plain = plain_frames(settings.frames, &keys);
         let upkeep = tokio::spawn(keep_up(keys.clone()));
         Ok(Some(Self { suite, namespace_keys, keys, plain, upkeep }))

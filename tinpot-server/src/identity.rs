@@ -1,5 +1,7 @@
 //! The identity of a worker: its key, and what it learned when it joined.
 
+mod rotation;
+
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -10,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tinpot_access::{IdentityKey, JoinToken, RingSuite};
 use tinpot_core::seal::{BrokerLogin, JoinRequest, Joined, KeyId, Pins, PublicKey, Suite, join};
-use tinpot_core::{Error, ErrorKind, Result, Watcher};
+use tinpot_core::{Error, ErrorKind, Result};
 
 use crate::settings::{BrokerSettings, BundleSettings, IdentitySettings, read_password};
 
@@ -118,11 +120,14 @@ impl Identity {
         if let Some(path) = path {
             write_private(&path.with_extension("toml"), &facts.to_toml())?;
             fs::rename(pending(path), path).map_err(|e| failed("rename", &pending(path), &e))?;
+            // It was to replace a key that is gone.
+            let _ = fs::remove_file(rotation::next(path));
         }
         Ok(Self { key, facts, place: path.map(|path| path.with_extension("toml")) })
     }
 
-    /// Loads the identity in these files.
+    /// Loads the identity in these files. If the worker ended while it replaced its key, the new one
+    /// takes its place now.
     ///
     /// # Errors
     /// `NotFound` without a key; `InvalidInput` for files that cannot be used.
@@ -134,9 +139,18 @@ impl Identity {
             let message = format!("{} is damaged: {}", place.display(), error.message());
             Error::new(ErrorKind::InvalidInput, message)
         })?;
-        let identity = Self { key, facts, place: Some(place.clone()) };
+        let mut identity = Self { key, facts, place: Some(place.clone()) };
         let own = identity.key_id().to_string();
         if own != identity.facts.key {
+            // worker.toml is written first, and says which key is in use.
+            match IdentityKey::load(&rotation::next(path)) {
+                Ok(next) if id_of(&next).to_string() == identity.facts.key => {
+                    rotation::finish(path)?;
+                    identity.key = next;
+                    return identity.pins().map(|_| identity);
+                }
+                _ => {}
+            }
             let message = format!(
                 "{} is about key {}, and {} is key {own}: join again",
                 place.display(),
@@ -153,8 +167,7 @@ impl Identity {
     }
 
     pub(crate) fn key_id(&self) -> KeyId {
-        let suite = self.suite();
-        KeyId::of(&suite, &suite.public())
+        id_of(&self.key)
     }
 
     /// Returns the coordinators that the worker believes.
@@ -169,37 +182,6 @@ impl Identity {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(Pins::new(&*self.facts.namespace, keys))
-    }
-
-    /// Writes the keys of the namespace to `worker.toml` whenever the coordinator states others.
-    pub(crate) async fn keep_keys(mut self, mut keys: Watcher<Vec<PublicKey>>) {
-        while let Some(keys) = keys.next().await {
-            let keys: Vec<String> = keys.iter().map(PublicKey::to_string).collect();
-            let Some(place) = self.place.clone().filter(|_| keys != self.facts.coordinator_keys)
-            else {
-                continue;
-            };
-            self.facts.coordinator_keys = keys;
-            let text = self.facts.to_toml();
-            let own = self.facts.key.clone();
-            let written = tokio::task::spawn_blocking(move || {
-                // Another key has taken the place of this one, and counts from the next start on.
-                let is_own = |facts: Facts| facts.key == own;
-                if !read(&place).is_ok_and(|text| toml::from_str(&text).is_ok_and(is_own)) {
-                    return Ok(place.display().to_string());
-                }
-                write_private(&place, &text).map(|()| place.display().to_string())
-            });
-            match written.await {
-                Ok(Ok(file)) => tracing::info!(file, "the coordinator has stated other keys"),
-                Ok(Err(error)) => tracing::error!(
-                    "the keys of the coordinator cannot be kept, and this worker may not follow it \
-                     after its next start: {error}"
-                ),
-                // The runtime ends.
-                Err(_) => return,
-            }
-        }
     }
 
     /// Returns the login at the broker.
@@ -259,6 +241,12 @@ impl Facts {
         }
         text
     }
+}
+
+/// Returns the id of a key.
+fn id_of(key: &IdentityKey) -> KeyId {
+    let suite = RingSuite::new(key);
+    KeyId::of(&suite, &suite.public())
 }
 
 /// Sends a request to join: to the coordinator itself, or through the broker.

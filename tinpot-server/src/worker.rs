@@ -178,13 +178,17 @@ impl WorkerSettings {
             drop(serve_worker(address, metrics, shutdown.clone()).await?);
         }
         let worker = builder.start().await?;
-        if let Some(identity) = identity {
-            // It ends with the worker.
-            drop(tokio::spawn(identity.keep_keys(worker.coordinator_keys())));
-        }
         let broker = self.broker.url_without_password();
         println!("Worker {} reaches its coordinator by {broker}", worker.id());
+        let (key_path, days) = (self.identity.key_path(), self.identity.worker_key_days);
+        let keeping = Box::pin(async {
+            if let Some(identity) = identity {
+                identity.keep_keys(&worker, key_path, days).await;
+            }
+            std::future::pending::<()>().await;
+        });
         tokio::select! {
+            () = keeping => {}
             () = shutdown.begun() => {}
             // The process manager decides whether another worker follows.
             () = worker.drain_requested() => println!("The coordinator drains this worker"),

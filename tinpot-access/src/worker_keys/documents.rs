@@ -39,6 +39,34 @@ pub struct WorkerKey {
     /// The version of the worker's program when it joined.
     #[serde(default)]
     pub version: String,
+    /// If true, an operator has asked the worker to replace it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rotate: bool,
+    /// The key that it has replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<KeyId>,
+    /// The key that has replaced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<KeyId>,
+    /// The time at which it ends, since another one has replaced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
+    /// The first key of the worker, if this one has replaced others: its user at the broker, which
+    /// stays the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<KeyId>,
+}
+
+impl WorkerKey {
+    /// Returns true if workers with the key are heard at this time.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.revoked.is_none() && self.ends.is_none_or(|ends| now < ends)
+    }
+
+    /// Returns the key whose id is the user of the worker at the broker.
+    pub fn broker_user(&self) -> KeyId {
+        self.first.unwrap_or(self.id)
+    }
 }
 
 /// A join token, without its secret.

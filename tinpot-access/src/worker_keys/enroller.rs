@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use tinpot_core::access::{AuditDecision, AuditEvent, AuditTarget, AuditWho};
 use tinpot_core::seal::{
     Before, BrokerLogin, Enrolled, Enroller, Enrolment, Hex, JoinClaim, JoinRefusal, KeyId,
-    PublicKey, WorkerGrant,
+    PublicKey, RotationClaim, RotationRefusal, WorkerGrant,
 };
-use tinpot_core::{Names, Result};
+use tinpot_core::{Names, Result, Timestamp};
 
-use super::WorkerKeys;
 use super::documents::{KEY, NAMES, TOKEN, WorkerKey};
+use super::{OVERLAP, WorkerKeys};
 use crate::planned::{Plan, record};
 use crate::stored::write;
 
@@ -20,7 +20,16 @@ const NAMES_MOST: usize = 50_000;
 
 impl Enrolled for WorkerKeys {
     fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {
-        self.state().grants.get(key).cloned()
+        let state = self.state();
+        let ends = state.keys.get(key)?.stored.value.ends;
+        state.grants.get(key).filter(|_| ends.is_none_or(|ends| self.now() < ends)).cloned()
+    }
+
+    fn is_to_rotate(&self, key: &KeyId) -> bool {
+        let state = self.state();
+        let key = state.keys.get(key).map(|key| &key.stored.value);
+        // A worker may have several processes with one key: each has to take over the other one.
+        key.is_some_and(|key| key.rotate || key.replaced_by.is_some())
     }
 
     fn is_reserved(&self, name: &str) -> bool {
@@ -92,6 +101,11 @@ impl Enroller for WorkerKeys {
                     revoked: None,
                     is_temporary: info.is_temporary,
                     version: claim.version.clone(),
+                    rotate: false,
+                    follows: None,
+                    replaced_by: None,
+                    ends: None,
+                    first: None,
                 };
                 let version = stored.map_or(0, |stored| stored.version);
                 changes.push(write(KEY, &id.to_string(), version, &key)?);
@@ -123,5 +137,53 @@ impl Enroller for WorkerKeys {
                 Ok(Err(why))
             }
         }
+    }
+
+    async fn rotate(&self, claim: &RotationClaim) -> Result<Result<(), RotationRefusal>> {
+        let by = AuditWho::new("worker_key", claim.from.to_string(), claim.worker.as_str());
+        let target = || AuditTarget::new("worker_key", claim.key_id.to_string());
+        let decided = self.change(&by, "worker.rotate", |state, now| {
+            let decided = |answer| Ok(Plan::new(Vec::new(), target(), answer));
+            let stored = state.keys.get(&claim.from).map(|key| &key.stored);
+            let Some(stored) = stored.filter(|stored| stored.value.is_valid(now)) else {
+                return decided(Err(RotationRefusal::Ended));
+            };
+            match stored.value.replaced_by {
+                // The answer was lost.
+                Some(before) if before == claim.key_id => return decided(Ok(())),
+                Some(_) => return decided(Err(RotationRefusal::Replaced)),
+                None if state.keys.contains_key(&claim.key_id) => {
+                    return decided(Err(RotationRefusal::Used));
+                }
+                None => {}
+            }
+            let ends = Timestamp(now.0.saturating_add(OVERLAP.as_micros() as u64));
+            let mut former = stored.value.clone();
+            (former.replaced_by, former.ends) = (Some(claim.key_id), Some(ends));
+            let key = WorkerKey {
+                id: claim.key_id,
+                key: Hex(claim.key.0),
+                created: now,
+                last_heard: None,
+                rotate: false,
+                follows: Some(claim.from),
+                replaced_by: None,
+                ends: None,
+                first: Some(former.broker_user()),
+                ..former.clone()
+            };
+            let changes = vec![
+                write(KEY, &claim.from.to_string(), stored.version, &former)?,
+                write(KEY, &claim.key_id.to_string(), 0, &key)?,
+            ];
+            Ok(Plan::new(changes, target(), Ok(())).detail(key.limits.names))
+        });
+        let decided = decided.await?;
+        if let Err(why) = decided {
+            let event = AuditEvent::new(self.now(), by, "worker.rotate").target(target());
+            let event = event.decided(AuditDecision::Refused, why.to_string());
+            record(self.inner.audit.as_deref(), &[event]).await?;
+        }
+        Ok(decided)
     }
 }

@@ -1,6 +1,6 @@
 //! The keys and tokens in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +39,10 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<KeyId, Heard>,
     pub(super) tokens: BTreeMap<KeyId, Stored<JoinTokenInfo>>,
     pub(super) grants: HashMap<KeyId, Arc<WorkerGrant>>,
+    /// The keys that end, since others have replaced them.
+    ending: BTreeSet<(Timestamp, KeyId)>,
+    /// The last keys of workers, by their users at the broker.
+    users: HashMap<KeyId, KeyId>,
     /// Names that a key has or had.
     pub(super) names: HashSet<Arc<str>>,
     /// The number of documents with the name of a temporary key.
@@ -86,7 +90,14 @@ impl State {
     fn put_key(&mut self, stored: Stored<WorkerKey>) {
         let key = &stored.value;
         self.names.insert(key.limits.names.as_str().into());
-        let grant = WorkerGrant::limited(PublicKey(key.key.0), key.limits.clone());
+        let mut grant = WorkerGrant::limited(PublicKey(key.key.0), key.limits.clone());
+        (grant.follows, grant.rotate) = (key.follows, key.rotate);
+        if let Some(ends) = key.ends {
+            self.ending.insert((ends, key.id));
+        }
+        if key.replaced_by.is_none() {
+            self.users.insert(key.broker_user(), key.id);
+        }
         let before = match key.revoked {
             None => self.grants.insert(key.id, Arc::new(grant.clone())),
             Some(_) => self.grants.remove(&key.id),
@@ -96,6 +107,22 @@ impl State {
         }
         let heard = self.keys.remove(&key.id).map_or_else(AtomicU64::default, |key| key.heard);
         self.keys.insert(key.id, Heard { stored, heard });
+    }
+
+    /// Ends the keys whose time is over.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        while let Some((ends, key)) = self.ending.first().copied().filter(|(at, _)| *at <= now) {
+            self.ending.remove(&(ends, key));
+            if self.grants.remove(&key).is_some() {
+                self.revision += 1;
+            }
+        }
+    }
+
+    /// Returns the last key of the worker with this user at the broker.
+    pub(super) fn key_of_user(&self, user: &KeyId) -> Option<&WorkerKey> {
+        let key = self.users.get(user).unwrap_or(user);
+        self.keys.get(key).map(|key| &key.stored.value)
     }
 
     /// Forgets a document.

@@ -10,11 +10,12 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{MemoryRecords, Records};
 use tinpot_core::seal::{
     CoordinatorOptions, Enrolled, Enroller, JoinClaim, JoinRefusal, JoinRequest, KeyId, Pins,
-    Suite, WorkerLimits, join,
+    RotationClaim, RotationRefusal, Suite, WorkerLimits, join,
 };
 use tinpot_core::transport::Address;
 use tinpot_core::{
     Coordinator, ErrorKind, Failure, FunctionExecutor, MemoryNetwork, Refusal, Result, Worker,
+    WorkerId,
 };
 
 use crate::support::{DAY, HOUR, Hand, MINUTE, by, refused};
@@ -321,4 +322,72 @@ async fn a_worker_joins_runs_and_is_revoked() -> Result<()> {
     worker.shutdown(Duration::ZERO).await;
     coordinator.shutdown().await;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_is_valid_for_a_day_and_its_successor_has_the_same_grant() {
+    let deployment = Deployment::new().await;
+    let keys = &deployment.keys;
+    let mut granted = limits("web-1");
+    granted.queues = Some(vec!["web".to_owned()]);
+    let token = deployment.token(NewJoinToken::new(granted.clone())).await;
+    let (first, second, third) = (suite(), suite(), suite());
+    let id = |key: &RingSuite| KeyId::of(key, &key.public());
+    keys.enrol(&claim(&token, &first, "web-1")).await.expect("an answer").expect("it joins");
+    let worker = WorkerId::new("web-1-1").expect("an id");
+    let rotation = |from: &RingSuite, to: &RingSuite| {
+        RotationClaim::new(id(from), to.public(), id(to), worker.clone())
+    };
+    let rotate = async |from: &RingSuite, to: &RingSuite| {
+        keys.rotate(&rotation(from, to)).await.expect("an answer")
+    };
+    let password = WorkerKeys::broker_password(&deployment.namespace, &id(&first));
+    let login = |keys: &WorkerKeys, user: &RingSuite, password: &str| {
+        keys.broker_user(&id(user).to_string(), password)
+    };
+    let (before, revision) = (keys.find(&id(&first)).expect("a grant"), keys.revision());
+    assert_eq!(rotate(&first, &second).await, Ok(()));
+    assert_eq!(rotate(&first, &second).await, Ok(()), "the answer may be lost");
+    assert_eq!(rotate(&first, &third).await, Err(RotationRefusal::Replaced));
+    assert_eq!(rotate(&third, &suite()).await, Err(RotationRefusal::Ended), "it is not enrolled");
+    assert_eq!(rotate(&second, &first).await, Err(RotationRefusal::Used));
+    // The session of the former key goes on: its grant is the same.
+    assert_eq!(keys.find(&id(&first)), Some(before));
+    assert_ne!(keys.revision(), revision);
+    let grant = keys.find(&id(&second)).expect("a grant");
+    assert_eq!((grant.queues.clone(), grant.follows), (granted.queues, Some(id(&first))));
+    // Processes of the worker with the former key are asked to take over the other one.
+    assert!(keys.is_to_rotate(&id(&first)) && !keys.is_to_rotate(&id(&second)));
+    // The user at the broker stays.
+    let name = Some("web-1".to_owned());
+    assert_eq!(login(keys, &first, password.expose()), name);
+    assert_eq!(login(keys, &second, password.expose()), None);
+    let other = deployment.other().await;
+    deployment.clock.pass(DAY - MINUTE);
+    assert!(other.find(&id(&first)).is_some());
+    let revision = other.revision();
+    deployment.clock.pass(MINUTE);
+    for keys in [keys, &other] {
+        keys.refresh().await.expect("it is read");
+        assert_eq!(keys.find(&id(&first)), None);
+        assert!(keys.find(&id(&second)).is_some());
+        assert_eq!(login(keys, &first, password.expose()), name);
+    }
+    assert_ne!(other.revision(), revision, "sessions of the key end");
+    assert_eq!(rotate(&first, &second).await, Err(RotationRefusal::Ended));
+    // An operator asks for the next one, and revokes it with the one before it.
+    keys.ask_to_rotate(&by(), &id(&second)).await.expect("it is asked");
+    assert!(keys.is_to_rotate(&id(&second)));
+    let kind = async |key: &RingSuite| {
+        keys.ask_to_rotate(&by(), &id(key)).await.map_err(|error| error.kind())
+    };
+    assert_eq!(kind(&first).await, Err(ErrorKind::Conflict));
+    assert_eq!(kind(&third).await, Err(ErrorKind::NotFound));
+    assert_eq!(rotate(&second, &third).await, Ok(()));
+    assert!(!keys.is_to_rotate(&id(&third)));
+    keys.revoke_key(&by(), &id(&third)).await.expect("it is revoked");
+    for key in [&first, &second, &third] {
+        assert_eq!(keys.find(&id(key)), None);
+    }
+    assert_eq!(login(keys, &first, password.expose()), None);
 }

@@ -19,7 +19,9 @@ pub(crate) fn broker(command: &Broker) -> Done {
     let BrokerKind::Mosquitto = format;
     let suite = namespace(store, key)?;
     let keys = run(async { Ok(Keys::open(store, false).await?.keys.keys()) })?;
-    let keys: Vec<&WorkerKey> = keys.iter().filter(|key| key.revoked.is_none()).collect();
+    // The user of a worker stays the same when its key is replaced.
+    let is_last = |key: &&WorkerKey| key.revoked.is_none() && key.replaced_by.is_none();
+    let keys: Vec<&WorkerKey> = keys.iter().filter(is_last).collect();
     let text = if *passwords { users(&suite, &keys) } else { rules(topics, &keys) };
     output::println(text.trim_end())?;
     Ok(Code::Success)
@@ -32,8 +34,9 @@ fn users(suite: &RingSuite, keys: &[&WorkerKey]) -> String {
         let _ = writeln!(text, "{user}:{}", WorkerKeys::fixed_password(suite, user).expose());
     }
     for key in keys {
-        let password = WorkerKeys::broker_password(suite, &key.id);
-        let _ = writeln!(text, "{}:{}", key.id, password.expose());
+        let user = key.broker_user();
+        let password = WorkerKeys::broker_password(suite, &user);
+        let _ = writeln!(text, "{user}:{}", password.expose());
     }
     text
 }
@@ -52,7 +55,7 @@ fn rules(topics: &str, keys: &[&WorkerKey]) -> String {
          topic read {topics}/join/+/down\n"
     );
     for key in keys {
-        let (name, id) = (&key.limits.names, key.id);
+        let (name, id) = (&key.limits.names, key.broker_user());
         let _ = write!(
             text,
             "\n# Worker {name}\n\

@@ -184,6 +184,15 @@ fn add_at(
         "own_only": place.own_only,
     });
     let grant = server.send("POST", "/api/grants", &body)?;
+    // A typing error grants nothing, and is easily overlooked.
+    for name in place.actions.iter().filter(|name| !name.contains('*')) {
+        if server.read::<Value>(&format!("/api/actions/{}", encoded(name))).is_err() {
+            output::say(&format!(
+                "no action {name:?} is known yet, or you may not see it: the grant counts once there is \
+                 one"
+            ));
+        }
+    }
     added(global, grant["id"].as_str().unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! `tinpot workers join-token`, `keys` and `revoke`.
+//! `tinpot workers join-token`, `keys`, `revoke` and `rotate`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tinpot_server::settings::{EnrolmentSettings, StoreSettings};
 use super::place::{Place, Server, unreadable};
 use super::{Store, records, refused, run};
 use crate::args::{Global, NamespaceKey, StoreFile, Workers};
-use crate::client::user_name;
+use crate::client::{encoded, user_name};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
 use crate::{suggest, table};
@@ -78,6 +78,16 @@ pub(crate) fn worker_keys(command: &Workers, global: &Global) -> Done {
                 found.was_revoked(global)
             }
         },
+        Workers::Rotate { key, store } => match Place::of(global, store)? {
+            Place::Store(file) => run(ask_to_rotate(global, &file, key)),
+            Place::Server(server) => {
+                let (keys, _) = server.worker_keys()?;
+                let id = find_key(&keys, key)?;
+                let path = format!("/api/worker-keys/{}/rotate", encoded(id));
+                server.send("POST", &path, &json!({}))?;
+                was_asked(global, id)
+            }
+        },
         Workers::RotateNamespaceKey { finish, store, key } => {
             run(rotate(global, store, key, *finish))
         }
@@ -106,6 +116,12 @@ struct KeyView {
     revoked_at: Option<String>,
     temporary: bool,
     version: String,
+    #[serde(default)]
+    rotate: bool,
+    #[serde(default)]
+    replaced_by: Option<String>,
+    #[serde(default)]
+    ends_at: Option<String>,
 }
 
 /// A join token, as it is listed.
@@ -147,6 +163,9 @@ impl KeyView {
             revoked_at: time(key.revoked),
             temporary: key.is_temporary,
             version: key.version,
+            rotate: key.rotate,
+            replaced_by: key.replaced_by.map(|key| key.to_string()),
+            ends_at: time(key.ends),
         }
     }
 }
@@ -287,6 +306,9 @@ fn show(global: &Global, keys: &[KeyView], tokens: &[TokenView]) -> Done {
                 "revoked_at": key.revoked_at,
                 "temporary": key.temporary,
                 "version": key.version,
+                "rotate": key.rotate,
+                "replaced_by": key.replaced_by,
+                "ends_at": key.ends_at,
             })
         };
         let of_token = |token: &TokenView| {
@@ -314,9 +336,12 @@ fn show(global: &Global, keys: &[KeyView], tokens: &[TokenView]) -> Done {
     let short = |at: Option<&String>| at.map_or_else(|| "never".to_owned(), |at| clock.short(at));
     let now = Timestamp::now().to_string();
     let row = |key: &KeyView| {
-        let state = match key.revoked_at {
-            Some(_) => paint.red("revoked"),
-            None => "ok".to_owned(),
+        let state = match (&key.revoked_at, &key.ends_at) {
+            (Some(_), _) => paint.red("revoked"),
+            (None, Some(ends)) if *ends <= now => "replaced".to_owned(),
+            (None, Some(ends)) => format!("ends {}", clock.short(ends)),
+            (None, None) if key.rotate => "to be replaced".to_owned(),
+            (None, None) => "ok".to_owned(),
         };
         let (name, created) = (clean(&key.limits.names, false), short(Some(&key.created_at)));
         let heard = short(key.last_heard_at.as_ref());
@@ -365,13 +390,20 @@ fn find<'a>(
     if let Some(token) = tokens.iter().find(|token| token.id == named) {
         return Ok(Found::Token(&token.id));
     }
+    find_key(keys, named).map(Found::Key)
+}
+
+/// Finds a key by its id or by the name of its worker.
+fn find_key<'a>(keys: &'a [KeyView], named: &str) -> Result<&'a str, CliError> {
     if let Some(key) = keys.iter().find(|key| key.id == named) {
-        return Ok(Found::Key(&key.id));
+        return Ok(&key.id);
     }
-    let by_name: Vec<&KeyView> =
-        keys.iter().filter(|key| key.limits.names == named && key.revoked_at.is_none()).collect();
+    // Those that were replaced are revoked with the key that has replaced them.
+    let is_last = |key: &&KeyView| key.revoked_at.is_none() && key.replaced_by.is_none();
+    let by_name = keys.iter().filter(|key| key.limits.names == named);
+    let by_name: Vec<&KeyView> = by_name.filter(is_last).collect();
     match by_name.as_slice() {
-        [key] => Ok(Found::Key(&key.id)),
+        [key] => Ok(&key.id),
         [] => {
             let near = suggest::or_list(named, keys.iter().map(|key| &*key.limits.names));
             let message = format!("no key of a worker {named:?}{near}");
@@ -418,4 +450,26 @@ async fn revoke(global: &Global, file: &StoreFile, named: &str) -> Done {
         Found::Token(id) => keys.revoke_token(&by, &parsed(id)?).await.map_err(refused)?,
     }
     found.was_revoked(global)
+}
+
+async fn ask_to_rotate(global: &Global, file: &StoreFile, named: &str) -> Done {
+    let Keys { keys, by } = Keys::open(file, false).await?;
+    let all: Vec<KeyView> = keys.keys().into_iter().map(KeyView::of).collect();
+    let id = find_key(&all, named)?;
+    let parsed = id.parse::<KeyId>();
+    let parsed = parsed.map_err(|_| CliError::new(Code::Failed, format!("bad id {id:?}")))?;
+    keys.ask_to_rotate(&by, &parsed).await.map_err(refused)?;
+    was_asked(global, id)
+}
+
+fn was_asked(global: &Global, id: &str) -> Done {
+    if global.json {
+        output::println(&json!({ "id": id }).to_string())?;
+    } else {
+        output::println(&format!(
+            "the worker with key {id} replaces it as soon as it is connected; the key ends 24 hours \
+             later"
+        ))?;
+    }
+    Ok(Code::Success)
 }

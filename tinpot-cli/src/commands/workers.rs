@@ -64,6 +64,7 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
     if let Workers::JoinToken { .. }
     | Workers::Keys { .. }
     | Workers::Revoke { .. }
+    | Workers::Rotate { .. }
     | Workers::RotateNamespaceKey { .. } = command
     {
         return access::worker_keys(command, global);
@@ -94,6 +95,7 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
         Workers::JoinToken { .. }
         | Workers::Keys { .. }
         | Workers::Revoke { .. }
+        | Workers::Rotate { .. }
         | Workers::RotateNamespaceKey { .. } => {}
     }
     Ok(Code::Success)

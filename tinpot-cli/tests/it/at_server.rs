@@ -132,6 +132,12 @@ fn grants_and_groups_are_managed_through_a_server_and_in_its_store() {
         assert!(run(&admin).failed(2).contains("operator or developer"));
         assert!(run(&["grants", "add", "viewer"]).failed(2).contains("--to-group"));
         run(&["grants", "add", "viewer", "--user", "bop"]).failed(5);
+        if more.is_empty() {
+            let unknown = run(&["grants", "add", "viewer", "--user", "bob", "--action", "deploi"]);
+            unknown.ok();
+            let says = "no action \"deploi\" is known yet, or you may not see it";
+            assert!(unknown.stderr.contains(says), "{unknown:?}");
+        }
         let listed = run(&["grants", "list"]).ok().to_owned();
         for text in ["group ops", "actions deploy-*", "user bob", "own exec", "action deploy-web"] {
             assert!(listed.contains(text), "{text}: {listed}");

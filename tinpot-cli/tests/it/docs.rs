@@ -324,6 +324,38 @@ fn links_of_the_documentation_resolve() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Returns true if a test has this name: the crate, the module and the function.
+fn is_a_test(name: &str) -> bool {
+    let mut parts = name.split("::");
+    let (Some(of), Some(module), function) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let folder = if of == "tests" { "tests".to_owned() } else { format!("tinpot-{of}/tests") };
+    let file = docs().join(format!("../{folder}/it/{module}.rs"));
+    let Ok(text) = fs::read_to_string(file) else { return false };
+    function.is_none_or(|function| {
+        text.contains(&format!("\nfn {function}("))
+            || text.contains(&format!("\nasync fn {function}("))
+    })
+}
+
+#[test]
+fn each_attack_of_the_list_is_a_test() {
+    let text = fs::read_to_string(docs().join("security.md")).expect("a page");
+    let (_, list) = text.split_once("## Attacks that must fail").expect("a list");
+    let rows: Vec<&str> = list.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    for (number, row) in (1..).zip(&rows) {
+        assert!(row.starts_with(&format!("| {number} | ")), "{row}");
+        let tests: Vec<&str> =
+            row.split('`').skip(1).step_by(2).filter(|t| t.contains("::")).collect();
+        assert!(!tests.is_empty(), "{row}");
+        for test in tests {
+            assert!(is_a_test(test), "{test} is no test");
+        }
+    }
+    assert_eq!(rows.len(), 35);
+}
+
 #[test]
 fn output_is_compared_line_by_line() {
     assert_eq!(prints("a\nb 12 c\n", "a\nb … c\n"), Ok(()));

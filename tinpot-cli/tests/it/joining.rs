@@ -24,7 +24,7 @@ def pay():
 "#;
 
 /// A coordinator with its own broker, and folders for workers.
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
     broker: String,
     url: String,
@@ -32,7 +32,7 @@ struct Place {
 }
 
 impl Place {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let broker = format!("tcp://127.0.0.1:{}", free_port());
         let actions = folder.path().join("actions");
@@ -43,13 +43,18 @@ impl Place {
         Self { folder, broker, url, coordinator }
     }
 
+    /// Returns the folder of a worker.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn restart(&mut self) {
         self.coordinator.kill();
         self.coordinator = Process::start(coordinator(self.folder.path(), &self.broker));
         self.url = self.coordinator.url();
     }
 
-    fn operate(&self, words: &[&str]) -> Ran {
+    pub(crate) fn operate(&self, words: &[&str]) -> Ran {
         let mut command = tinpot();
         command.env("TINPOT_STORE", self.folder.path().join("tinpot.db"));
         command.current_dir(self.folder.path()).args(words);
@@ -57,7 +62,7 @@ impl Place {
     }
 
     /// Makes a join token, and returns its file.
-    fn token(&self, words: &[&str]) -> PathBuf {
+    pub(crate) fn token(&self, words: &[&str]) -> PathBuf {
         let made = self.operate(&[&["workers", "join-token"], words].concat());
         let token = made.ok().trim();
         assert!(token.starts_with("tpj_") && token.len() == 96, "{token}");
@@ -65,7 +70,7 @@ impl Place {
     }
 
     /// Returns a command in the folder of a worker.
-    fn worker(&self, folder: &str, words: &[&str]) -> Command {
+    pub(crate) fn worker(&self, folder: &str, words: &[&str]) -> Command {
         let place = self.folder.path().join(folder);
         std::fs::create_dir_all(&place).expect("a folder");
         let mut command = tinpot();
@@ -75,20 +80,20 @@ impl Place {
         command
     }
 
-    fn join(&self, folder: &str, token: &Path, name: &str) -> Ran {
+    pub(crate) fn join(&self, folder: &str, token: &Path, name: &str) -> Ran {
         let token = token.to_str().expect("a path");
         let words = ["join", "--join-token-file", token, "--name", name, &self.broker];
         Ran::of(self.worker(folder, &words))
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         let mut command = tinpot();
         command.env("TINPOT_SERVER", &self.url).args(words);
         Ran::of(command)
     }
 
     #[track_caller]
-    fn wait_for_action(&self, name: &str) {
+    pub(crate) fn wait_for_action(&self, name: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ran = self.run(&["actions", "show", name]);
@@ -184,6 +189,40 @@ fn a_worker_joins_when_it_starts_with_a_key_in_a_file_or_in_memory() {
         assert!(Instant::now() < deadline, "two keys are expected");
     }
     assert!(place.operate(&["workers", "keys"]).ok().contains("token, 1 left"));
+}
+
+#[test]
+fn a_worker_says_which_topic_the_broker_forbids() {
+    let place = Place::start();
+    let token = place.token(&["--names", "web-1"]);
+    place.join("web", &token, "web-1").ok();
+    // Its login is for topics of the namespace in which it has joined.
+    let mut worker = Process::start(place.worker("web", &["--namespace", "other"]));
+    worker.line("the broker does not let this client listen at other/worker/web-1/");
+}
+
+#[test]
+fn a_lost_key_of_the_namespace_is_said_and_the_former_one_is_put_back() {
+    let mut place = Place::start();
+    let token = place.token(&["--names", "web-1"]);
+    place.join("web", &token, "web-1").ok();
+    let mut worker = Process::start(place.worker("web", &[]));
+    worker.line("Worker web-1-");
+    place.wait_for_action("say");
+    let key = place.folder.path().join("namespace.key");
+    let former = std::fs::read_to_string(&key).expect("a key");
+    std::fs::remove_file(&key).expect("it is lost");
+    place.restart();
+    let says = "the key of the namespace was missing, and is another one now";
+    assert!(place.coordinator.seen.iter().any(|line| line.contains(says)));
+    // Nothing runs on a worker that believes the former one.
+    assert_ne!(std::fs::read_to_string(&key).expect("a key"), former);
+    std::fs::write(&key, former).expect("it is there again");
+    place.restart();
+    let deadline = Instant::now() + PATIENCE;
+    while place.run(&["run", "say", "--text", "again"]).stdout.trim() != "again" {
+        assert!(Instant::now() < deadline, "the worker does not follow it");
+    }
 }
 
 /// The procedures of `docs/security.md`, "Rotate everything".

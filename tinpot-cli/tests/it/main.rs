@@ -19,6 +19,7 @@ mod http_workers;
 mod ids;
 mod interrupts;
 mod joining;
+mod key_rotation;
 mod local;
 mod metrics;
 #[cfg(feature = "moor")]
@@ -34,6 +35,7 @@ mod run;
 mod secrets;
 mod sign_in;
 mod steering;
+mod strangers;
 mod support;
 mod tables;
 mod teams;

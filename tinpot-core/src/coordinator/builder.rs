@@ -298,6 +298,7 @@ impl CoordinatorBuilder {
         let (mut joins, mut requests) = (None, None);
         let (wire, handshakes) = match self.sealed {
             Some((suite, options)) => {
+                let rotator = self.enroller.clone();
                 if let Some(enroller) = self.enroller {
                     let desk = Desk::new(suite.clone(), options.namespace.clone());
                     let desk = desk.server(self.server).keys(&options.keys);
@@ -305,7 +306,7 @@ impl CoordinatorBuilder {
                     requests = requests_to_join(&*transport).await;
                 }
                 let sessions = CoordinatorSessions::new(suite, opened.epoch, options);
-                let (end, handshakes) = CoordinatorEnd::new(sessions);
+                let (end, handshakes) = CoordinatorEnd::new(sessions, rotator);
                 (Wire::of_coordinator(transport.clone(), clock, end), Some(handshakes))
             }
             None => (Wire::plain(transport.clone(), clock), None),

@@ -203,7 +203,10 @@ impl Control {
         }
         for message in frame.messages {
             match message {
-                Message::Unknown(_) | Message::Log(_) | Message::Progress(_) => {
+                Message::Unknown(_)
+                | Message::Log(_)
+                | Message::Progress(_)
+                | Message::Rotate(_) => {
                     refuse_message(refusals, from.as_str(), &message, Lane::Control);
                 }
                 Message::SecretGet(get) if in_clear => {

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Call, Called};
+use super::rotation::{Rotate, Rotated};
 use super::secret::{SecretAnswer, SecretGet};
 use crate::model::action::ActionSet;
 use crate::model::deployed::{BundleRef, BundleTicket};
@@ -531,6 +532,10 @@ messages! {
     SecretGet(SecretGet) = "secret_get",
     /// See [`SecretAnswer`].
     Secret(Box<SecretAnswer>) = "secret",
+    /// See [`Rotate`].
+    Rotate(Box<Rotate>) = "rotate",
+    /// See [`Rotated`].
+    Rotated(Box<Rotated>) = "rotated",
     /// See [`WhoIsThere`].
     WhoIsThere(WhoIsThere) = "who_is_there",
 }

@@ -13,6 +13,7 @@ mod handshake;
 mod header;
 mod join;
 mod refused;
+mod rotation;
 mod session;
 mod suite;
 mod window;
@@ -32,6 +33,7 @@ pub use self::join::{
     Joined,
 };
 pub use self::refused::Refused;
+pub use self::rotation::{KeyState, Rotation, RotationClaim, RotationRefusal};
 pub use self::session::{Opening, Sealing, Session, SessionId, Side};
 pub use self::suite::{Digest, Ephemeral, PublicKey, SecretKey, SessionKeys, Signature, Suite};
 pub use self::window::{WINDOW, Window};

@@ -27,6 +27,7 @@ mod joining;
 mod network;
 mod plain;
 mod plan;
+mod rotation;
 mod sealing;
 mod store;
 mod teams;

@@ -9,20 +9,24 @@ use tokio::sync::mpsc;
 use super::{Incoming, Sender, no_session, open, refuse};
 use crate::clock::Clock;
 use crate::inbox::read_frame;
+use crate::joining::Enroller;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
 use crate::model::id::WorkerId;
 use crate::protocol::seal::{
-    Admission, CoordinatorFrame, CoordinatorSessions, HEADER_BYTES, Header, Refused, SessionId,
-    Suite,
+    Admission, CoordinatorFrame, CoordinatorSessions, HEADER_BYTES, Header, Peer, Refused,
+    RotationRefusal, SessionId, Suite,
 };
-use crate::protocol::{Message, Tick};
+use crate::protocol::{Message, Rotate, Rotated, Tick, encode};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
 /// The maximum number of handshakes that wait to be answered: little more than what may be answered
 /// in a second.
 const HANDSHAKES: usize = 256;
+
+/// The maximum number of requests to replace a key that wait. Workers repeat those that are dropped.
+const ROTATIONS: usize = 64;
 
 /// The maximum number of local workers that are remembered. Beyond, all are forgotten until they are
 /// heard again.
@@ -42,28 +46,36 @@ pub(crate) struct CoordinatorEnd {
     suite: Arc<dyn Suite>,
     sessions: Mutex<CoordinatorSessions>,
     requests: mpsc::Sender<Request>,
+    rotations: mpsc::Sender<(Arc<Peer>, Box<Rotate>)>,
     /// The workers that this process runs.
     locals: Mutex<HashSet<WorkerId>>,
 }
 
-/// The task that answers handshakes, so that the control loop does not.
+/// The task that answers handshakes and replaces keys, so that the control loop does not.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     end: Arc<CoordinatorEnd>,
     requests: mpsc::Receiver<Request>,
+    rotations: mpsc::Receiver<(Arc<Peer>, Box<Rotate>)>,
+    enroller: Option<Arc<dyn Enroller>>,
 }
 
 impl CoordinatorEnd {
-    pub(crate) fn new(sessions: CoordinatorSessions) -> (Arc<Self>, Handshakes) {
+    pub(crate) fn new(
+        sessions: CoordinatorSessions,
+        enroller: Option<Arc<dyn Enroller>>,
+    ) -> (Arc<Self>, Handshakes) {
         let (sender, requests) = mpsc::channel(HANDSHAKES);
+        let (rotation_sender, rotations) = mpsc::channel(ROTATIONS);
         let suite = sessions.suite().clone();
         let end = Arc::new(Self {
             suite,
             sessions: Mutex::new(sessions),
             requests: sender,
+            rotations: rotation_sender,
             locals: Mutex::default(),
         });
-        (end.clone(), Handshakes { end, requests })
+        (end.clone(), Handshakes { end, requests, rotations, enroller })
     }
 
     fn lock(&self) -> MutexGuard<'_, CoordinatorSessions> {
@@ -143,6 +155,11 @@ impl CoordinatorEnd {
                     let detail = "its key is not granted this name, or any of these queues";
                     refusals.note(Refusal::Hello, peer.worker.as_str(), &detail);
                 }
+                for message in frame.messages.extract_if(.., |message| is_rotate(lane, message)) {
+                    if let Message::Rotate(rotate) = message {
+                        let _ = self.rotations.try_send((peer.clone(), rotate));
+                    }
+                }
                 let sender = Sender { grant: peer.grant.clone(), is_introduced };
                 Ok(Some(Incoming::Sealed(frame, sender)))
             }
@@ -176,6 +193,10 @@ impl CoordinatorEnd {
     }
 }
 
+fn is_rotate(lane: Lane, message: &Message) -> bool {
+    lane == Lane::Control && matches!(message, Message::Rotate(_))
+}
+
 /// Returns the worker that a channel tells.
 fn worker_of(channel: Channel) -> Option<WorkerId> {
     match channel {
@@ -185,45 +206,107 @@ fn worker_of(channel: Channel) -> Option<WorkerId> {
 }
 
 impl Handshakes {
-    pub(crate) async fn run(
-        mut self,
-        transport: &dyn Transport,
-        clock: Clock,
-        refusals: &Refusals,
-    ) {
-        while let Some(request) = self.requests.recv().await {
-            let now = clock.now();
-            let answer = match request {
-                Request::Init(received) => match self.answer(now, &received) {
-                    Ok((worker, accept)) => Some((Address::Worker(worker), accept)),
-                    Err(why) => {
-                        refuse(refusals, &received.channel, why);
-                        None
+    pub(crate) async fn run(self, transport: &dyn Transport, clock: Clock, refusals: &Refusals) {
+        let Self { end, mut requests, mut rotations, enroller } = self;
+        let answers = async {
+            while let Some(request) = requests.recv().await {
+                end.answer_request(transport, clock.now(), refusals, request).await;
+            }
+        };
+        // Not one after the other: what a key is replaced by is written first.
+        let replacements = async {
+            while let Some((peer, rotate)) = rotations.recv().await {
+                let answer =
+                    end.replace(clock, refusals, enroller.as_deref(), &peer, &rotate).await;
+                let to = Address::Worker(peer.worker.clone());
+                for frame in answer.unwrap_or_default() {
+                    if let Err(error) = transport.send(&to, Lane::Control, frame).await {
+                        tracing::debug!(%to, %error, "a worker was not told that it has another key");
                     }
-                },
-                Request::Unknown(worker, session) => {
-                    let notice = self.end.lock().answer_unknown(now, worker.as_ref(), session);
-                    let to = worker.map_or(Address::AllWorkers, Address::Worker);
-                    notice.map(|notice| (to, notice))
                 }
-            };
-            if let Some((to, frame)) = answer
-                && let Err(error) = transport.send(&to, Lane::Control, frame.into()).await
-            {
-                tracing::debug!(%to, %error, "a handshake was not answered: it will be repeated");
+            }
+        };
+        futures::future::join(answers, replacements).await;
+    }
+}
+
+impl CoordinatorEnd {
+    async fn answer_request(
+        &self,
+        transport: &dyn Transport,
+        now: Tick,
+        refusals: &Refusals,
+        request: Request,
+    ) {
+        let answer = match request {
+            Request::Init(received) => match self.accept(now, &received) {
+                Ok((worker, accept)) => Some((Address::Worker(worker), accept)),
+                Err(why) => {
+                    refuse(refusals, &received.channel, why);
+                    None
+                }
+            },
+            Request::Unknown(worker, session) => {
+                let notice = self.lock().answer_unknown(now, worker.as_ref(), session);
+                let to = worker.map_or(Address::AllWorkers, Address::Worker);
+                notice.map(|notice| (to, notice))
+            }
+        };
+        if let Some((to, frame)) = answer
+            && let Err(error) = transport.send(&to, Lane::Control, frame.into()).await
+        {
+            tracing::debug!(%to, %error, "a handshake was not answered: it will be repeated");
+        }
+    }
+
+    fn accept(&self, now: Tick, received: &Received) -> Result<(WorkerId, Vec<u8>), Refused> {
+        let admitted = self.lock().admit(now, &received.channel, &received.bytes)?;
+        match admitted {
+            Admission::Again { worker, accept } => Ok((worker, accept)),
+            Admission::New(handshake) => {
+                let answered = handshake.answer(now, &*self.suite)?;
+                let worker = answered.worker().clone();
+                self.lock().pend(now, answered).map(|accept| (worker, accept))
             }
         }
     }
 
-    fn answer(&self, now: Tick, received: &Received) -> Result<(WorkerId, Vec<u8>), Refused> {
-        let admitted = self.end.lock().admit(now, &received.channel, &received.bytes)?;
-        match admitted {
-            Admission::Again { worker, accept } => Ok((worker, accept)),
-            Admission::New(handshake) => {
-                let answered = handshake.answer(now, &*self.end.suite)?;
-                let worker = answered.worker().clone();
-                self.end.lock().pend(now, answered).map(|accept| (worker, accept))
+    /// Enrols a key in place of that of a worker, and returns the answer to it. `None` if the worker
+    /// has to ask again.
+    async fn replace(
+        &self,
+        clock: Clock,
+        refusals: &Refusals,
+        enroller: Option<&dyn Enroller>,
+        peer: &Peer,
+        rotate: &Rotate,
+    ) -> Option<Vec<Bytes>> {
+        let rotation = self.lock().rotation(clock.now(), peer, rotate);
+        let claim = match rotation.and_then(|rotation| rotation.verify(&*self.suite)) {
+            Ok(claim) => claim,
+            Err(why) => {
+                refusals.note(Refusal::Handshake, peer.worker.as_str(), &why);
+                return None;
             }
-        }
+        };
+        let decided = match enroller {
+            Some(enroller) => enroller.rotate(&claim).await,
+            None => Ok(Err(RotationRefusal::Unsupported)),
+        };
+        let refused = match decided {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => {
+                refusals.note(Refusal::Handshake, peer.worker.as_str(), &why);
+                Some(why.to_string())
+            }
+            Err(error) => {
+                refusals.note(Refusal::Handshake, "the keys of workers", &error);
+                return None;
+            }
+        };
+        let answer = Message::Rotated(Box::new(Rotated { key: rotate.key.clone(), refused }));
+        let frame = encode(HEADER_BYTES, None, Some(&peer.worker), &[answer]);
+        let to = Address::Worker(peer.worker.clone());
+        self.seal(clock.now(), &to, Lane::Control, frame).ok()
     }
 }

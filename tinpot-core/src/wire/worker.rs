@@ -9,8 +9,11 @@ use super::{Incoming, no_session, open};
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
-use crate::protocol::Tick;
-use crate::protocol::seal::{PublicKey, Refused, Sealing, Suite, WorkerFrame, WorkerSessions};
+use crate::model::id::WorkerId;
+use crate::protocol::seal::{
+    HEADER_BYTES, KeyState, PublicKey, Refused, Sealing, Suite, WorkerFrame, WorkerSessions,
+};
+use crate::protocol::{Message, Tick, encode};
 use crate::refusals::Refusals;
 use crate::transport::Received;
 
@@ -22,17 +25,48 @@ pub(crate) struct WorkerEnd {
     sessions: Mutex<WorkerSessions>,
     /// The keys of the coordinators that the worker believes.
     pinned: watch::Sender<Vec<PublicKey>>,
+    /// The key of the worker.
+    key: watch::Sender<KeyState>,
 }
 
 impl WorkerEnd {
     pub(crate) fn new(sessions: WorkerSessions) -> Self {
         let pinned = watch::Sender::new(sessions.pinned().collect());
-        Self { suite: sessions.suite().clone(), sessions: Mutex::new(sessions), pinned }
+        let key = watch::Sender::new(sessions.key_state());
+        Self { suite: sessions.suite().clone(), sessions: Mutex::new(sessions), pinned, key }
     }
 
     /// Watches the keys of the coordinators that the worker believes.
     pub(crate) fn pinned(&self) -> watch::Receiver<Vec<PublicKey>> {
         self.pinned.subscribe()
+    }
+
+    /// Watches the key of the worker.
+    pub(crate) fn key(&self) -> watch::Receiver<KeyState> {
+        self.key.subscribe()
+    }
+
+    pub(super) fn replace_key(&self, now: Tick, suite: Arc<dyn Suite>) {
+        let mut sessions = self.lock();
+        sessions.replace_key(now, suite);
+        self.show_key(&sessions);
+    }
+
+    /// Returns the request to replace the key, if it is due: a frame for each session.
+    pub(super) fn rotate(&self, now: Tick, id: &WorkerId) -> Vec<Bytes> {
+        let Some(rotate) = self.lock().rotate(now) else { return Vec::new() };
+        let message = Message::Rotate(Box::new(rotate));
+        let frame = encode(HEADER_BYTES, Some(id), None, &[message]);
+        self.seal(Lane::Control, frame).unwrap_or_default()
+    }
+
+    fn show_key(&self, sessions: &WorkerSessions) {
+        let state = sessions.key_state();
+        self.key.send_if_modified(|shown| {
+            let is_same = *shown == state;
+            *shown = state;
+            !is_same
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, WorkerSessions> {
@@ -55,8 +89,9 @@ impl WorkerEnd {
             let key = sessions.key();
             tracing::warn!(
                 %key,
-                "no coordinator answers this worker: none is running, or the key is not enrolled (any \
-                 more): ask for a join token, then run \"tinpot worker join\""
+                "no coordinator answers this worker: none is running, its frames do not come through \
+                 (look at the rights of its user at the broker), or the key is not enrolled (any more): \
+                 ask for a join token, then run \"tinpot worker join\""
             );
         }
         Some(init)
@@ -94,7 +129,17 @@ impl WorkerEnd {
                 let document = open(&*self.suite, &opening, bytes).ok_or(Refused::Forged)?;
                 self.lock().opened(now, &opening)?;
                 let opened = Received::new(Channel::Coordinator, document);
-                Ok(read_frame(refusals, &opened).map(Incoming::Frame))
+                let Some(mut frame) = read_frame(refusals, &opened) else { return Ok(None) };
+                frame.messages.retain(|message| match message {
+                    Message::Rotated(answer) if lane == Lane::Control => {
+                        let mut sessions = self.lock();
+                        sessions.rotated(now, answer);
+                        self.show_key(&sessions);
+                        false
+                    }
+                    _ => true,
+                });
+                Ok(Some(Incoming::Frame(frame)))
             }
             // Signatures are verified under the lock: at most 40 in a second.
             WorkerFrame::Accept => {
@@ -107,6 +152,7 @@ impl WorkerEnd {
                     }
                     !is_same
                 });
+                self.show_key(&sessions);
                 drop(sessions);
                 tracing::debug!(%epoch, "a session is open");
                 Ok(Some(Incoming::Session))

@@ -245,14 +245,15 @@ impl WorkerBuilder {
             lease: None,
         };
         let clock = Clock::start();
-        let (wire, coordinator_keys) = match self.sealed {
+        let (wire, coordinator_keys, key) = match self.sealed {
             Some((suite, pins)) => {
                 let sessions = WorkerSessions::new(suite, id.clone(), pins);
                 let end = WorkerEnd::new(sessions);
                 let keys = end.pinned();
-                (Wire::of_worker(self.transport, clock, end), keys)
+                let key = Some(end.key());
+                (Wire::of_worker(self.transport, clock, end), keys, key)
             }
-            None => (Wire::plain(self.transport, clock), watch::channel(Vec::new()).1),
+            None => (Wire::plain(self.transport, clock), watch::channel(Vec::new()).1, None),
         };
         let wire = wire.observed(self.observer.clone());
         let resend_interval = self.config.resend_interval;
@@ -273,6 +274,6 @@ impl WorkerBuilder {
             tokio::spawn(control.run(Box::pin(frames), command_receiver)),
             tokio::spawn(pump.run(log_frames)),
         ];
-        Ok(Worker { id, commands, drain_requested, coordinator_keys, tasks })
+        Ok(Worker { id, commands, drain_requested, coordinator_keys, key, tasks })
     }
 }

@@ -30,6 +30,7 @@ use crate::model::text::cut;
 use crate::model::trace::check_traceparent;
 use crate::observer::{LogCut, Measure, Observer, hook};
 use crate::outbox::Outbox;
+use crate::protocol::seal::Suite;
 use crate::protocol::{
     Call, CallId, CallState, Dispatch, GivenSecret, Message, SecretState, WorkerEffect,
     WorkerMachine,
@@ -54,6 +55,7 @@ const MAX_PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug)]
 pub(super) enum Command {
     Shutdown { patience: Duration, reply: oneshot::Sender<()> },
+    ReplaceKey(Arc<dyn Suite>),
 }
 
 struct Finished {
@@ -198,10 +200,15 @@ impl Control {
                     self.machine.offer_changed(self.clock.now(), self.offers.current(), &mut self.effects);
                 }
                 command = commands.recv(), if ending.is_none() => {
-                    let Some(Command::Shutdown { patience, reply }) = command else { return };
-                    let patience = patience.min(MAX_PATIENCE);
-                    self.machine.drain(self.clock.now(), patience, &mut self.effects);
-                    ending = Some((Instant::now() + patience + LAST_REPORTS, reply));
+                    match command {
+                        Some(Command::Shutdown { patience, reply }) => {
+                            let patience = patience.min(MAX_PATIENCE);
+                            self.machine.drain(self.clock.now(), patience, &mut self.effects);
+                            ending = Some((Instant::now() + patience + LAST_REPORTS, reply));
+                        }
+                        Some(Command::ReplaceKey(suite)) => self.wire.replace_key(suite),
+                        None => return,
+                    }
                 }
                 () = sleep.as_mut() => {}
             }
@@ -219,7 +226,7 @@ impl Control {
                 }
             }
             self.machine.tick(self.clock.now(), &mut self.effects);
-            self.wire.tick().await;
+            self.wire.tick(self.machine.id()).await;
             self.turn(&finished_sender).await;
             while self.attempts.try_join_next().is_some() {}
             let over = |(deadline, _): &(Instant, _)| {
@@ -244,7 +251,7 @@ impl Control {
         }
         for message in frame.messages {
             match message {
-                Message::Unknown(_) | Message::LogAck(_) => {
+                Message::Unknown(_) | Message::LogAck(_) | Message::Rotated(_) => {
                     refuse_message(&self.refusals, "coordinator", &message, Lane::Control);
                 }
                 message => self.machine.receive(now, message, &mut self.effects),

@@ -282,6 +282,22 @@ async fn an_open_execution_is_lost_with_the_right_to_read_it() {
 }
 
 #[tokio::test]
+async fn a_rerun_needs_the_right_to_run_of_today() {
+    let policy = TestPolicy::new([Grant::new("ada", Right::ALL)]);
+    let (coordinator, _worker) = cluster(policy.clone()).await;
+    let ada = coordinator.scoped(Caller::new("ada"));
+    let submitted = ada.submit("child", Json::empty_object(), SubmitOptions::new()).await;
+    let id = submitted.expect("accepted").id();
+    ada.rerun(id, SubmitOptions::new()).await.expect("it is hers");
+    // All rights but the one to run the action now.
+    const WITHOUT_RUN: &[Right] = &[Right::SeeAction, Right::Read, Right::Cancel, Right::Rerun];
+    policy.change(|grants| *grants = vec![Grant::new("ada", WITHOUT_RUN)]);
+    let denied = ada.rerun(id, SubmitOptions::new()).await.expect_err("she may not run it now");
+    assert_eq!(denied.kind(), ErrorKind::Forbidden);
+    assert_eq!(ada.executions(&ListOptions::new()).await.expect("a page").len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_hidden_is_neither_counted_in_queues_nor_drained() {
     const RIGHTS: &[Right] = &[
         Right::SeeAction,

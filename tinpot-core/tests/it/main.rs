@@ -34,6 +34,7 @@ mod queues;
 mod reconnecting;
 mod recovery;
 mod rerun;
+mod rotation;
 #[cfg(feature = "validation")]
 mod schema_oracle;
 mod sealed_cluster;

@@ -12,8 +12,8 @@ use tinpot_core::action::{Action, LoadError};
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Accept, Beat, BeatAck, Call, Called, Cancel, Dispatch, Drain, GivenSecret, Goodbye, Hello,
-    LogAck, Message, Probe, Recorded, Reject, Released, ResultAck, ResultReport, SecretAnswer,
-    SecretGet, WhoIsThere,
+    LogAck, Message, Probe, Recorded, Reject, Released, ResultAck, ResultReport, Rotate, Rotated,
+    SecretAnswer, SecretGet, WhoIsThere,
 };
 use tinpot_core::{
     Backoff, BundleRef, EnvironmentState, Failure, Level, PythonEnvironment, RetryOn, Stream,
@@ -121,6 +121,8 @@ fn the_schema_has_the_fields_of_every_type() {
     has_fields_of::<Call>("call", &[]);
     has_fields_of::<Called>("called", &[]);
     has_fields_of::<SecretGet>("secret_get", &[]);
+    has_fields_of::<Rotate>("rotate", &[]);
+    has_fields_of::<Rotated>("rotated", &[]);
     has_fields_of::<SecretAnswer>("secret", &[]);
     has_fields_of::<WhoIsThere>("who_is_there", &[]);
     has_fields_of::<tinpot_core::protocol::Log>("log", &[]);

@@ -37,9 +37,17 @@ fn every_promise_holds_under_random_faults() {
 
 #[test]
 fn sealed_frames_keep_every_promise_against_an_adversary_that_owns_the_network() {
+    let mut faults = std::collections::BTreeMap::<&str, u64>::new();
     for seed in 0..20 {
-        if let Err(violation) = run(seed, &scenario().sealed(true)) {
-            panic!("{violation}");
-        }
+        let report = run(seed, &scenario().sealed(true));
+        let report = report.unwrap_or_else(|violation| panic!("{violation}"));
+        report
+            .faults
+            .iter()
+            .for_each(|(fault, times)| *faults.entry(fault).or_default() += *times as u64);
+    }
+    // Workers have replaced their keys meanwhile, and the former ones have ended.
+    for fault in ["key replaced", "key ended"] {
+        assert!(faults.get(fault).is_some_and(|times| *times >= 10), "{fault}: {faults:?}");
     }
 }

@@ -155,6 +155,7 @@ table! {
     DELETE "/api/secrets/{name}" SECRETS => secrets::remove;
     GET "/api/worker-keys" ENROL => worker_keys::keys;
     DELETE "/api/worker-keys/{id}" ENROL => worker_keys::revoke;
+    POST "/api/worker-keys/{id}/rotate" ENROL => worker_keys::rotate;
     GET "/api/join-tokens" ENROL => worker_keys::tokens;
     POST "/api/join-tokens" ENROL => worker_keys::create;
     DELETE "/api/join-tokens/{id}" ENROL => worker_keys::revoke_token;

@@ -55,6 +55,12 @@ pub(crate) struct KeyJson {
     temporary: bool,
     /// The version of the worker's program when it joined.
     version: String,
+    /// If true, an operator has asked the worker to replace it.
+    rotate: bool,
+    /// The id of the key that has replaced it.
+    replaced_by: Option<String>,
+    /// The time at which it ends, since another one has replaced it.
+    ends_at: Option<Time>,
 }
 
 /// The keys of workers.
@@ -145,6 +151,9 @@ impl KeyJson {
             revoked_at: key.revoked.map(Time),
             temporary: key.is_temporary,
             version: key.version,
+            rotate: key.rotate,
+            replaced_by: key.replaced_by.map(|key| key.to_string()),
+            ends_at: key.ends.map(Time),
         }
     }
 }
@@ -185,14 +194,27 @@ pub(crate) async fn keys(asked: Asked) -> Result<Response, ApiError> {
     responses((status = 204, description = "the key was revoked"), (status = 404, description = "Key not found.")),
 )]
 pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
-    let enrolment = asked.enrolment()?;
-    let id = key_id(&id, "key of a worker")?;
-    let mut keys = enrolment.keys.keys().into_iter().filter(|key| key.id == id);
-    if keys.any(|key| !asked.enrols(&key.limits)) {
-        let detail = format!("no key of a worker {id}");
-        return Err(ApiError::new(StatusCode::NOT_FOUND, detail));
-    }
+    let (enrolment, id) = asked.own_key(&id)?;
     enrolment.keys.revoke_key(&asked.by(), &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks the workers with a key to replace it by another one, in their sessions. The key is valid for
+/// 24 hours more once they have.
+#[utoipa::path(
+    post,
+    path = "/api/worker-keys/{id}/rotate",
+    tag = "worker_keys",
+    params(("id" = String, Path, description = "the id of a key")),
+    responses(
+        (status = 204, description = "the workers are asked"),
+        (status = 404, description = "Key not found."),
+        (status = 409, description = "The key was revoked, or replaced already."),
+    ),
+)]
+pub(crate) async fn rotate(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
+    let (enrolment, id) = asked.own_key(&id)?;
+    enrolment.keys.ask_to_rotate(&asked.by(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -274,6 +296,18 @@ impl Asked {
             None => self.is_here(DEFAULT_TEAM),
             Some(teams) => teams.iter().all(|team| self.is_here(team)),
         }
+    }
+
+    /// Returns the id of a key of the caller's team.
+    fn own_key(&self, id: &str) -> Result<(&WorkerEnrolment, KeyId), ApiError> {
+        let enrolment = self.enrolment()?;
+        let id = key_id(id, "key of a worker")?;
+        let mut keys = enrolment.keys.keys().into_iter().filter(|key| key.id == id);
+        if keys.any(|key| !self.enrols(&key.limits)) {
+            let detail = format!("no key of a worker {id}");
+            return Err(ApiError::new(StatusCode::NOT_FOUND, detail));
+        }
+        Ok((enrolment, id))
     }
 
     /// Returns the keys of workers, for a caller who may enrol them.

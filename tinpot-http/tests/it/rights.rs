@@ -302,6 +302,7 @@ fn success(path: &str) -> (&'static [u16], &'static str) {
         | "/api/secrets/{name}"
         | "/api/worker-keys"
         | "/api/worker-keys/{id}"
+        | "/api/worker-keys/{id}/rotate"
         | "/api/join-tokens"
         | "/api/join-tokens/{id}" => (&[404], "this server"),
         "/api/auth/password" => (&[400], ""),

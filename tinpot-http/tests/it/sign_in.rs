@@ -47,6 +47,23 @@ async fn a_password_opens_a_session_in_a_cookie_and_signing_out_ends_it() {
 }
 
 #[tokio::test]
+async fn a_password_of_10_kb_signs_no_user_in_and_is_not_taken_as_a_new_one() {
+    let people = People::some().await;
+    let long = "x".repeat(10_000);
+    let browser = people.browser();
+    // Also one that begins with the right one: all bytes count.
+    for password in [long.clone(), format!("{PASSWORD}{long}")] {
+        let detail = browser.login("olga", &password).await.detail(401);
+        assert_eq!(detail, "user or password is wrong");
+    }
+    let browser = people.browser_of("olga").await;
+    let change = json!({"current": PASSWORD, "new": long});
+    let detail = browser.ask("POST", "/api/auth/password", change).await.detail(422);
+    assert!(detail.contains("at most 1024 bytes (got 10000)"), "{detail}");
+    assert_eq!(people.browser().login("olga", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_cookie_of_https_is_bound_to_its_host() {
     let people = People::some().await;
     let mut browser = people.browser();

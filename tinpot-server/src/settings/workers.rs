@@ -61,6 +61,11 @@ impl EnrolmentSettings {
         }
     }
 
+    /// Returns the file of the key of the namespace if it is not there, as before the first start.
+    pub(crate) fn missing_key(&self, store: &StoreSettings, default: &str) -> Option<PathBuf> {
+        self.key_path(&store.path(default)).filter(|path| !path.exists())
+    }
+
     /// Returns the key that the namespace gets next; `None` if none was prepared.
     ///
     /// # Errors

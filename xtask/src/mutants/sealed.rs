@@ -197,4 +197,31 @@ pub(super) const MUTANTS: &[Mutant] = &[
             new: "        self.asked = Some(now);\n        if MUTANT {\n            self.due = None;\n        }\n",
         }],
     },
+    Mutant {
+        name: "rotated-without-proof",
+        breaks: "a worker has a key enrolled that it does not own",
+        edits: &[Edit {
+            file: "protocol/seal/rotation.rs",
+            old: "if !suite.verify(&self.claim.key, &self.text, &self.proof) {",
+            new: "if !suite.verify(&self.claim.key, &self.text, &self.proof) && !MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "rotated-key-forgotten",
+        breaks: "a worker goes on with its former key after a session has the other one",
+        edits: &[Edit {
+            file: "protocol/seal/worker.rs",
+            old: "            (self.suite, self.key) = (successor.suite, successor.key);\n",
+            new: "            if !MUTANT {\n                (self.suite, self.key) = (successor.suite, successor.key);\n            }\n",
+        }],
+    },
+    Mutant {
+        name: "rotated-one-key-tried",
+        breaks: "a worker that was away does not try the key that has replaced its own",
+        edits: &[Edit {
+            file: "protocol/seal/worker.rs",
+            old: "let is_next = self.held.is_empty() && self.failed % 2 == 1;",
+            new: "let is_next = self.held.is_empty() && self.failed % 2 == 1 && !MUTANT;",
+        }],
+    },
 ];

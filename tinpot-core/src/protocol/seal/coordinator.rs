@@ -14,6 +14,7 @@ use super::grant::Enrolled;
 use super::handshake::{Hex, Init, KeyId, Notice, SUITE, Signed, VERSION};
 use super::header::{FrameKind, Header, is_plain};
 use super::refused::Refused;
+use super::rotation::Rotation;
 use super::session::{Opening, Sealing};
 use super::suite::{PublicKey, Suite};
 use crate::model::address::{Channel, Lane};
@@ -21,6 +22,7 @@ use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
 use crate::protocol::frame::Frame;
 use crate::protocol::message::Message;
+use crate::protocol::rotation::Rotate;
 use crate::protocol::tick::Tick;
 
 /// The only shard.
@@ -173,7 +175,7 @@ impl CoordinatorSessions {
         if !grant.covers(init.worker.name()) {
             return Err(Refused::Name);
         }
-        if self.peers.is_taken(&init.worker, &init.key) {
+        if self.peers.is_taken(&init.worker, &init.key, &grant) {
             return Err(Refused::Taken);
         }
         let digest = self.suite.digest(signed.payload());
@@ -188,7 +190,9 @@ impl CoordinatorSessions {
         }
         let (key, epoch, frame) = (self.key, self.epoch, frame.to_vec());
         let keys = self.options.keys.clone();
-        Ok(Admission::New(Box::new(Handshake { init, frame, digest, grant, key, epoch, keys })))
+        let rotate = self.options.enrolled.is_to_rotate(&init.key);
+        let handshake = Handshake { init, frame, digest, grant, key, epoch, keys, rotate };
+        Ok(Admission::New(Box::new(handshake)))
     }
 
     /// Keeps a session until its worker uses it, or for 10 s. Returns the accept to send to the
@@ -316,13 +320,29 @@ impl CoordinatorSessions {
         Ok(peer)
     }
 
+    /// Looks at a request of a peer to replace its key, without verifying it.
+    ///
+    /// # Errors
+    /// The reason why it is not answered.
+    pub fn rotation(
+        &mut self,
+        now: Tick,
+        peer: &Peer,
+        rotate: &Rotate,
+    ) -> Result<Rotation, Refused> {
+        if !self.peers.may_ask(now, &peer.key) || !self.inits.take(now) {
+            return Err(Refused::Budget);
+        }
+        Rotation::read(&*self.suite, &self.options.namespace, peer.key, &peer.worker, rotate)
+    }
+
     /// Leaves out of a frame of a peer what it says about workers of other keys: that they are dead.
     pub fn keep_own_claims(&self, peer: &Peer, frame: &mut Frame) {
         for message in &mut frame.messages {
             if let Message::Hello(hello) = message {
                 hello
                     .clean_slate
-                    .retain(|dead| self.peers.key_of(dead).is_none_or(|key| key == peer.key));
+                    .retain(|dead| self.peers.key_of(dead).is_none_or(|key| peer.is_of(&key)));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use super::grant::{Enrolled, WorkerGrant, WorkerLimits, matches};
 use super::handshake::KeyId;
 use super::join::{Before, JoinClaim, JoinRefusal, JoinTerms};
+use super::rotation::{RotationClaim, RotationRefusal};
 use super::suite::{PublicKey, Suite};
 use crate::model::time::Timestamp;
 
@@ -22,6 +23,8 @@ struct Keys {
     joined: BTreeMap<KeyId, KeyId>,
     revoked: BTreeSet<KeyId>,
     tokens: BTreeMap<KeyId, (PublicKey, JoinTerms)>,
+    /// The keys that have replaced others, by those.
+    successors: BTreeMap<KeyId, KeyId>,
     reserved: Vec<String>,
     revision: u64,
 }
@@ -75,6 +78,27 @@ impl EnrolledKeys {
         Ok(limits)
     }
 
+    /// Enrols the key of a claim, which was verified, in place of another one. Both are valid until
+    /// that one is [revoked](Self::revoke).
+    ///
+    /// # Errors
+    /// The reason why the key is not enrolled.
+    pub fn rotate(&self, claim: &RotationClaim) -> Result<(), RotationRefusal> {
+        let mut keys = self.write();
+        let grant = keys.grants.get(&claim.from).cloned().ok_or(RotationRefusal::Ended)?;
+        match keys.successors.get(&claim.from) {
+            Some(before) if *before == claim.key_id => return Ok(()),
+            Some(_) => return Err(RotationRefusal::Replaced),
+            None => {}
+        }
+        if keys.grants.contains_key(&claim.key_id) || keys.revoked.contains(&claim.key_id) {
+            return Err(RotationRefusal::Used);
+        }
+        keys.enrol(claim.key_id, grant.of_successor(claim.key, claim.from));
+        keys.successors.insert(claim.from, claim.key_id);
+        Ok(())
+    }
+
     fn write(&self) -> RwLockWriteGuard<'_, Keys> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,6 +134,12 @@ impl Enrolled for EnrolledKeys {
 
     fn revision(&self) -> u64 {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).revision
+    }
+
+    fn is_to_rotate(&self, key: &KeyId) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let is_asked = keys.grants.get(key).is_some_and(|grant| grant.rotate);
+        is_asked || keys.successors.contains_key(key)
     }
 
     fn heard(&self, _keys: &[KeyId]) {}

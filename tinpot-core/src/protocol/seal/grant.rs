@@ -31,6 +31,10 @@ pub struct WorkerGrant {
     pub slots: Option<u32>,
     /// The teams that their actions belong to. `None` means the default team.
     pub teams: Option<Vec<String>>,
+    /// The key that this one has replaced: its workers take over what those of that key hold.
+    pub follows: Option<KeyId>,
+    /// If true, an operator has asked the worker to replace the key.
+    pub rotate: bool,
 }
 
 /// The limits of a [`WorkerGrant`], as they are stored and sent. `None` means no limit.
@@ -68,13 +72,27 @@ impl WorkerGrant {
     /// Grants what these limits allow.
     pub fn limited(key: PublicKey, limits: WorkerLimits) -> Self {
         let WorkerLimits { names, queues, groups, actions, slots, teams } = limits;
-        Self { key, names, queues, groups, actions, slots, teams }
+        let (follows, rotate) = (None, false);
+        Self { key, names, queues, groups, actions, slots, teams, follows, rotate }
     }
 
     /// Grants everything to workers of these names.
     pub fn new(key: PublicKey, names: impl Into<String>) -> Self {
         let (queues, groups, actions, slots, teams) = Default::default();
-        Self { key, names: names.into(), queues, groups, actions, slots, teams }
+        let limits = WorkerLimits { names: names.into(), queues, groups, actions, slots, teams };
+        Self::limited(key, limits)
+    }
+
+    /// Returns the grant of a key that replaces the one of this grant.
+    #[must_use]
+    pub fn of_successor(&self, key: PublicKey, follows: KeyId) -> Self {
+        Self { key, follows: Some(follows), rotate: false, ..self.clone() }
+    }
+
+    /// Returns true if another grant has the same limits.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let Self { key, follows, rotate, .. } = other;
+        *other == Self { key: *key, follows: *follows, rotate: *rotate, ..self.clone() }
     }
 
     /// Returns true if a worker of the key may have this name.
@@ -207,6 +225,12 @@ pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the number of changes so far.
     fn revision(&self) -> u64;
+
+    /// Returns true if the worker of a key is to replace it: an operator has asked for it, or
+    /// another process of the same worker has done so.
+    fn is_to_rotate(&self, key: &KeyId) -> bool {
+        self.find(key).is_some_and(|grant| grant.rotate)
+    }
 
     /// Notes that workers of these keys have a session and were heard. The coordinator calls it
     /// about once a minute, and when a session begins.

@@ -142,6 +142,9 @@ pub struct Accept {
     /// namespace gets another one, that. If it is empty, the worker keeps those that it knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Hex<32>>,
+    /// If true, the coordinator asks the worker to replace its key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rotate: bool,
 }
 
 /// The announcement of a coordinator. It only makes workers without a session for its epoch ask for

@@ -8,11 +8,13 @@ use super::handshake::{Accept, Hex, Init, KeyId, Notice, SUITE, Signed, VERSION,
 use super::header::{FrameKind, Header, is_plain};
 use super::join::COORDINATOR_KEYS;
 use super::refused::Refused;
+use super::rotation::{KeyState, Successor};
 use super::session::{Opening, Sealing, Session, SessionId, Side};
 use super::suite::{Digest, Ephemeral, PublicKey, Suite};
 use crate::model::address::Lane;
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
+use crate::protocol::rotation::{Rotate, Rotated};
 use crate::protocol::tick::Tick;
 
 /// The only shard.
@@ -93,6 +95,14 @@ pub struct WorkerSessions {
     tries: u32,
     /// The epoch that a notice announced, which the next handshake is for.
     wanted: Option<Epoch>,
+    /// The number of handshakes without an answer since the last accept.
+    failed: u32,
+    /// The key that is to replace the worker's.
+    successor: Option<Successor>,
+    /// If true, the coordinator asks for another key.
+    is_to_rotate: bool,
+    /// The reason why the last successor was refused.
+    refused: Option<String>,
     /// The accepts and notices whose signatures may still be verified in this second.
     accepts: Budget,
     notices: Budget,
@@ -111,6 +121,8 @@ struct Held {
 #[derive(Debug)]
 struct Handshake {
     ephemeral: Box<dyn Ephemeral>,
+    /// The key of the worker that signed the init.
+    key: KeyId,
     digest: Digest,
     frame: Vec<u8>,
     to: usize,
@@ -139,6 +151,10 @@ impl WorkerSessions {
             asked: None,
             tries: 0,
             wanted: None,
+            failed: 0,
+            successor: None,
+            is_to_rotate: false,
+            refused: None,
             accepts: Budget::new(SIGNATURES),
             notices: Budget::new(SIGNATURES),
             jitter,
@@ -158,6 +174,52 @@ impl WorkerSessions {
     /// Returns the id of the worker's key.
     pub fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// Returns the state of the worker's key.
+    pub fn key_state(&self) -> KeyState {
+        let Self { key, is_to_rotate, refused, .. } = self;
+        KeyState { key: *key, is_to_rotate: *is_to_rotate, refused: refused.clone() }
+    }
+
+    /// Asks the coordinator to enrol another key, that of a suite, in place of the worker's. The
+    /// worker uses it once the coordinator has accepted it in a handshake; until then, it has both.
+    pub fn replace_key(&mut self, now: Tick, suite: Arc<dyn Suite>) {
+        let successor = Successor::new(now, suite, &self.namespace, &self.key);
+        if successor.key != self.key {
+            (self.successor, self.refused) = (Some(successor), None);
+        }
+    }
+
+    /// Returns the request to enrol another key, if it is to be sent now.
+    pub fn rotate(&mut self, now: Tick) -> Option<Rotate> {
+        self.successor.as_mut().filter(|_| !self.held.is_empty())?.ask(now)
+    }
+
+    /// Takes in the answer to that request. With the next handshake, the worker uses the other key.
+    pub fn rotated(&mut self, now: Tick, answer: &Rotated) {
+        let earliest = self.earliest(now);
+        let Some(successor) = self.successor.as_mut().filter(|key| key.is_answered_by(answer))
+        else {
+            return;
+        };
+        if let Some(why) = &answer.refused {
+            (self.successor, self.refused) = (None, Some(why.clone()));
+        } else if !successor.is_enrolled {
+            successor.is_enrolled = true;
+            self.handshake = None;
+            self.due = Some(self.due.map_or(earliest, |due| due.min(earliest)));
+        }
+    }
+
+    /// Returns the key to sign the next init with. If a handshake got no answer, the coordinator may
+    /// know only the other one.
+    fn identity(&self) -> (&Arc<dyn Suite>, KeyId) {
+        let other = self.successor.as_ref().filter(|successor| {
+            let is_next = self.held.is_empty() && self.failed % 2 == 1;
+            successor.is_enrolled != is_next
+        });
+        other.map_or((&self.suite, self.key), |successor| (&successor.suite, successor.key))
     }
 
     /// Returns the suite.
@@ -205,7 +267,8 @@ impl WorkerSessions {
 
     /// Returns when to call [`tick`](Self::tick) at the latest.
     pub fn wake_at(&self) -> Option<Tick> {
-        self.due
+        let successor = self.successor.as_ref().filter(|_| !self.held.is_empty());
+        self.due.into_iter().chain(successor.and_then(Successor::due)).min()
     }
 
     /// Ends what is over. Returns an init to send to the coordinator on the control lane, if one is
@@ -218,10 +281,13 @@ impl WorkerSessions {
             self.held.retain(|held| now.since(held.heard) < SILENCE);
         }
         let is_worn = |held: &&Held| held.session.is_worn(now, self.session_age);
+        let is_replaced = self.successor.as_ref().is_some_and(|successor| successor.is_enrolled);
+        let is_worn = |held: &&Held| is_replaced || is_worn(held);
         let worn = self.held.iter().find(is_worn).map(|held| held.epoch);
         if self.handshake.as_ref().is_some_and(|asked| now.since(asked.began) >= HANDSHAKE) {
             self.handshake = None;
             self.turn += 1;
+            self.failed = self.failed.wrapping_add(1);
             // A notice may be of a coordinator that is gone. It does not repeat what it asked for.
             self.wanted = None;
             if !self.held.is_empty() && worn.is_none() {
@@ -248,20 +314,21 @@ impl WorkerSessions {
         let (coordinator, _) = *self.pins.get(to)?;
         // Without randomness there is no session. The next tick tries again.
         let ephemeral = self.suite.ephemeral().ok()?;
+        let (suite, key) = self.identity();
         let init = Init {
             v: VERSION,
             namespace: self.namespace.to_string(),
             to: coordinator,
             worker: self.id.clone(),
-            key: self.key,
+            key,
             shard: SHARD,
             e: Hex(ephemeral.public()),
             suites: vec![SUITE.to_owned()],
         };
-        let frame = Signed::frame(&*self.suite, FrameKind::Init, &init);
+        let frame = Signed::frame(&**suite, FrameKind::Init, &init);
         let digest = self.suite.digest(Signed::parts(FrameKind::Init, &frame)?.payload());
         let wanted = self.wanted;
-        Some(Handshake { ephemeral, digest, frame, to, began: now, wanted })
+        Some(Handshake { ephemeral, key, digest, frame, to, began: now, wanted })
     }
 
     /// Takes in a notice.
@@ -325,7 +392,7 @@ impl WorkerSessions {
         if accept.v != VERSION
             || *accept.namespace != *self.namespace
             || accept.worker != self.id
-            || accept.worker_key != self.key
+            || accept.worker_key != handshake.key
             || accept.key != coordinator
             || !accept.chain.is_empty()
             || accept.shard != SHARD
@@ -344,7 +411,11 @@ impl WorkerSessions {
             return Err(Refused::Epoch);
         }
         let handshake = self.handshake.take().ok_or(Refused::Unasked)?;
-        (self.due, self.wanted, self.tries) = (None, None, 0);
+        (self.due, self.wanted, self.tries, self.failed) = (None, None, 0, 0);
+        if let Some(successor) = self.successor.take_if(|key| key.key == handshake.key) {
+            (self.suite, self.key) = (successor.suite, successor.key);
+        }
+        self.is_to_rotate = accept.rotate;
         let shared = handshake.ephemeral.agree(&accept.e.0).ok_or(Refused::Forged)?;
         let salt = salt(&*self.suite, &handshake.digest, signed.payload());
         let keys = self.suite.derive(&shared, &salt);

@@ -260,19 +260,22 @@ impl World {
 
     /// Speaks in its own session: as another worker, or for more than it was granted.
     fn speaks_in_its_session(&mut self) -> Checked {
-        let victim = self.random.below(self.workers.len());
-        let victim = self.workers[victim].machine.id().clone();
-        let swaps = self.random.chance(0.5);
+        let index = self.random.below(self.workers.len());
+        let victim = self.workers[index].machine.id().clone();
+        let act = self.random.below(5);
         let offer = (*self.offer_of(0, 0)).clone();
         let Some(sealing) = &mut self.sealing else { return Ok(()) };
         let id = sealing.adversary.id();
+        let own = sealing.suite.owned_by(ADVERSARY);
+        let rotate = sealing.forged_rotation(index, &own);
         let Some(sessions) = &mut sealing.adversary.sessions else { return Ok(()) };
         let suite = sessions.suite().clone();
         let Some((_, epoch)) = sessions.held().next() else { return Ok(()) };
         let Some(sealed) = sessions.sealings(Lane::Control).next() else { return Ok(()) };
-        let (from, messages) = match swaps {
-            true => (victim, vec![Message::Goodbye(Goodbye { held: Vec::new() })]),
-            false => {
+        let (from, messages) = match act {
+            0 => (id.clone(), vec![Message::Rotate(Box::new(rotate))]),
+            1..3 => (victim, vec![Message::Goodbye(Goodbye { held: Vec::new() })]),
+            _ => {
                 let (queues, groups, clean_slate, version, started_at) = Default::default();
                 let name = id.name().to_owned();
                 let hello = Hello {

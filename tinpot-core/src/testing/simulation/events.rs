@@ -10,6 +10,7 @@ use super::trouble::{Fault, Repair};
 use crate::model::address::Lane;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
+use crate::protocol::seal::KeyId;
 use crate::protocol::{Frame, Read};
 
 /// A process that can be reached.
@@ -34,6 +35,10 @@ pub(super) enum Event {
         to: Host,
         parcel: Parcel,
     },
+    /// The operator has a worker replace its key.
+    Rotate,
+    /// A key ends that was replaced.
+    KeyEnds(KeyId),
     /// The adversary acts.
     Adversary,
     /// Every worker has a session.

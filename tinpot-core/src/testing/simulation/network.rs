@@ -199,6 +199,8 @@ fn digest(message: &Message) -> (u64, u64) {
         Message::Drain(drain) => (29, u64::from(drain.epoch.number)),
         Message::SecretGet(get) => (30, get.fence.number),
         Message::Secret(answer) => (31, answer.fence.number),
+        Message::Rotate(_) => (32, 0),
+        Message::Rotated(answer) => (33, u64::from(answer.refused.is_some())),
     }
 }
 

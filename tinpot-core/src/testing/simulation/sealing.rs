@@ -11,11 +11,13 @@ use bytes::Bytes;
 use super::adversary::{ADVERSARY, Adversary};
 use super::deploys::granted_to;
 use super::events::Event;
+use super::rotation::Rotations;
 use super::teams::Teams;
 use super::world::{Checked, World, broken};
 use crate::model::address::{Channel, Lane};
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
+use crate::protocol::Tick;
 use crate::protocol::seal::{
     CoordinatorOptions, CoordinatorSessions, EnrolledKeys, Header, KeyId, Pins, Refused, SessionId,
     Side, Suite, WorkerGrant, WorkerSessions,
@@ -76,6 +78,7 @@ pub(super) struct Sealing {
     pub(super) suite: ToySuite,
     pub(super) enrolled: Arc<EnrolledKeys>,
     pub(super) adversary: Adversary,
+    pub(super) rotations: Rotations,
     teams: Teams,
     /// The age at which sessions get new keys.
     age: Duration,
@@ -96,6 +99,7 @@ impl Sealing {
         let suite = ToySuite::new(COORDINATOR, random.number());
         Self {
             adversary: Adversary::new(&suite),
+            rotations: Rotations::new(&mut random),
             suite,
             enrolled: Arc::default(),
             teams,
@@ -110,19 +114,22 @@ impl Sealing {
         }
     }
 
-    /// Returns the suite of the owner of a worker key.
-    fn suite_of(&self, index: usize) -> ToySuite {
-        self.suite.owned_by(COORDINATOR + 1 + index as u64)
-    }
-
-    /// Returns the sessions of a new start of a worker, whose key is enrolled.
-    pub(super) fn worker(&self, index: usize, id: &WorkerId) -> WorkerSessions {
-        let suite = self.suite_of(index);
-        let mut grant = WorkerGrant::new(suite.public(), format!("w{index}"));
-        grant.actions = granted_to(index);
-        grant.teams = self.teams.granted_to(index);
-        self.enrolled.enrol(&suite, grant);
-        WorkerSessions::new(Arc::new(suite), id.clone(), self.pins())
+    /// Returns the sessions of a new start of a worker, whose key is enrolled. It goes on to replace
+    /// the key if it has begun with that.
+    pub(super) fn worker(&mut self, index: usize, id: &WorkerId) -> WorkerSessions {
+        let (current, next) = self.rotations.keys(index);
+        let suite = self.suite_of(index, current);
+        if self.rotations.enrols(index) {
+            let mut grant = WorkerGrant::new(suite.public(), format!("w{index}"));
+            grant.actions = granted_to(index);
+            grant.teams = self.teams.granted_to(index);
+            self.enrolled.enrol(&suite, grant);
+        }
+        let mut sessions = WorkerSessions::new(Arc::new(suite), id.clone(), self.pins());
+        if let Some(next) = next {
+            sessions.replace_key(Tick(0), Arc::new(self.suite_of(index, next)));
+        }
+        sessions
     }
 
     pub(super) fn pins(&self) -> Pins {

@@ -140,7 +140,7 @@ impl World {
         let mut effects = Vec::new();
         act(&mut node.machine, now, &mut effects);
         node.machine.tick(now, &mut effects);
-        let mut messages = Vec::new();
+        let mut messages: Vec<Message> = self.rotate_due(index, now).into_iter().collect();
         let mut asked_to_end = false;
         for effect in effects {
             match effect {

@@ -135,6 +135,7 @@ impl World {
         self.plan_deploys();
         self.plan_faults();
         self.plan_adversary();
+        self.plan_rotations();
         let calm_at = self.plan.length.as_micros() as Moment;
         while let Some((at, event)) = self.events.pop(calm_at) {
             self.now = at;
@@ -161,6 +162,11 @@ impl World {
             Event::Frame { to, lane, frame, again } => self.arrive(to, lane, *frame, again),
             Event::Parcel { to, parcel } => self.parcel_arrives(to, parcel),
             Event::Adversary => self.adversary_acts(),
+            Event::Rotate => self.rotate_a_key(),
+            Event::KeyEnds(key) => {
+                self.key_ends(&key);
+                Ok(())
+            }
             Event::Sessions => self.all_have_sessions(),
             Event::To(Host::Coordinator(index), life, happening) => {
                 self.at_coordinator(index, life, happening)

@@ -137,6 +137,7 @@ export const people = {
   removeSecret: (name: string) => send<null>("DELETE", at("secrets", name)),
 
   workerKeys: (signal: AbortSignal) => get<{ keys: WorkerKey[] }>("/api/worker-keys", signal),
+  rotateWorkerKey: (id: string) => send<null>("POST", at("worker-keys", id, "rotate")),
   revokeWorkerKey: (id: string) => send<null>("DELETE", at("worker-keys", id)),
   joinTokens: (signal: AbortSignal) => get<{ tokens: JoinToken[] }>("/api/join-tokens", signal),
   createJoinToken: (token: {

@@ -27,6 +27,7 @@ const LIFETIMES = [
 
 type Asking =
   | { kind: "key"; key: WorkerKey }
+  | { kind: "rotate"; key: WorkerKey }
   | { kind: "token"; token: JoinToken }
   | { kind: "create" }
   | null;
@@ -62,7 +63,11 @@ export function WorkerKeysPage() {
         </Empty>
       )}
       {all !== undefined && all.length > 0 && (
-        <Keys keys={all} onRevoke={(key) => setAsking({ kind: "key", key })} />
+        <Keys
+          keys={all}
+          onRevoke={(key) => setAsking({ kind: "key", key })}
+          onRotate={(key) => setAsking({ kind: "rotate", key })}
+        />
       )}
       {open !== undefined && open.length > 0 && (
         <Tokens tokens={open} onRevoke={(token) => setAsking({ kind: "token", token })} />
@@ -76,6 +81,18 @@ export function WorkerKeysPage() {
           onClose={close}
         >
           The coordinator ignores the worker from now on. What it runs is lost when its lease ends.
+        </AskFirst>
+      )}
+      {asking?.kind === "rotate" && (
+        <AskFirst
+          title={`Replace the key of ${asking.key.limits.names}?`}
+          action="Replace key"
+          request={() => people.rotateWorkerKey(asking.key.id)}
+          onDone={done}
+          onClose={close}
+        >
+          The worker replaces its key as soon as it is connected, and goes on meanwhile. The former
+          key ends 24 hours later.
         </AskFirst>
       )}
       {asking?.kind === "token" && (
@@ -125,7 +142,13 @@ function limitsOf(limits: WorkerLimits): string {
   return lists.join("; ");
 }
 
-function Keys({ keys, onRevoke }: { keys: WorkerKey[]; onRevoke: (key: WorkerKey) => void }) {
+interface KeysProps {
+  keys: WorkerKey[];
+  onRevoke: (key: WorkerKey) => void;
+  onRotate: (key: WorkerKey) => void;
+}
+
+function Keys({ keys, onRevoke, onRotate }: KeysProps) {
   return (
     <div class="panel table-wrap">
       <table class="records">
@@ -136,7 +159,7 @@ function Keys({ keys, onRevoke }: { keys: WorkerKey[]; onRevoke: (key: WorkerKey
             <th>Joined</th>
             <th>Last heard</th>
             <th>
-              <span class="unseen">Revoke</span>
+              <span class="unseen">Replace or revoke</span>
             </th>
           </tr>
         </thead>
@@ -148,6 +171,8 @@ function Keys({ keys, onRevoke }: { keys: WorkerKey[]; onRevoke: (key: WorkerKey
                 <span class="mono faint">{one.id.slice(0, 8)}</span>{" "}
                 {one.version !== "" && <span class="faint">Tinpot {one.version}</span>}
                 {one.temporary && <span class="tag">temporary</span>}
+                {one.ends_at !== null && <span class="tag">replaced</span>}
+                {one.rotate && one.ends_at === null && <span class="tag">to be replaced</span>}
                 {one.revoked_at !== null && (
                   <span class="status" data-status="failed">
                     <i />
@@ -166,7 +191,12 @@ function Keys({ keys, onRevoke }: { keys: WorkerKey[]; onRevoke: (key: WorkerKey
                 {one.revoked_at === null && (
                   <Menu
                     label={`Key of ${one.limits.names}`}
-                    items={[{ label: "Revoke…", onSelect: () => onRevoke(one) }]}
+                    items={[
+                      ...(one.replaced_by === null
+                        ? [{ label: "Replace…", onSelect: () => onRotate(one) }]
+                        : []),
+                      { label: "Revoke…", onSelect: () => onRevoke(one) },
+                    ]}
                   />
                 )}
               </td>

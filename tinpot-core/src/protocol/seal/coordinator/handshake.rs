@@ -26,6 +26,8 @@ pub struct Handshake {
     pub(super) epoch: Epoch,
     /// The keys of the namespace that the accept states.
     pub(super) keys: Vec<PublicKey>,
+    /// If true, the accept asks the worker to replace its key.
+    pub(super) rotate: bool,
 }
 
 impl Handshake {
@@ -57,6 +59,7 @@ impl Handshake {
             suite: SUITE.to_owned(),
             init: Hex(self.digest),
             keys: self.keys.iter().map(|key| Hex(key.0)).collect(),
+            rotate: self.rotate,
         };
         let accept = Signed::frame(suite, FrameKind::Accept, &accept);
         let shared = ephemeral.agree(&self.init.e.0).ok_or(Refused::Forged)?;

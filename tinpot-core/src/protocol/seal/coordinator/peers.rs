@@ -55,6 +55,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Returns true if this is the key of the worker, or the one that it has replaced.
+    pub(super) fn is_of(&self, key: &KeyId) -> bool {
+        self.key == *key || self.grant.follows.as_ref() == Some(key)
+    }
+
     /// Limits a frame that was opened on a lane in a session of the worker: hellos to the grant.
     /// One that the grant does not allow is left out. Returns false if the worker has not
     /// introduced itself before this frame: what it said under another grant counts no more.
@@ -253,10 +258,12 @@ impl Peers {
         Ok((peer, is_new))
     }
 
-    /// Returns true if a worker has a session of another key. A worker id belongs to one start of
-    /// one process, so another key has no reason to use it.
-    pub(super) fn is_taken(&self, worker: &WorkerId, key: &KeyId) -> bool {
-        self.key_of(worker).is_some_and(|holder| holder != *key)
+    /// Returns true if a worker has a session of another key than this one, or than the one that it
+    /// has replaced. A worker id belongs to one start of one process, so another key has no reason
+    /// to use it.
+    pub(super) fn is_taken(&self, worker: &WorkerId, key: &KeyId, grant: &WorkerGrant) -> bool {
+        let holder = self.key_of(worker);
+        holder.is_some_and(|holder| holder != *key && grant.follows != Some(holder))
     }
 
     /// Makes a pending session the one to seal with. The one before it is read for a while.
@@ -265,7 +272,7 @@ impl Peers {
         let entry = self.entries.get_mut(&id).ok_or(Refused::UnknownSession)?;
         entry.state = State::Current;
         let peer = entry.peer.clone();
-        if self.is_taken(&peer.worker, &peer.key) {
+        if self.is_taken(&peer.worker, &peer.key, &peer.grant) {
             self.remove(id);
             return Err(Refused::Taken);
         }
@@ -274,9 +281,12 @@ impl Peers {
                 let until = now + FORMER;
                 if let Some(before) = self.entries.get_mut(&before) {
                     before.state = State::Former { until };
-                    // It is of the same key and grant, or it would have ended before.
-                    let introduced = before.peer.introduced.load(Ordering::Relaxed);
-                    peer.introduced.store(introduced, Ordering::Relaxed);
+                    // It is of the same key and grant, or it would have ended before. A key that has
+                    // replaced it has the same limits, unless they were changed meanwhile.
+                    if before.peer.key == peer.key || before.peer.grant.is_like(&peer.grant) {
+                        let introduced = before.peer.introduced.load(Ordering::Relaxed);
+                        peer.introduced.store(introduced, Ordering::Relaxed);
+                    }
                 }
                 self.ends.push_back((until, before));
             }

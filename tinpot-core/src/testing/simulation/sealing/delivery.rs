@@ -210,10 +210,15 @@ impl World {
         }
         let Ok((mut frame, _)) = Frame::decode(document) else { return Ok(()) };
         let Ok(is_introduced) = peer.limit(parcel.lane, &mut frame) else { return Ok(()) };
+        let is_rotate = |message: &mut Message| matches!(message, Message::Rotate(_));
+        let rotates: Vec<Message> = frame.messages.extract_if(.., is_rotate).collect();
         if frame.from.as_ref() != from {
             return broken("I11", format!("{from:?} speaks as {:?}", frame.from));
         }
         self.note_frame(Host::Coordinator(index), &frame, None);
+        for rotate in rotates {
+            self.rotate_arrives(index, &peer, &rotate)?;
+        }
         if !is_introduced && parcel.lane == Lane::Control {
             self.coordinators[index].expect_hello(peer.worker.clone());
         }
@@ -271,8 +276,17 @@ impl World {
                 let (epoch, id) = (epoch.unwrap_or(NO_EPOCH), node.machine.id().clone());
                 let document = &bytes[place];
                 sealing.check_opened(header, None, Some(&id), epoch, document)?;
-                let Ok((frame, _)) = Frame::decode(document) else { return Ok(()) };
+                let Ok((mut frame, _)) = Frame::decode(document) else { return Ok(()) };
                 self.note_frame(Host::Worker(index), &frame, None);
+                frame.messages.retain(|message| match message {
+                    Message::Rotated(answer) => {
+                        if let Some(sessions) = &mut self.workers[index].sessions {
+                            sessions.rotated(now, answer);
+                        }
+                        false
+                    }
+                    _ => true,
+                });
                 self.take_frame_at_worker(index, parcel.lane, frame)?;
             }
             Ok(WorkerFrame::Notice) => {
@@ -290,6 +304,9 @@ impl World {
                     return broken("I11", "a forged accept opens a session");
                 }
                 self.session_opened(index)?;
+                if !self.key_is_used(index) {
+                    return Ok(());
+                }
                 self.work(index, |machine, now, out| machine.link_up(now, out))?;
                 self.arm_worker(index);
             }

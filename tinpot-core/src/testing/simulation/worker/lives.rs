@@ -85,7 +85,7 @@ impl World {
         self.trace(3, life);
         let machine = self.worker_machine(index, life, clean_slate);
         let clock = Clock::new(self.now, self.random.rate(self.plan.rates));
-        let sessions = self.sealing.as_ref().map(|sealing| sealing.worker(index, machine.id()));
+        let sessions = self.sealing.as_mut().map(|sealing| sealing.worker(index, machine.id()));
         let node = &mut self.workers[index];
         *node = Node {
             up: true,
