@@ -43,4 +43,6 @@ mod tokens;
 mod tower;
 mod tower_import;
 mod traces;
+#[cfg(feature = "otel")]
+mod traces_export;
 mod zmq;

@@ -23,6 +23,7 @@ use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{ErrorKind, Result};
 use crate::model::time::Timestamp;
+use crate::model::trace::Sampling;
 use crate::observer::{Observer, hook};
 use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Desk, Suite};
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
@@ -75,6 +76,7 @@ pub struct CoordinatorBuilder {
     enroller: Option<Arc<dyn Enroller>>,
     server: Option<String>,
     observer: Option<Arc<dyn Observer>>,
+    sampling: Option<Sampling>,
 }
 
 impl CoordinatorBuilder {
@@ -100,6 +102,7 @@ impl CoordinatorBuilder {
             enroller: None,
             server: None,
             observer: None,
+            sampling: None,
         }
     }
 
@@ -263,6 +266,15 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Gives each execution and each attempt a span of its own, so that an observer can record them:
+    /// attempts get the trace contexts of their spans in place of that of the submitter. By default,
+    /// they get the latter.
+    #[must_use]
+    pub fn traces(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -335,6 +347,9 @@ impl CoordinatorBuilder {
             ..self.config
         };
         let mut core = Core::new(CoordinatorMachine::new(config, epoch));
+        if let Some(sampling) = self.sampling {
+            core.set_sampling(sampling);
+        }
         let mut pipeline = LogPipeline::new(shared.clone(), clock, epoch);
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));

@@ -248,7 +248,7 @@ impl CoordinatorMachine {
             },
             // The shell has the key of the tickets.
             ticket: None,
-            traceparent: execution.traceparent.clone(),
+            traceparent: self.trace_of(execution, grant.fence),
         };
         out.push(CoordinatorEffect::Send(
             Address::Worker(grant.worker.clone()),
