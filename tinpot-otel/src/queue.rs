@@ -106,3 +106,50 @@ impl Queue {
         drop(self.changed.wait_timeout_while(state, patience, waits));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tinpot_core::Sampling;
+
+    use super::{BATCH, Queue, SPANS};
+    use crate::span::{Kind, Span};
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn span() -> Span {
+        Span::new(Sampling::always().of_request(None), Kind::Server, "test".to_owned())
+    }
+
+    #[test]
+    fn spans_that_find_no_room_are_counted() {
+        let queue = Queue::default();
+        (0..SPANS + 10).for_each(|_| queue.push(span()));
+        assert_eq!((queue.take_lost(), queue.take_lost()), (10, 0));
+        // A full batch waits for nothing.
+        for _ in 0..SPANS / BATCH {
+            assert_eq!(queue.batch(LONG).map(|batch| batch.len()), Some(BATCH));
+        }
+        queue.push(span());
+        assert_eq!(queue.batch(Duration::ZERO).map(|batch| batch.len()), Some(1));
+        queue.lose(3);
+        assert_eq!(queue.take_lost(), 3);
+    }
+
+    #[test]
+    fn the_end_interrupts_every_wait_and_takes_no_more_spans() {
+        let queue = Queue::default();
+        let began = Instant::now();
+        std::thread::scope(|threads| {
+            threads.spawn(|| queue.end_within(Duration::ZERO));
+            assert_eq!(queue.pause(LONG), Some(Duration::ZERO));
+        });
+        assert!(queue.batch(LONG).is_none());
+        queue.push(span());
+        assert_eq!(queue.take_lost(), 1);
+        queue.set_ended();
+        queue.wait_for_end(LONG);
+        assert!(began.elapsed() < LONG);
+    }
+}

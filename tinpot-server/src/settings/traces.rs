@@ -1,5 +1,6 @@
 //! The export of traces, by the variables of OpenTelemetry.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,21 +54,22 @@ pub struct TraceSettings {
     pub otel_traces_sampler_arg: Option<String>,
 }
 
-/// Headers, which may have credentials. Their `Debug` form leaves out the values.
+/// Headers as text, which may have credentials. Its `Debug` form leaves out the text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct OtlpHeaders(Vec<(String, String)>);
+pub struct OtlpHeaders(String);
 
 impl FromStr for OtlpHeaders {
-    type Err = Error;
+    // A text that is malformed is an error of the start, which does not repeat it.
+    type Err = Infallible;
 
-    fn from_str(text: &str) -> Result<Self> {
-        pairs(text).map(Self)
+    fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
     }
 }
 
 impl fmt::Debug for OtlpHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_struct("OtlpHeaders").finish_non_exhaustive()
     }
 }
 
@@ -118,8 +120,11 @@ impl TraceSettings {
         if let Some(name) = given(self.otel_service_name.as_deref()) {
             builder = builder.service(name);
         }
-        let headers = self.otlp_headers.iter().flat_map(|headers| &headers.0);
-        let builder = headers.fold(builder, |builder, (name, value)| builder.header(name, value));
+        let headers = self.otlp_headers.as_ref().map_or("", |headers| &headers.0);
+        let headers = pairs(headers).map_err(|e| e.with_context("OTEL_EXPORTER_OTLP_HEADERS"))?;
+        let builder = headers
+            .into_iter()
+            .fold(builder, |builder, (name, value)| builder.header(name, value));
         Ok(Some((builder.start()?, sampling)))
     }
 
