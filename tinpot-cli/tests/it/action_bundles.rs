@@ -109,7 +109,7 @@ fn coroutines_with_a_concurrency_share_an_interpreter_and_take_no_slots() {
     let begin = |_| place.run(&["run", "meet", "--detach"]).ok().trim().to_owned();
     // The first ones end only if three run at once, on a worker with one slot.
     let ids: Vec<String> = (0..5).map(begin).collect();
-    let results = ids.iter().map(|id| place.wait_for(id, "succeeded")["result"].clone());
+    let results = ids.iter().map(|id| place.wait_for(id, "succeeded")["outcome"]["result"].clone());
     let results: Vec<(u32, u32)> =
         results.map(|result| serde_json::from_value(result).expect("two numbers")).collect();
     assert!(results.iter().all(|(process, _)| *process == results[0].0), "{results:?}");
