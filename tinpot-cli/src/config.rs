@@ -37,11 +37,8 @@ const NOT_IN_FILE: [&str; 10] = [
 /// Hides the secret part of a value.
 type Hide = fn(&str) -> String;
 /// The arguments with a secret in their value.
-const SECRET: [(&str, Hide); 3] = [
-    ("broker", hidden_in_url),
-    ("broker-user", hidden_after_colon),
-    ("otlp-headers", hidden),
-];
+const SECRET: [(&str, Hide); 3] =
+    [("broker", hidden_in_url), ("broker-user", hidden_after_colon), ("otlp-headers", hidden)];
 
 /// The settings of a file for one program.
 #[derive(Debug, Default)]

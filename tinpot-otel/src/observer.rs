@@ -59,12 +59,12 @@ impl SpanObserver {
             Transition::Finish { fence, outcome, .. } => {
                 if let Some(fence) = fence {
                     // A poisoned execution has failed because its last attempt was lost.
-                    let of_attempt =
-                        if outcome.is_poisoned() { &Outcome::Lost } else { outcome };
+                    let of_attempt = if outcome.is_poisoned() { &Outcome::Lost } else { outcome };
                     self.attempt_ended(execution, *fence, Some(of_attempt), at);
                 }
-                let span = Span::new(place, Kind::Internal, format!("execute {}", execution.action))
-                    .times(execution.accepted_at, at);
+                let span =
+                    Span::new(place, Kind::Internal, format!("execute {}", execution.action))
+                        .times(execution.accepted_at, at);
                 self.queue.push(about(span, execution).outcome(outcome));
             }
             _ => {}
@@ -86,9 +86,8 @@ impl SpanObserver {
         let span = span.times(begun.as_ref().map_or(at, |begun| begun.at), at);
         let mut span = about(span, execution);
         if let Some(Begun { number, worker, .. }) = begun {
-            span = span
-                .number("tinpot.attempt", number.into())
-                .text("tinpot.worker", worker.as_str());
+            span =
+                span.number("tinpot.attempt", number.into()).text("tinpot.worker", worker.as_str());
         }
         self.queue.push(span.text("tinpot.fence", fence.to_string()).outcome(outcome));
     }

@@ -65,7 +65,8 @@ mod tests {
         ] {
             assert_eq!(pairs(text).expect(text), expected, "{text}");
         }
-        for wrong in ["secret", "=secret", "a=secret%", "a=secret%4", "a=secret%zz", "a=secret%ff"] {
+        for wrong in ["secret", "=secret", "a=secret%", "a=secret%4", "a=secret%zz", "a=secret%ff"]
+        {
             let error = pairs(wrong).expect_err(wrong).to_string();
             assert!(error.contains("name=value") && !error.contains("secret"), "{error}");
         }

@@ -150,7 +150,10 @@ fn one_trace_leads_from_the_header_over_the_broker_to_the_action() {
     assert_eq!(request.attribute("http.response.status_code"), "200");
     assert_eq!(request.attribute("http.request.method"), "POST");
     let attempt = found("attempt caller");
-    assert_eq!((attempt.attribute("tinpot.queue"), attempt.attribute("tinpot.team")), ("default", "default"));
+    assert_eq!(
+        (attempt.attribute("tinpot.queue"), attempt.attribute("tinpot.team")),
+        ("default", "default")
+    );
     // What is below lies within, by the clock of this machine.
     let execute = found("execute caller");
     assert!(execute.nanos("startTimeUnixNano") <= attempt.nanos("startTimeUnixNano"));
@@ -209,6 +212,11 @@ fn settings_that_cannot_be_used_end_the_program() {
     assert!(text.contains("must start with http://"), "{text}");
     let text = failed(&endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "secret"));
     assert!(text.contains("HEADERS") && !text.contains("secret"), "{text}");
+    let mut command = tinpot();
+    command.args(["coordinator", "--show-config"]);
+    command.env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret");
+    let shown = Ran::of(command);
+    assert!(shown.ok().contains("otlp_headers = \"***\"") && !shown.ok().contains("secret"));
     let text = failed(&["--otlp-headers=api-key=secret"], ("A", "b"));
     assert!(text.contains("on the command line"), "{text}");
 }

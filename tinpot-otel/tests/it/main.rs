@@ -1,13 +1,15 @@
 //! Spans of a coordinator and a worker arrive at a collector.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinpot_core::{
-    Backoff, Coordinator, Failure, FunctionExecutor, MemoryNetwork, Outcome, Sampling,
+    Backoff, Coordinator, Failure, FunctionExecutor, MemoryNetwork, MemoryStore, Outcome, Sampling,
     SubmitOptions, Worker,
 };
 use tinpot_otel::SpanExporter;
 use tinpot_otel::testing::{ReceivedSpan, TestCollector};
+use tokio::sync::Notify;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,7 +57,8 @@ impl Place {
 
     /// Runs `trace`, and returns the trace context that it got.
     async fn run(&self, options: SubmitOptions) -> String {
-        let handle = self.coordinator.submit("trace", ()).options(options).await.expect("it submits");
+        let handle =
+            self.coordinator.submit("trace", ()).options(options).await.expect("it submits");
         match handle.outcome().await.expect("it ends") {
             Outcome::Succeeded(value) => value.as_str().trim_matches('"').to_owned(),
             other => panic!("{other:?}"),
@@ -125,6 +128,57 @@ async fn each_attempt_has_a_span_and_errors_have_a_status() {
     let attempts = spans.iter().filter(|span| span.text("name") == "attempt fail");
     let numbers: Vec<_> = attempts.map(|span| span.attribute("tinpot.attempt")).collect();
     assert_eq!(numbers, ["1", "2"]);
+}
+
+/// Spans have the ids of execution and attempt, and what the store has of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_ends_the_spans_that_began_before_its_restart() {
+    let collector = TestCollector::start();
+    let sampling = Sampling::always().parent_based();
+    let exporter = SpanExporter::builder(format!("{}/v1/traces", collector.url()));
+    let exporter = exporter.interval(Duration::from_millis(20)).start().expect("an exporter");
+    let (store, network) = (Arc::new(MemoryStore::new()), MemoryNetwork::new());
+    let coordinator = || {
+        Coordinator::builder(network.transport())
+            .store(store.clone())
+            .observer(exporter.observer(sampling))
+            .traces(sampling)
+            .start()
+    };
+    let first = coordinator().await.expect("a coordinator");
+    let (began, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (says, waits) = (began.clone(), end.clone());
+    let executor = FunctionExecutor::builder().action("wait", move |context, ()| {
+        let (says, waits) = (says.clone(), waits.clone());
+        async move {
+            says.notify_one();
+            waits.notified().await;
+            Ok::<_, Failure>(context.traceparent().map(str::to_owned))
+        }
+    });
+    let worker = Worker::builder(network.transport()).executor(executor.build().expect("it is"));
+    let worker = worker.start().await.expect("a worker");
+    first.action_available("wait").await.expect("it runs");
+    let given = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let handle = first.submit("wait", ()).traceparent(&given).await.expect("it submits");
+    let id = handle.id();
+    began.notified().await;
+    first.shutdown().await;
+    let second = coordinator().await.expect("a coordinator");
+    end.notify_one();
+    let handle = second.handle(id).await.expect("a handle");
+    let outcome = handle.outcome().await.expect("it ends");
+    let spans = collector.wait_for_spans(2);
+    let (whole, attempt) = (span(&spans, "execute wait"), span(&spans, "attempt wait"));
+    assert_eq!(whole.text("parentSpanId"), "00f067aa0ba902b7");
+    assert_eq!(attempt.text("parentSpanId"), whole.text("spanId"));
+    // The worker got it from the coordinator before, and records nothing itself.
+    let seen = outcome.value().map(|value| value.as_str().trim_matches('"').to_owned());
+    assert_eq!(seen, Some(format!("00-{TRACE}-{}-01", attempt.text("spanId"))));
+    assert!(attempt.attribute("tinpot.worker").starts_with("worker-"), "{attempt:?}");
+    assert_eq!(attempt.attribute("tinpot.attempt"), "1");
+    worker.shutdown(Duration::ZERO).await;
+    second.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

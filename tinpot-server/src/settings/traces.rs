@@ -111,8 +111,7 @@ impl TraceSettings {
         let sampling = self.sampling()?;
         let mut builder = SpanExporter::builder(url).service(program);
         if let Some(text) = given(variable("OTEL_RESOURCE_ATTRIBUTES").as_deref()) {
-            let attributes =
-                pairs(text).map_err(|e| e.with_context("OTEL_RESOURCE_ATTRIBUTES"))?;
+            let attributes = pairs(text).map_err(|e| e.with_context("OTEL_RESOURCE_ATTRIBUTES"))?;
             builder = attributes
                 .into_iter()
                 .fold(builder, |builder, (name, value)| builder.attribute(name, value));
@@ -122,9 +121,8 @@ impl TraceSettings {
         }
         let headers = self.otlp_headers.as_ref().map_or("", |headers| &headers.0);
         let headers = pairs(headers).map_err(|e| e.with_context("OTEL_EXPORTER_OTLP_HEADERS"))?;
-        let builder = headers
-            .into_iter()
-            .fold(builder, |builder, (name, value)| builder.header(name, value));
+        let builder =
+            headers.into_iter().fold(builder, |builder, (name, value)| builder.header(name, value));
         Ok(Some((builder.start()?, sampling)))
     }
 
