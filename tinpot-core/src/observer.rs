@@ -218,7 +218,7 @@ pub enum Measure<'a> {
     Changed {
         /// The execution, as it was accepted or read.
         execution: &'a Execution,
-        /// What has changed.
+        /// The change.
         transition: &'a Transition,
         /// The time of the change.
         at: Timestamp,

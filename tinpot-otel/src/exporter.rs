@@ -190,7 +190,7 @@ struct Sending {
     outage: Option<Outage>,
 }
 
-/// What was not exported, since the last request that was.
+/// A time in which requests were not taken.
 struct Outage {
     warned_at: Instant,
     lost: u64,
