@@ -152,8 +152,14 @@ impl SpanExporterBuilder {
         let thread = std::thread::Builder::new().name("traces".to_owned());
         let started = thread.spawn(move || {
             let collector = Collector::new(all.url, all.headers, all.timeout);
-            let resource = all.resource;
-            let mut sending = Sending { queue: of_thread, collector, resource, outage: None };
+            let mut sending = Sending {
+                queue: of_thread,
+                collector,
+                resource: all.resource,
+                warned_at: None,
+                is_outage: false,
+                lost: 0,
+            };
             sending.run(all.interval);
         });
         started.map_err(|error| {
@@ -187,12 +193,11 @@ struct Sending {
     queue: Arc<Queue>,
     collector: Collector,
     resource: Vec<(String, String)>,
-    outage: Option<Outage>,
-}
-
-/// A time in which requests were not taken.
-struct Outage {
-    warned_at: Instant,
+    /// The time of the last warning.
+    warned_at: Option<Instant>,
+    /// If true, the log says that spans are not taken.
+    is_outage: bool,
+    /// The number of lost spans that the log does not have yet.
     lost: u64,
 }
 
@@ -203,9 +208,9 @@ impl Sending {
                 self.deliver(&batch);
             }
         }
-        self.note_lost();
-        if let Some(Outage { lost: lost @ 1.., .. }) = self.outage {
-            tracing::warn!(lost, "spans were not exported");
+        self.lost += self.queue.take_lost();
+        if self.lost > 0 {
+            tracing::warn!(lost = self.lost, "spans were not exported");
         }
         self.queue.set_ended();
     }
@@ -234,34 +239,37 @@ impl Sending {
         }
     }
 
-    fn note_lost(&mut self) {
-        let lost = self.queue.take_lost();
-        match &mut self.outage {
-            Some(outage) => outage.lost += lost,
-            None if lost > 0 => self.outage = Some(Outage { warned_at: Instant::now(), lost }),
-            None => {}
-        }
-    }
-
     fn succeeded(&mut self) {
-        self.note_lost();
-        if let Some(Outage { lost, .. }) = self.outage.take() {
-            tracing::info!(lost, "traces are exported to {} again", self.collector.url);
+        self.lost += self.queue.take_lost();
+        let url = &self.collector.url;
+        if std::mem::take(&mut self.is_outage) {
+            let lost = std::mem::take(&mut self.lost);
+            tracing::info!(lost, "traces are exported to {url} again");
+        } else if self.lost > 0 && is_due(&mut self.warned_at) {
+            let lost = std::mem::take(&mut self.lost);
+            tracing::warn!(lost, "spans are lost: {url} takes them too slowly");
         }
     }
 
-    /// Warns about a request that was not taken: the first one, and now and then.
+    /// Warns about a request that was not taken, now and then.
     fn failed(&mut self, why: &str) {
-        let is_first = self.outage.is_none();
-        self.note_lost();
-        let now = Instant::now();
-        let outage = self.outage.get_or_insert(Outage { warned_at: now, lost: 0 });
-        if is_first || now.duration_since(outage.warned_at) >= QUIET {
-            outage.warned_at = now;
-            let (url, lost) = (&self.collector.url, outage.lost);
+        self.lost += self.queue.take_lost();
+        if is_due(&mut self.warned_at) {
+            self.is_outage = true;
+            let (url, lost) = (&self.collector.url, self.lost);
             tracing::warn!(lost, "traces cannot be exported to {url}: {why}; trying again");
         }
     }
+}
+
+/// Returns true if the last warning is long ago, and takes the next one down.
+fn is_due(warned_at: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= QUIET);
+    if is_due {
+        *warned_at = Some(now);
+    }
+    is_due
 }
 
 #[cfg(test)]
