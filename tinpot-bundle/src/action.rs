@@ -77,14 +77,16 @@ impl Manifest {
     }
 }
 
+/// The largest concurrency, that of `@action`.
+const MAX_CONCURRENCY: u32 = 100_000;
 /// The largest number of actions in one bundle.
 const MAX_ACTIONS: usize = 1_000;
 
 fn checked(mut action: Action) -> Result<Action> {
     check_label("action name", &action.name)?;
     let refused = |why: &str| Err(wrong(&format!("action {:?} {why}", action.name)));
-    if action.concurrency.is_some() {
-        return refused("cannot set concurrency in a bundle: leave it out");
+    if action.concurrency.is_some_and(|attempts| !(1..=MAX_CONCURRENCY).contains(&attempts)) {
+        return refused("must have a concurrency from 1 to 100000");
     }
     check_label("group", &action.group)?;
     check_label("queue", &action.queue)?;

@@ -122,7 +122,7 @@ pub(crate) enum TowerCommand {
 pub(crate) enum Command {
     /// Start coordinator, worker and web UI in one process, for this machine only; reload changed
     /// files
-    Dev(DevArgs),
+    Dev(Box<DevArgs>),
     /// Start a coordinator: accept executions over HTTP, and run them on workers that connect
     /// through MQTT or HTTP
     Coordinator(Box<CoordinatorArgs>),

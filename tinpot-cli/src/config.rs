@@ -42,7 +42,8 @@ const NOT_IN_FILE: [&str; 10] = [
 /// Hides the secret part of a value.
 type Hide = fn(&str) -> String;
 /// The arguments with a secret in their value.
-const SECRET: [(&str, Hide); 2] = [("broker", hidden_in_url), ("broker-user", hidden_after_colon)];
+const SECRET: [(&str, Hide); 3] =
+    [("broker", hidden_in_url), ("broker-user", hidden_after_colon), ("otlp-headers", hidden)];
 
 /// The settings of a file for one program.
 #[derive(Debug, Default)]
@@ -396,6 +397,10 @@ pub(crate) fn is_secret(long: &str) -> bool {
 fn shown(long: &str, text: &str) -> String {
     let secret = SECRET.iter().find(|(name, _)| *name == long);
     secret.map_or_else(|| text.to_owned(), |(_, hide)| hide(text))
+}
+
+fn hidden(_: &str) -> String {
+    "***".to_owned()
 }
 
 /// Hides the password of a URL: the text after the first colon of the part before the last `@`.

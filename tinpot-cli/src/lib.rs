@@ -133,7 +133,7 @@ fn dispatch(arguments: &[OsString]) -> Done {
 
 fn run(command: Command, global: &Global) -> Done {
     match command {
-        Command::Dev(arguments) => programs::dev(arguments),
+        Command::Dev(arguments) => programs::dev(*arguments),
         Command::Coordinator(arguments) => programs::coordinator(*arguments),
         Command::Worker(arguments) => programs::worker(*arguments, global.server.clone()),
         Command::Tower(arguments) => programs::tower(*arguments, global),

@@ -14,7 +14,7 @@ const PREFIX: &str = "TINPOT_";
 
 /// Returns the own name of a variable that is not the program's alone.
 pub(crate) fn own_name(variable: &str) -> Option<String> {
-    let prefixes = [PREFIX, "MQTT_", "MINITOWER_"];
+    let prefixes = [PREFIX, "MQTT_", "MINITOWER_", "OTEL_"];
     let is_own = prefixes.iter().any(|prefix| variable.starts_with(prefix));
     (!is_own).then(|| format!("{PREFIX}{variable}"))
 }

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use crate::model::address::Lane;
 use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
 use crate::model::log::Stream;
+use crate::model::outcome::Outcome;
 use crate::model::status::Status;
+use crate::model::time::Timestamp;
+use crate::model::trace::TraceSpan;
+use crate::model::transition::Transition;
 use crate::protocol::QueueInfo;
 pub use crate::protocol::WorkerLoad;
 use crate::refusals::{Hook, Refusal};
@@ -183,6 +188,22 @@ pub enum AuthFailure {
     Password,
 }
 
+/// The end of an attempt, with its place in a trace.
+///
+/// [`Observer`] has an example of measures.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TracedRun<'a> {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// The outcome.
+    pub outcome: &'a Outcome,
+    /// The span.
+    pub span: TraceSpan,
+}
+
 /// Something that was measured. [`Observer`] has an example.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -191,6 +212,16 @@ pub enum Measure<'a> {
     Accepted {
         /// The execution.
         execution: &'a Execution,
+    },
+    /// Of a coordinator: an attempt was granted or has ended, or an execution has ended. Other
+    /// measures about the same follow.
+    Changed {
+        /// The execution, as it was accepted or read.
+        execution: &'a Execution,
+        /// The change.
+        transition: &'a Transition,
+        /// The time of the change.
+        at: Timestamp,
     },
     /// Of a coordinator: an attempt was granted to a worker.
     Granted {
@@ -271,6 +302,8 @@ pub enum Measure<'a> {
         status: Status,
         /// The run time.
         took: Duration,
+        /// The attempt, if the worker [records traces](crate::WorkerBuilder::traces).
+        traced: Option<TracedRun<'a>>,
     },
     /// Of a worker: an attempt needs something of the cache.
     CacheRequest {
@@ -306,6 +339,8 @@ pub enum Measure<'a> {
         code: u16,
         /// The time until the head of the answer.
         took: Duration,
+        /// The span of the request, if it has submitted an execution and the API records traces.
+        span: Option<TraceSpan>,
     },
     /// Of an API: an event stream was opened.
     StreamOpened,

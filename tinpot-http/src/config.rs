@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use tinpot_core::Watcher;
 use tinpot_core::observer::Observer;
+use tinpot_core::{Sampling, Watcher};
 
 #[cfg(feature = "access")]
 use crate::accounts::Accounts;
@@ -78,6 +78,8 @@ pub struct HttpConfig {
     pub metrics_open: bool,
     /// The observer of requests and streams. Default: none.
     pub observer: Option<Arc<dyn Observer>>,
+    /// The choice of traces, if requests that submit executions get spans of their own. Default: none.
+    pub traces: Option<Sampling>,
     pub(crate) metrics: Option<Render>,
     #[cfg(feature = "access")]
     pub(crate) accounts: Option<Accounts>,
@@ -106,6 +108,7 @@ impl Default for HttpConfig {
             certificate_problem: None,
             metrics_open: false,
             observer: None,
+            traces: None,
             metrics: None,
             #[cfg(feature = "access")]
             accounts: None,
@@ -289,6 +292,14 @@ impl HttpConfig {
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Gives each request that submits an execution a span of its own, which the observer can record:
+    /// that of the execution is below it.
+    #[must_use]
+    pub fn traces(mut self, sampling: Sampling) -> Self {
+        self.traces = Some(sampling);
         self
     }
 

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use tinpot_core::ExecutionId;
 use tinpot_core::observer::Observer;
+use tinpot_core::{ExecutionId, Sampling};
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
@@ -60,6 +60,7 @@ pub(crate) struct Front {
     origins: Vec<String>,
     gate: Arc<Gate>,
     observer: Option<Arc<dyn Observer>>,
+    traces: Option<Sampling>,
     /// The first part of every id, which differs between starts.
     start: String,
     requests: AtomicU64,
@@ -76,6 +77,7 @@ impl Front {
             origins: config.allow_origins.iter().chain(&config.cors_origins).cloned().collect(),
             gate,
             observer: config.observer.clone(),
+            traces: config.traces,
             start,
             requests: AtomicU64::new(0),
         }
@@ -96,7 +98,8 @@ pub(crate) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let asked = front.observer.as_ref().map(|observer| Asked::of(observer, &request));
+    let asked = front.observer.as_ref();
+    let asked = asked.map(|observer| Asked::of(observer, front.traces, &mut request));
     let client_id = request.headers_mut().remove(REQUEST_ID);
     let id = front.next_id();
     front.proxies.settle(&mut request);

@@ -1,12 +1,13 @@
 //! Measures of requests and streams, for the observer of the host.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
 use tinpot_core::observer::{Measure, Observer};
+use tinpot_core::{Sampling, SubmitOptions, TraceContext, TraceSpan};
 use tokio::time::Instant;
 
 /// The route of a path that no route matches.
@@ -20,13 +21,41 @@ pub(crate) struct Asked<'a> {
     observer: &'a dyn Observer,
     method: &'static str,
     route: Option<MatchedPath>,
+    trace: Option<RequestTrace>,
     began: Instant,
 }
 
+/// The span of a request, which it gets when it submits an execution.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestTrace {
+    sampling: Sampling,
+    span: Arc<OnceLock<TraceSpan>>,
+}
+
+impl RequestTrace {
+    /// Puts the execution below the request, and the request below what the submitter gave.
+    pub(crate) fn enter(&self, options: &mut SubmitOptions) {
+        let given = options.traceparent.as_deref().map(str::parse::<TraceContext>);
+        // The coordinator refuses one that is malformed.
+        let Ok(given) = given.transpose() else { return };
+        let span = self.span.get_or_init(|| self.sampling.of_request(given));
+        options.traceparent = Some(span.context.to_string());
+    }
+}
+
 impl<'a> Asked<'a> {
-    pub(crate) fn of(observer: &'a dyn Observer, request: &Request) -> Self {
+    pub(crate) fn of(
+        observer: &'a dyn Observer,
+        sampling: Option<Sampling>,
+        request: &mut Request,
+    ) -> Self {
         let route = request.extensions().get().cloned();
-        Self { observer, method: known(request.method()), route, began: Instant::now() }
+        let trace = sampling.filter(|_| *request.method() == Method::POST);
+        let trace = trace.map(|sampling| RequestTrace { sampling, span: Arc::default() });
+        if let Some(trace) = &trace {
+            request.extensions_mut().insert(trace.clone());
+        }
+        Self { observer, method: known(request.method()), route, trace, began: Instant::now() }
     }
 
     pub(crate) fn answered(self, response: &Response) {
@@ -34,7 +63,8 @@ impl<'a> Asked<'a> {
         let route = route.filter(|route| !route.ends_with(REST)).unwrap_or(UNMATCHED);
         let (method, took) = (self.method, self.began.elapsed());
         let code = response.status().as_u16();
-        self.observer.observe(&Measure::Request { method, route, code, took });
+        let span = self.trace.and_then(|trace| trace.span.get().copied());
+        self.observer.observe(&Measure::Request { method, route, code, took, span });
     }
 }
 

@@ -20,6 +20,7 @@ use utoipa::{PartialSchema, ToSchema};
 use self::options::{OptionsBody, options};
 use crate::error::ApiError;
 use crate::gate::Sender;
+use crate::measured::RequestTrace;
 use crate::openapi::scalars;
 use crate::router::App;
 
@@ -62,9 +63,10 @@ impl FromRequest<Arc<App>> for Submission {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let trace = request.extensions().get::<RequestTrace>().cloned();
         let (headers, body) = read_request(request, app).await?;
         let mut submission = Self::read(&body)?;
-        add_headers(&mut submission.options, &headers)?;
+        add_headers(&mut submission.options, &headers, trace)?;
         Ok(submission)
     }
 }
@@ -73,9 +75,10 @@ impl FromRequest<Arc<App>> for RerunOptions {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let trace = request.extensions().get::<RequestTrace>().cloned();
         let (headers, body) = read_request(request, app).await?;
         let mut rerun = Self::read(&body)?;
-        add_headers(&mut rerun.0, &headers)?;
+        add_headers(&mut rerun.0, &headers, trace)?;
         Ok(rerun)
     }
 }
@@ -170,7 +173,11 @@ async fn read_request_within(
 }
 
 /// Adds the options that the headers of a submission give.
-fn add_headers(options: &mut SubmitOptions, headers: &HeaderMap) -> Result<(), ApiError> {
+fn add_headers(
+    options: &mut SubmitOptions,
+    headers: &HeaderMap,
+    trace: Option<RequestTrace>,
+) -> Result<(), ApiError> {
     let key = text_of(headers, "Idempotency-Key")?;
     // The IETF draft has a quoted string; clients send it without quotes.
     let bare = |key: &str| {
@@ -183,9 +190,12 @@ fn add_headers(options: &mut SubmitOptions, headers: &HeaderMap) -> Result<(), A
     add_header(&mut options.requested_by, who, "requested_by", "X-Requested-By")?;
     if options.traceparent.is_none() {
         // By the standard, a trace context that cannot be read is as good as none.
-        let trace = headers.get("traceparent").and_then(|trace| trace.to_str().ok());
-        let trace = trace.filter(|trace| tinpot_core::check_traceparent(trace).is_ok());
-        options.traceparent = trace.map(str::to_owned);
+        let given = headers.get("traceparent").and_then(|trace| trace.to_str().ok());
+        let given = given.filter(|trace| tinpot_core::check_traceparent(trace).is_ok());
+        options.traceparent = given.map(str::to_owned);
+    }
+    if let Some(trace) = trace {
+        trace.enter(options);
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ impl HttpSeries {
     /// Returns true if the measure is one of these.
     pub(crate) fn take(&self, measure: &Measure<'_>) -> bool {
         match measure {
-            Measure::Request { method, route, code, took } => {
+            Measure::Request { method, route, code, took, .. } => {
                 let route = self.routes.label(route);
                 self.requests.with_label_values(&[method, route, &code.to_string()]).inc();
                 self.seconds.with_label_values(&[method, route]).observe(took.as_secs_f64());

@@ -50,7 +50,7 @@ impl WorkerSeries {
                 self.attempts.set(i64::try_from(*attempts).unwrap_or(i64::MAX));
                 self.slots.set((*slots).into());
             }
-            Measure::Ran { action, status, took } => {
+            Measure::Ran { action, status, took, .. } => {
                 let action = self.actions.label(action);
                 let series = self.run_seconds.with_label_values(&[action, status.as_str()]);
                 series.observe(took.as_secs_f64());

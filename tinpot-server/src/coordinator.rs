@@ -27,6 +27,7 @@ use crate::settings::{
     PageSettings, ProtocolSettings, SignInSettings, StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
+use crate::traces::Traces;
 
 /// The file of the store, if the settings name none.
 const STORE: &str = "./tinpot.db";
@@ -75,6 +76,10 @@ pub struct CoordinatorSettings {
     /// The log.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub log: LogSettings,
+    /// The export of traces.
+    #[cfg(feature = "otel")]
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub traces: crate::settings::TraceSettings,
     /// Run an MQTT broker in this process: at ADDRESS, or at the address of --broker.
     #[cfg_attr(
         feature = "clap",
@@ -414,8 +419,13 @@ impl CoordinatorSettings {
         };
         let metrics = Arc::new(PrometheusObserver::of_coordinator(label)?);
         let mut apps = self.store.apps(STORE).await?.observer(metrics.clone());
-        let mut builder = Coordinator::builder(transport.clone())
-            .observer(Observing(metrics.clone(), apps.uses()))
+        #[cfg(feature = "otel")]
+        let traces = Traces::start(&self.traces, "tinpot-coordinator")?;
+        #[cfg(not(feature = "otel"))]
+        let traces = Traces::default();
+        let observer = Arc::new(Observing(metrics.clone(), apps.uses()));
+        let builder = traces.of_coordinator(Coordinator::builder(transport.clone()), observer);
+        let mut builder = builder
             .config(self.pages.principals.limit(self.protocol.config()))
             .max_parameters_bytes(self.pages.limit_request_bytes())
             .store(self.store.store(STORE).await?);
@@ -491,6 +501,7 @@ impl CoordinatorSettings {
         }
         let config = config.shutdown_signal(shutdown.clone().begun());
         let config = serve_metrics(config, &metrics, self.store.file(STORE));
+        let config = traces.of_api(config, metrics);
         let mut router = tinpot_http::router(coordinator.clone(), config);
         if let Some(link) = &link {
             router = self.pages.mount(router, link.router());
@@ -541,6 +552,7 @@ impl CoordinatorSettings {
             tracing::warn!("the uses of versions are not written: {why}");
         }
         let _ = tokio::time::timeout(PATIENCE, server).await;
+        traces.end().await;
         if let Some(broker) = broker {
             // The transport goes first. Otherwise it would log the end of the broker as an outage.
             transport.close().await;

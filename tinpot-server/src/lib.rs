@@ -22,6 +22,7 @@ pub mod settings;
 mod shutdown;
 mod tower;
 mod trace;
+mod traces;
 mod worker;
 #[cfg(feature = "zmq")]
 mod zmq;

@@ -29,6 +29,7 @@ use crate::collection::{Collecting, Observing};
 use crate::error::error_chain;
 use crate::metrics::serve_metrics;
 use crate::settings::{LOG_BYTES, RESULT_BYTES};
+use crate::traces::Traces;
 
 /// The longest wait for open requests once the shutdown has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -70,6 +71,7 @@ pub struct LocalServer {
     leave: watch::Sender<Option<Duration>>,
     end: watch::Sender<bool>,
     apps: Apps,
+    traces: Traces,
     _collecting: Collecting,
 }
 
@@ -93,6 +95,7 @@ pub struct LocalServerBuilder {
     apps: Option<Apps>,
     http: HttpConfig,
     local_user: Option<Secret>,
+    traces: Traces,
 }
 
 impl LocalServerBuilder {
@@ -199,6 +202,16 @@ impl LocalServerBuilder {
         self
     }
 
+    /// Exports traces, if the settings name a collector. By default, nothing is exported.
+    ///
+    /// # Errors
+    /// `InvalidInput` for settings that cannot be used.
+    #[cfg(feature = "otel")]
+    pub fn traces(mut self, settings: &crate::settings::TraceSettings) -> Result<Self> {
+        self.traces = Traces::start(settings, "tinpot-dev")?;
+        Ok(self)
+    }
+
     /// Starts everything on `listener`, and waits until every imported action can be run.
     ///
     /// # Errors
@@ -252,8 +265,10 @@ impl LocalServerBuilder {
         };
         let mut http = self.http;
         let metrics = Arc::new(PrometheusObserver::of_coordinator("memory")?);
-        let mut builder = Coordinator::builder(network.transport())
-            .observer(Observing(metrics.clone(), apps.uses()))
+        let observer = Arc::new(Observing(metrics.clone(), apps.uses()));
+        let traces = self.traces;
+        let mut builder = traces
+            .of_coordinator(Coordinator::builder(network.transport()), observer)
             .store(self.store)
             .max_parameters_bytes(http.max_body_bytes)
             // Nothing outside this process can read or write the frames of this network.
@@ -284,7 +299,8 @@ impl LocalServerBuilder {
         let apps = apps.attach(coordinator.clone()).await?;
         let collecting = Collecting::start(apps.clone());
         http = http.apps(apps.clone());
-        let mut worker = Worker::builder(network.transport())
+        let mut worker = traces
+            .of_worker(Worker::builder(network.transport()), None)
             .name(WORKER)
             .executor(FetchUploads::new(pool, Some(bundles.clone())))
             .slots(self.concurrency)
@@ -308,6 +324,7 @@ impl LocalServerBuilder {
             }
         };
         let http = serve_metrics(http.shutdown_signal(ended()), &metrics, self.store_file);
+        let http = traces.of_api(http, metrics);
         let router = tinpot_http::router(coordinator.clone(), http);
         let server = crate::serve::serve_on(
             listener,
@@ -337,6 +354,7 @@ impl LocalServerBuilder {
             leave,
             end,
             apps,
+            traces,
             _collecting: collecting,
         })
     }
@@ -361,6 +379,7 @@ impl LocalServer {
             apps: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),
             local_user: None,
+            traces: Traces::default(),
         }
     }
 
@@ -406,6 +425,7 @@ impl LocalServer {
             tracing::warn!("the uses of versions are not written: {}", error_chain(&error));
         }
         let _ = tokio::time::timeout(PATIENCE, self.server).await;
+        self.traces.end().await;
     }
 }
 

@@ -41,13 +41,14 @@ pub fn keep_private() {
 }
 
 /// The variables that may have secrets: addresses with passwords, and tokens.
-const SECRET_VARIABLES: [&str; 6] = [
+const SECRET_VARIABLES: [&str; 7] = [
     "MQTT_BROKER",
     "BROKER_USER",
     "TINPOT_BROKER_USER",
     "TINPOT_TOKEN",
     "MINITOWER_BOOTSTRAP_TOKEN",
     "MINITOWER_RUNNER_REGISTRATION_TOKEN",
+    "OTEL_EXPORTER_OTLP_HEADERS",
 ];
 /// The beginning of those with secrets of actions.
 const ACTION_SECRETS: &str = "TINPOT_SECRET_";

@@ -20,6 +20,8 @@ mod sign_in;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "otel")]
+mod traces;
 #[cfg(feature = "clap")]
 mod value;
 mod workers;
@@ -51,6 +53,8 @@ pub use self::secrets::password_in_arguments;
 pub use self::secrets::read_password;
 pub use self::sign_in::SignInSettings;
 pub use self::store::StoreSettings;
+#[cfg(feature = "otel")]
+pub use self::traces::{OtlpHeaders, TraceSettings};
 #[cfg(feature = "clap")]
 pub use self::value::{host, seconds};
 pub use self::workers::EnrolmentSettings;

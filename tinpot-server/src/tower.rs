@@ -29,6 +29,7 @@ use crate::access::Access;
 use crate::serve::ConnectionLimits;
 use crate::settings::{LOG_BYTES, LogSettings, PageSettings, RESULT_BYTES, StoreSettings};
 use crate::shutdown::Shutdown;
+use crate::traces::Traces;
 
 /// The longest wait for open requests once the shutdown has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -167,6 +168,10 @@ pub struct TowerSettings {
     /// The log.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub log: LogSettings,
+    /// The export of traces.
+    #[cfg(feature = "otel")]
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub traces: crate::settings::TraceSettings,
 }
 
 impl Default for TowerSettings {
@@ -188,6 +193,8 @@ impl Default for TowerSettings {
             bootstrap_token: None,
             registration_token: None,
             log: LogSettings::default(),
+            #[cfg(feature = "otel")]
+            traces: crate::settings::TraceSettings::default(),
         }
     }
 }
@@ -287,6 +294,7 @@ struct TowerServer {
     /// The runners, and the task that keeps their list.
     runners: RunnerUpkeep,
     upkeep: tokio::task::JoinHandle<()>,
+    traces: Traces,
     _access: Access,
     /// The folder of the worker's own apps, of which there are none.
     _none: tempfile::TempDir,
@@ -323,8 +331,13 @@ impl TowerServer {
             [Arc::new(network.transport()), Arc::new(gateway.transport())];
         let native = Arc::new(PrometheusObserver::of_coordinator("memory")?);
         let metrics = Arc::new(TowerMetrics::new(native.clone(), login.directory().clone())?);
-        let mut builder = Coordinator::builder(JoinedTransport::new(ends)?)
-            .observer(metrics.clone())
+        #[cfg(feature = "otel")]
+        let traces = Traces::start(&settings.traces, "tinpot-tower")?;
+        #[cfg(not(feature = "otel"))]
+        let traces = Traces::default();
+        let builder = Coordinator::builder(JoinedTransport::new(ends)?);
+        let mut builder = traces
+            .of_coordinator(builder, metrics.clone())
             .store(opened)
             .max_parameters_bytes(values.max_body_bytes.min(RESULT_BYTES))
             .policy(access.rules())
@@ -353,7 +366,8 @@ impl TowerServer {
                     .bundles(Arc::new(StoredBlobs::new(apps.blobs().clone())))
                     .pythons(&settings.python)
                     .reload(false);
-                let worker = Worker::builder(network.transport())
+                let worker = traces
+                    .of_worker(Worker::builder(network.transport()), None)
                     .name(WORKER)
                     .executor(programs.start().await?)
                     .slots(slots)
@@ -363,7 +377,7 @@ impl TowerServer {
             }
         };
         let config = PageSettings::default().config();
-        let config = config.accounts(accounts).apps(apps.clone()).observer(native);
+        let config = traces.of_api(config.accounts(accounts).apps(apps.clone()), native);
         let config = config.shutdown_signal(shutdown.clone().begun());
         let others = tinpot_http::router(coordinator.clone(), config);
         let others =
@@ -386,7 +400,7 @@ impl TowerServer {
         let limits = ConnectionLimits::default();
         let server = crate::serve::serve_on(listener, router, limits, shutdown.begun());
         let _access = access;
-        Ok(Self { coordinator, worker, server, runners, upkeep, _access, _none: none })
+        Ok(Self { coordinator, worker, server, runners, upkeep, traces, _access, _none: none })
     }
 
     async fn end(self) {
@@ -395,6 +409,7 @@ impl TowerServer {
         }
         self.coordinator.shutdown().await;
         let _ = tokio::time::timeout(PATIENCE, self.server).await;
+        self.traces.end().await;
         self.upkeep.abort();
         if let Err(error) = self.runners.run(None).await {
             tracing::warn!("the times of the runners' last requests are not kept: {error}");

@@ -20,6 +20,7 @@ use crate::settings::{
     RESULT_BYTES, SelectionSettings, WorkerProtocolSettings,
 };
 use crate::shutdown::Shutdown;
+use crate::traces::Traces;
 
 /// The settings of a worker.
 #[derive(Clone, Debug)]
@@ -65,6 +66,10 @@ pub struct WorkerSettings {
     /// The log.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub log: LogSettings,
+    /// The export of traces.
+    #[cfg(feature = "otel")]
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub traces: crate::settings::TraceSettings,
 }
 
 impl Default for WorkerSettings {
@@ -81,6 +86,8 @@ impl Default for WorkerSettings {
             state_dir: None,
             metrics_listen: None,
             log: LogSettings::default(),
+            #[cfg(feature = "otel")]
+            traces: crate::settings::TraceSettings::default(),
         }
     }
 }
@@ -123,6 +130,10 @@ impl WorkerSettings {
         };
         let metrics = self.metrics_listen.map(|_| PrometheusObserver::of_worker(transport));
         let metrics = metrics.transpose()?.map(Arc::new);
+        #[cfg(feature = "otel")]
+        let traces = Traces::start(&self.traces, "tinpot-worker")?;
+        #[cfg(not(feature = "otel"))]
+        let traces = Traces::default();
         let observer = || metrics.clone().map(|metrics| metrics as Arc<dyn Observer>);
         let (python, containment) = self.actions.python_executor(default_dir, observer()).await?;
         let identity = Identity::of(&self.identity, &self.name, &self.broker, &self.bundles);
@@ -172,8 +183,8 @@ impl WorkerSettings {
         if let Some(identity) = &identity {
             builder = builder.sealed(identity.suite(), identity.pins()?);
         }
+        builder = traces.of_worker(builder, observer());
         if let (Some(address), Some(metrics)) = (self.metrics_listen, metrics) {
-            builder = builder.observer(metrics.clone());
             // It ends with the shutdown; the task needs no one who waits for it.
             drop(serve_worker(address, metrics, shutdown.clone()).await?);
         }
@@ -194,6 +205,7 @@ impl WorkerSettings {
             () = worker.drain_requested() => println!("The coordinator drains this worker"),
         }
         worker.shutdown(Duration::from_secs(self.grace)).await;
+        traces.end().await;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ const CRATES: &[&str] = &[
     "tinpot-core",
     "tinpot-http",
     "tinpot-metrics",
+    "tinpot-otel",
     "tinpot-http-transport",
     "tinpot-mqtt",
     "tinpot-process",

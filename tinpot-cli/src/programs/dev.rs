@@ -59,6 +59,9 @@ pub(crate) struct DevArgs {
     pages: PageSettings,
     #[command(flatten)]
     log: LogSettings,
+    #[cfg(feature = "otel")]
+    #[command(flatten)]
+    traces: tinpot_server::settings::TraceSettings,
 }
 
 /// Runs until SIGTERM or Ctrl-C.
@@ -94,6 +97,8 @@ async fn serve(arguments: DevArgs) -> Done {
         .store_file(arguments.store.file("memory"))
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));
+    #[cfg(feature = "otel")]
+    let builder = builder.traces(&arguments.traces)?;
     let builder = match token {
         Some(token) => builder.local_user(token),
         None => builder,

@@ -76,6 +76,47 @@ fn a_folder_of_actions_runs_on_a_worker_elsewhere() {
     ends(worker);
 }
 
+const MEET: &str = r#"
+import asyncio
+import os
+
+from tinpot import action
+
+started, running, peak = 0, 0, 0
+
+
+@action(concurrency=3)
+async def meet():
+    global started, running, peak
+    started, running = started + 1, running + 1
+    peak = max(peak, running)
+    while started < 3:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    running -= 1
+    return [os.getpid(), peak]
+"#;
+
+#[test]
+fn coroutines_with_a_concurrency_share_an_interpreter_and_take_no_slots() {
+    let place = Place::start(By::Http);
+    let mut command = place.joined("web");
+    command.env("CONCURRENCY", "1");
+    let mut worker = Process::start(command);
+    worker.line("reaches its coordinator by");
+    file(place.folder.path(), "tools/tools.py", MEET);
+    assert_eq!(place.run(&["deploy", "tools"]).ok(), "tools: version 1 is active\n");
+    let begin = |_| place.run(&["run", "meet", "--detach"]).ok().trim().to_owned();
+    // The first ones end only if three run at once, on a worker with one slot.
+    let ids: Vec<String> = (0..5).map(begin).collect();
+    let results = ids.iter().map(|id| place.wait_for(id, "succeeded")["outcome"]["result"].clone());
+    let results: Vec<(u32, u32)> =
+        results.map(|result| serde_json::from_value(result).expect("two numbers")).collect();
+    assert!(results.iter().all(|(process, _)| *process == results[0].0), "{results:?}");
+    assert_eq!(results.iter().map(|(_, peak)| *peak).max(), Some(3), "{results:?}");
+    ends(worker);
+}
+
 #[test]
 fn what_cannot_be_imported_is_not_deployed() {
     let place = Place::start(By::Http);

@@ -45,5 +45,7 @@ mod tokens;
 mod tower;
 mod tower_import;
 mod traces;
+#[cfg(feature = "otel")]
+mod traces_export;
 mod uploads;
 mod zmq;

@@ -24,6 +24,7 @@ pub(crate) fn tinpot() -> Command {
         "TINPOT",
         "MINITOWER",
         "MQTT",
+        "OTEL",
         "NO_COLOR",
         "RUST_LOG",
         "BROKER_USER",

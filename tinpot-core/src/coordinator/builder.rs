@@ -23,6 +23,7 @@ use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{ErrorKind, Result};
 use crate::model::time::Timestamp;
+use crate::model::trace::Sampling;
 use crate::observer::{Observer, hook};
 use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Desk, Suite};
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
@@ -76,6 +77,7 @@ pub struct CoordinatorBuilder {
     enroller: Option<Arc<dyn Enroller>>,
     server: Option<String>,
     observer: Option<Arc<dyn Observer>>,
+    sampling: Option<Sampling>,
 }
 
 impl CoordinatorBuilder {
@@ -102,6 +104,7 @@ impl CoordinatorBuilder {
             enroller: None,
             server: None,
             observer: None,
+            sampling: None,
         }
     }
 
@@ -273,6 +276,15 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Gives each execution and each attempt a span of its own, so that an observer can record them:
+    /// attempts get the trace contexts of their spans in place of that of the submitter. By default,
+    /// they get the latter.
+    #[must_use]
+    pub fn traces(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -347,6 +359,9 @@ impl CoordinatorBuilder {
             ..self.config
         };
         let mut core = Core::new(CoordinatorMachine::new(config, epoch));
+        if let Some(sampling) = self.sampling {
+            core.set_sampling(sampling);
+        }
         let mut pipeline = LogPipeline::new(shared.clone(), clock, epoch);
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));

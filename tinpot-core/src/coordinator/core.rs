@@ -27,6 +27,7 @@ use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::opened::Opened;
 use crate::model::page::QueuePage;
 use crate::model::time::Timestamp;
+use crate::model::trace::Sampling;
 use crate::model::transition::Transition;
 use crate::protocol::seal::WorkerGrant;
 use crate::protocol::{
@@ -133,6 +134,11 @@ impl Core {
 
     pub(crate) fn loads(&self) -> Vec<WorkerLoad<'_>> {
         self.machine.loads()
+    }
+
+    /// Gives attempts their own places in traces.
+    pub(crate) fn set_sampling(&mut self, sampling: Sampling) {
+        self.machine.set_sampling(sampling);
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -42,6 +42,7 @@ pub(super) fn committed(observer: &dyn Observer, core: &Core, at: Timestamp, too
             continue;
         };
         let Subject { execution, queued_at } = subject;
+        observer.observe(&Measure::Changed { execution, transition, at });
         match transition {
             Transition::Grant { .. } => {
                 let waited = Duration::from_micros(at.0.saturating_sub(queued_at.0));

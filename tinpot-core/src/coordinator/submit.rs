@@ -225,11 +225,11 @@ fn version(
         return Ok(Version { action, bundle, secrets: entry.check(parameters)? });
     };
     let is_version = entry.bundle().is_some() && action.key() == entry.action.key();
-    let Some(deployed) = action.deployed.as_ref().filter(|_| is_version) else {
+    let Some(bundle) = action.bundle_ref().filter(|_| is_version) else {
         let message = format!("definition: it must be a version of the deployed action {name:?}");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     };
-    let bundle = Some(Arc::new(deployed.bundle_ref()));
+    let bundle = Some(Arc::new(bundle));
     let secrets = Schema::compile(&action.schema)?.check(parameters)?;
     Ok(Version { action, bundle, secrets })
 }

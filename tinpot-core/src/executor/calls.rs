@@ -55,6 +55,8 @@ pub enum CallUpdate {
 pub struct CallSender {
     requests: mpsc::Sender<CallRequest>,
     fence: Fence,
+    /// The trace context of calls that have none of their own.
+    traceparent: Option<Arc<str>>,
 }
 
 /// The receiver of calls, for the worker.
@@ -72,13 +74,21 @@ impl CallSender {
     pub fn channel() -> (CallSender, CallReceiver) {
         let (requests, receiver) = mpsc::channel(CALLS);
         let fence = Fence { epoch: Epoch { instance: 0, number: 0 }, number: 0 };
-        (Self { requests, fence }, receiver)
+        (Self { requests, fence, traceparent: None }, receiver)
     }
 
     /// Returns a sender for another attempt.
     #[must_use]
     pub fn for_attempt(&self, fence: Fence) -> Self {
-        Self { requests: self.requests.clone(), fence }
+        Self { requests: self.requests.clone(), fence, traceparent: None }
+    }
+
+    /// Sets the trace context of calls that have none of their own. By default, the coordinator gives
+    /// them that of the calling attempt.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: Option<Arc<str>>) -> Self {
+        self.traceparent = traceparent;
+        self
     }
 
     /// Calls, and waits until the call is accepted.
@@ -86,10 +96,13 @@ impl CallSender {
         &self,
         action: &str,
         parameters: Json,
-        options: SubmitOptions,
+        mut options: SubmitOptions,
         span: Option<SpanId>,
         wait: bool,
     ) -> Result<Child> {
+        if options.traceparent.is_none() {
+            options.traceparent = self.traceparent.as_deref().map(str::to_owned);
+        }
         let (updates, mut answers) = mpsc::channel(UPDATES);
         let action = action.into();
         let fence = self.fence;

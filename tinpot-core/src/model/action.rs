@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::parameters::{Parameter, parameters};
 pub use self::schema::Schema;
 pub(crate) use self::schema::{SecretParts, secret_texts};
-use crate::model::deployed::Deployed;
+use crate::model::deployed::{BundleRef, Deployed};
 use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
@@ -230,6 +230,12 @@ impl Action {
     pub fn concurrency(mut self, attempts: u32) -> Self {
         self.concurrency = Some(attempts.max(1));
         self
+    }
+
+    /// Returns what an execution of this version is pinned to; `None` if the action is not deployed.
+    pub fn bundle_ref(&self) -> Option<BundleRef> {
+        let deployed = self.deployed.as_ref()?;
+        Some(deployed.bundle_ref().concurrency(self.concurrency))
     }
 
     /// Sets the policy after an attempt that failed, timed out or was lost.

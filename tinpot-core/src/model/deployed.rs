@@ -67,9 +67,10 @@ impl Deployed {
         self
     }
 
-    /// Returns what an execution of this version is pinned to.
+    /// Returns what an execution of this version is pinned to, if the action has no concurrency:
+    /// [`Action::bundle_ref`](crate::Action::bundle_ref) takes that in.
     pub fn bundle_ref(&self) -> BundleRef {
-        BundleRef { version: self.version, bundle: self.bundle, runtime: self.runtime.clone() }
+        BundleRef::new(self.version, self.bundle, self.runtime.clone())
     }
 }
 
@@ -91,12 +92,24 @@ pub struct BundleRef {
     pub bundle: Digest,
     /// The runtime that a worker needs to run it.
     pub runtime: Arc<str>,
+    /// The number of attempts at the action that run at once on a worker and take no slots there;
+    /// `None` if each takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
 }
 
 impl BundleRef {
     /// Refers to the bundle of a version.
     pub fn new(version: u32, bundle: Digest, runtime: impl Into<Arc<str>>) -> Self {
-        Self { version, bundle, runtime: runtime.into() }
+        Self { version, bundle, runtime: runtime.into(), concurrency: None }
+    }
+
+    /// Sets the number of attempts that run at once on a worker and take no slots there. By default,
+    /// each takes one.
+    #[must_use]
+    pub fn concurrency(mut self, attempts: Option<u32>) -> Self {
+        self.concurrency = attempts;
+        self
     }
 }
 

@@ -1,11 +1,79 @@
 //! Trace contexts: the place of an execution in a trace of another system.
 
+mod sampling;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use self::sampling::{Sampling, TraceSpan};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// The length of the text in version 00 of the format.
 const LENGTH: usize = 55;
 /// The lengths of the parts: version, trace, parent and flags.
 const PARTS: [usize; 4] = [2, 32, 16, 2];
+/// The flag of a trace that is recorded.
+const SAMPLED: u8 = 1;
+
+/// A place in a trace: that of one span, below which others have theirs.
+///
+/// Its text is that of the header `traceparent` of W3C Trace Context.
+///
+/// ```
+/// use tinpot_core::TraceContext;
+///
+/// let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// let context: TraceContext = text.parse()?;
+/// assert_eq!(context.span_id(), 0x00f0_67aa_0ba9_02b7);
+/// assert!(context.is_sampled() && context.to_string() == text);
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    trace: u128,
+    span: u64,
+    flags: u8,
+}
+
+impl TraceContext {
+    /// Returns the id of the trace, which is not zero.
+    pub fn trace_id(&self) -> u128 {
+        self.trace
+    }
+
+    /// Returns the id of the span, which is not zero.
+    pub fn span_id(&self) -> u64 {
+        self.span
+    }
+
+    /// Returns true if the spans of the trace are recorded.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+}
+
+impl fmt::Display for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, self.flags)
+    }
+}
+
+impl FromStr for TraceContext {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        check_traceparent(text)?;
+        let read = || {
+            let mut parts = text.split('-').skip(1);
+            Some(Self {
+                trace: u128::from_str_radix(parts.next()?, 16).ok()?,
+                span: u64::from_str_radix(parts.next()?, 16).ok()?,
+                flags: u8::from_str_radix(parts.next()?, 16).ok()?,
+            })
+        };
+        read().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "traceparent is malformed"))
+    }
+}
 
 /// Checks a trace context in the form of the header `traceparent` of W3C Trace Context, such as
 /// `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.

@@ -60,6 +60,7 @@ use crate::model::outcome::Outcome;
 use crate::model::retry::RetryOn;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
+use crate::model::trace::Sampling;
 use crate::model::transition::Transition;
 use crate::refusals::Refusal;
 
@@ -277,6 +278,8 @@ pub struct CoordinatorMachine {
     version: u64,
     tally: Tally,
     subjects: Subjects,
+    /// The choice of traces, if spans are recorded.
+    sampling: Option<Sampling>,
     /// The last time at which the store was asked for its epoch.
     asked_at: Option<Tick>,
 }
@@ -322,6 +325,7 @@ impl CoordinatorMachine {
             version: 0,
             tally: Tally::default(),
             subjects: Subjects::default(),
+            sampling: None,
             asked_at: None,
         }
     }

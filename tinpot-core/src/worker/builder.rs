@@ -16,6 +16,7 @@ use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
 use crate::model::time::Timestamp;
+use crate::model::trace::Sampling;
 use crate::observer::Observer;
 use crate::protocol::seal::{Pins, Suite, WorkerSessions};
 use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
@@ -64,6 +65,7 @@ pub struct WorkerBuilder {
     version: String,
     sealed: Option<(Arc<dyn Suite>, Pins)>,
     observer: Option<Arc<dyn Observer>>,
+    sampling: Option<Sampling>,
 }
 
 impl WorkerBuilder {
@@ -83,6 +85,7 @@ impl WorkerBuilder {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sealed: None,
             observer: None,
+            sampling: None,
         }
     }
 
@@ -188,6 +191,15 @@ impl WorkerBuilder {
         self
     }
 
+    /// Gives each attempt a span of its own, so that an observer can record it: the action gets the
+    /// trace context of that span in place of the one that the coordinator sent. By default, it gets
+    /// the latter.
+    #[must_use]
+    pub fn traces(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
+
     /// Listens, and starts the worker's tasks on the current tokio runtime. The worker introduces
     /// itself to the coordinator as soon as the transport is up.
     ///
@@ -268,7 +280,8 @@ impl WorkerBuilder {
         let (drain, drain_requested) = watch::channel(false);
         let slots = self.slots;
         let control = Control::new(wire, machine, clock, offers, pump.entries(), limits, drain)
-            .observed(self.observer, slots);
+            .observed(self.observer, slots)
+            .traced(self.sampling);
         let frames = futures::stream::select(control_frames, broadcasts);
         let tasks = vec![
             tokio::spawn(control.run(Box::pin(frames), command_receiver)),

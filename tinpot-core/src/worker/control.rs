@@ -27,8 +27,8 @@ use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::text::cut;
-use crate::model::trace::check_traceparent;
-use crate::observer::{LogCut, Measure, Observer, hook};
+use crate::model::trace::Sampling;
+use crate::observer::{LogCut, Measure, Observer, TracedRun, hook};
 use crate::outbox::Outbox;
 use crate::protocol::seal::Suite;
 use crate::protocol::{
@@ -107,6 +107,8 @@ pub(super) struct Control {
     refusals: Refusals,
     /// The observer, and the number of slots that it sees.
     observer: Option<(Arc<dyn Observer>, u32)>,
+    /// The choice of traces, if spans are recorded.
+    sampling: Option<Sampling>,
 }
 
 impl Control {
@@ -141,6 +143,7 @@ impl Control {
             drain_requested,
             refusals: Refusals::default(),
             observer: None,
+            sampling: None,
         }
     }
 
@@ -151,6 +154,11 @@ impl Control {
             Self { refusals, observer: observer.map(|observer| (observer, slots)), ..self };
         control.measure_held();
         control
+    }
+
+    /// Gives attempts their own places in traces.
+    pub(super) fn traced(self, sampling: Option<Sampling>) -> Self {
+        Self { sampling, ..self }
     }
 
     fn measure_held(&self) {
@@ -363,11 +371,18 @@ impl Control {
         self.measure_held();
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
         // It becomes a variable of a program.
-        let traceparent =
-            dispatch.traceparent.clone().filter(|trace| check_traceparent(trace).is_ok());
+        let given = dispatch.traceparent.as_deref().and_then(|text| text.parse().ok());
+        let span = self.sampling.map(|sampling| sampling.of_run(given, dispatch.execution, fence));
+        let traceparent = span.map(|span| span.context).or(given);
+        let traceparent: Option<Arc<str>> = traceparent.map(|trace| trace.to_string().into());
+        let calls = match span {
+            // The coordinator knows only the span of the attempt.
+            Some(_) => self.call_sender.for_attempt(fence).traceparent(traceparent.clone()),
+            None => self.call_sender.for_attempt(fence),
+        };
         let context = Context::new(
             ContextParts::new(logs, stop_receiver, progress)
-                .calls(self.call_sender.for_attempt(fence))
+                .calls(calls)
                 .secrets(self.secret_sender.for_attempt(fence))
                 .attempt(dispatch.attempt)
                 .traceparent(traceparent.clone()),
@@ -377,6 +392,7 @@ impl Control {
         let measured = self.observer.as_ref();
         let measured = measured
             .map(|(observer, _)| (observer.clone(), dispatch.action.clone(), Instant::now()));
+        let (execution, number) = (dispatch.execution, dispatch.attempt);
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
             .execution_number(dispatch.number)
             .number(dispatch.attempt)
@@ -384,7 +400,7 @@ impl Control {
             .bundle(dispatch.bundle)
             .ticket(dispatch.ticket)
             .traceparent(traceparent);
-        let span = tracing::info_span!(
+        let logged = tracing::info_span!(
             "attempt",
             execution = %attempt.execution,
             action = &*attempt.action,
@@ -428,14 +444,17 @@ impl Control {
             let outcome = reported.shown_outcome(outcome);
             if let Some((observer, action, began)) = measured {
                 let (status, took) = (outcome.status(), began.elapsed());
-                observer.observe(&Measure::Ran { action: &action, status, took });
+                let outcome = &outcome;
+                let traced =
+                    span.map(|span| TracedRun { execution, attempt: number, outcome, span });
+                observer.observe(&Measure::Ran { action: &action, status, took, traced });
                 if reported.is_cut() {
                     observer.observe(&Measure::LogCut(LogCut::Limit));
                 }
             }
             let _ = finished.send(Finished { fence, outcome, killed }).await;
         };
-        self.attempts.spawn(running.instrument(span));
+        self.attempts.spawn(running.instrument(logged));
     }
 
     /// Says goodbye and closes everything.

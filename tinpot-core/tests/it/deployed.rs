@@ -1,13 +1,16 @@
 //! Deployed actions: the coordinator holds their definitions, and workers run them by runtime.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::{
     Action, Caller, Coordinator, Deployed, Digest, Error, ErrorKind, ExecutionHandle, Failure,
-    Json, Level, MemoryNetwork, MemoryStore, Outcome, RetryOn, RetryPolicy, SubmitOptions, Worker,
+    Json, Level, MemoryNetwork, MemoryStore, Outcome, RetryOn, RetryPolicy, Status, SubmitOptions,
+    Worker,
 };
+use tokio::sync::Barrier;
 
 use crate::support::{available, in_time, outcome, submit};
 
@@ -105,6 +108,51 @@ async fn executions_stay_pinned_to_the_version_with_which_they_were_accepted() {
     for (handle, number) in [(first, 1), (second, 2), (third, 1)] {
         assert_eq!(ran(&handle).await, number);
     }
+}
+
+#[tokio::test]
+async fn attempts_with_a_concurrency_take_no_slots_and_have_its_limit() {
+    let network = MemoryNetwork::new();
+    let coordinator = coordinator(&network).await;
+    let meet = version("meet", "script", 1).concurrency(3);
+    deploy(&coordinator, [meet, version("alone", "script", 2)]).await;
+    let (meeting, running) = (Arc::new(Barrier::new(3)), Arc::new(AtomicU32::new(0)));
+    let executor = ScopedExecutor::new(runtime("script"), move |attempt, _| {
+        let (meeting, running) = (meeting.clone(), running.clone());
+        async move {
+            if &*attempt.action == "alone" {
+                return std::future::pending().await;
+            }
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            // It returns only if three are here at once.
+            meeting.wait().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            Outcome::Succeeded(Json::serialize(&now).expect("JSON"))
+        }
+    });
+    let builder = Worker::builder(network.transport()).slots(1).executor(executor);
+    let _worker = builder.start().await.expect("a worker");
+    available(&coordinator, "meet").await;
+    // The only slot is taken.
+    let slot = accepted(&coordinator, "alone").await;
+    let status = async |handle: &ExecutionHandle| handle.execution().await.expect("it is").status;
+    let mut changes = coordinator.changes();
+    in_time("it runs", async {
+        while status(&slot).await != Status::Running {
+            changes.next().await.expect("it lives");
+        }
+    })
+    .await;
+    let waiting = accepted(&coordinator, "alone").await;
+    let mut handles = Vec::new();
+    for _ in 0..9 {
+        handles.push(accepted(&coordinator, "meet").await);
+    }
+    for handle in &handles {
+        let Outcome::Succeeded(now) = outcome(handle).await else { panic!("it fails") };
+        assert!((1..=3).contains(&now.deserialize::<u32>().expect("a number")));
+    }
+    assert_eq!(status(&waiting).await, Status::Queued);
 }
 
 #[tokio::test]
@@ -314,7 +362,6 @@ async fn bad_deploys_are_refused_as_a_whole() {
         (version("x", "s", 1).team("default"), ErrorKind::InvalidInput, "the team must be empty"),
         (version("x", "s", 1).team("a/b"), ErrorKind::InvalidInput, "team must not have '/'"),
         (version("x", "s", 1).queue(""), ErrorKind::InvalidInput, "queue must have 1 to 128"),
-        (version("x", "s", 1).concurrency(3), ErrorKind::InvalidInput, "`concurrency`"),
         (version("x", "s", 1).schema(not_a_schema), ErrorKind::InvalidInput, "type"),
         (good(), ErrorKind::InvalidInput, "given twice"),
         (version("own", "script", 1), ErrorKind::Conflict, "worker \"busy\" offers an action"),

@@ -27,7 +27,7 @@ fn ten_thousand_invented_names_end_in_one_label() {
         measures::run(&observer, &execution, Status::Lost);
         let route = format!("/invented/{number}");
         let (method, code, took) = ("GET", 404, Duration::ZERO);
-        observer.observe(&Measure::Request { method, route: &route, code, took });
+        observer.observe(&Measure::Request { method, route: &route, code, took, span: None });
     }
     let text = observer.render();
     // 500 actions and `other`; 100 queues and `other`.
@@ -52,7 +52,7 @@ fn a_worker_is_bounded_too() {
     for number in 0..10_000 {
         let action = format!("action-{number}");
         let (status, took) = (Status::Succeeded, Duration::ZERO);
-        observer.observe(&Measure::Ran { action: &action, status, took });
+        observer.observe(&Measure::Ran { action: &action, status, took, traced: None });
     }
     assert_eq!(series(&observer.render(), "tinpot_worker_run_seconds_count"), 501);
 }

@@ -53,6 +53,12 @@ pub fn password_in_arguments(
              --broker-user-file (BROKER_USER_FILE)"
         ));
     }
+    if given("otlp-headers").is_some() {
+        return Some(format!(
+            "--otlp-headers has credentials {seen}: set the variable OTEL_EXPORTER_OTLP_HEADERS, or \
+             otlp-headers in the settings file"
+        ));
+    }
     given("broker").filter(|url| has_password(url)).map(|_| {
         format!(
             "--broker has a password {seen}: keep the user in the URL, put the password into a \

@@ -23,5 +23,7 @@ fn an_empty_command_line_gives_the_defaults() {
     assert_eq!(parsed::<ProtocolSettings>(), ProtocolSettings::default());
     assert_eq!(parsed::<WorkerProtocolSettings>(), WorkerProtocolSettings::default());
     assert_eq!(parsed::<ActionsSettings>(), ActionsSettings::default());
+    #[cfg(feature = "otel")]
+    assert_eq!(parsed::<TraceSettings>(), TraceSettings::default());
     assert_eq!(parsed::<SelectionSettings>(), SelectionSettings::default());
 }

@@ -113,7 +113,7 @@ impl CatalogueEntry {
             available: false,
             unavailable: standing.why_not(&action),
             schema: Arc::new(schema),
-            bundle: action.deployed.as_ref().map(|deployed| Arc::new(deployed.bundle_ref())),
+            bundle: action.bundle_ref().map(Arc::new),
             standing,
             offered,
             bytes,

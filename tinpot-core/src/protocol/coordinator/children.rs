@@ -140,10 +140,10 @@ impl CoordinatorMachine {
         out.push(CoordinatorEffect::Read(Read::Call(Box::new(pending))));
     }
 
-    /// Returns the trace context of the calling execution.
+    /// Returns the trace context of the calling attempt.
     fn caller_trace(&self, parent: &Parent) -> Option<String> {
         let caller = self.active.get(&parent.execution)?;
-        caller.execution.traceparent.as_deref().map(str::to_owned)
+        self.trace_of(&caller.execution, parent.fence).map(|trace| trace.to_string())
     }
 
     fn may_call(&self, from: &WorkerId, call: &Call) -> Result<(Parent, Arc<str>, Owner), Error> {

@@ -90,9 +90,6 @@ impl CoordinatorMachine {
         if !action.team.is_empty() {
             check_label("team", &action.team)?;
         }
-        if action.concurrency.is_some() {
-            return Err(invalid("a deployed action cannot set `concurrency`".to_owned()));
-        }
         check_action(action).map_err(invalid)?;
         action.retry.check()?;
         let key = action.key();

@@ -84,10 +84,11 @@ impl CoordinatorMachine {
         self.granted.insert(fence, id);
         self.children.inherit(fence);
         let action = active.execution.action_key();
+        let bundle = active.execution.bundle.clone();
         self.active.insert(id, active);
         let lease = self.longest_lease.max(self.config.coordinator_lease);
         let worker = self.worker_entry(now, &attempt.worker);
-        worker.load.insert(fence, id, &action);
+        worker.load.insert(fence, id, &action, bundle.as_deref());
         worker.load.long.insert(fence);
         worker.expires = worker.expires.max(now + lease);
     }

@@ -60,14 +60,18 @@ impl CoordinatorMachine {
         })
     }
 
-    fn has_room(&self, worker: &WorkerEntry, action: &str) -> bool {
+    /// Returns true if a worker may be granted this waiting execution of a lane.
+    fn has_room(&self, worker: &WorkerEntry, lane: &LaneKey, id: ExecutionId) -> bool {
+        let action = &*lane.action;
         if worker.beat == 0 || worker.paused || worker.silent || worker.draining {
             return false;
         }
         if !worker.has_credit() {
             return false;
         }
-        if let Some(room) = worker.load.room_unslotted(action) {
+        let bundle = lane.runtime.as_ref().and_then(|_| self.active.get(&id));
+        let bundle = bundle.and_then(|active| active.execution.bundle.as_deref());
+        if let Some(room) = worker.load.room_unslotted(action, bundle) {
             return room > 0 && worker.slots > 0;
         }
         let (slots, held) = (worker.slots as usize, worker.load.in_slots());
@@ -101,7 +105,7 @@ impl CoordinatorMachine {
             is_next
                 && worker.serves(&execution.queue)
                 && self.offers(worker, &key)
-                && self.has_room(worker, &key.action)
+                && self.has_room(worker, &key, id)
                 && worker.load.may_take(execution.rank())
                 && !self.leaves_to_others(worker, &key, id)
         });
@@ -149,13 +153,14 @@ impl CoordinatorMachine {
             })
             .map(|(_, lane)| lane);
         let first = able
-            .filter(|(key, _)| self.has_room(worker, &key.action))
             .filter_map(|(lane, keys)| {
                 let first = match worker.plain {
                     true => keys.first_without_secrets(),
                     false => keys.first(),
                 };
-                first.filter(|first| !self.leaves_to_others(worker, lane, first.1))
+                first
+                    .filter(|first| self.has_room(worker, lane, first.1))
+                    .filter(|first| !self.leaves_to_others(worker, lane, first.1))
             })
             .filter(|key| worker.load.may_take(key.0));
         first.min().map(|key| key.1)
@@ -212,7 +217,7 @@ impl CoordinatorMachine {
         let long = self.ahead(&action).is_none();
         if let Some(entry) = self.workers.get_mut(worker) {
             entry.spend_credit();
-            entry.load.insert(fence, id, &action);
+            entry.load.insert(fence, id, &action, active.execution.bundle.as_deref());
             if long {
                 entry.load.long.insert(fence);
             }
@@ -248,7 +253,7 @@ impl CoordinatorMachine {
             },
             // The shell has the key of the tickets.
             ticket: None,
-            traceparent: execution.traceparent.clone(),
+            traceparent: self.trace_of(execution, grant.fence),
         };
         out.push(CoordinatorEffect::Send(
             Address::Worker(grant.worker.clone()),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::{Active, CoordinatorMachine};
 use crate::model::execution::Execution;
+use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::time::Timestamp;
+use crate::model::trace::Sampling;
 
 /// Counts since the start of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +105,21 @@ impl CoordinatorMachine {
                 silent: worker.silent,
             })
             .collect()
+    }
+
+    /// Sends attempts their own places in traces from now on, in place of those of their submitters.
+    pub fn set_sampling(&mut self, sampling: Sampling) {
+        self.sampling = Some(sampling);
+    }
+
+    /// Returns the trace context for an attempt.
+    pub(super) fn trace_of(&self, execution: &Execution, fence: Fence) -> Option<Arc<str>> {
+        match self.sampling {
+            Some(sampling) => {
+                Some(sampling.of_attempt(execution, fence).context.to_string().into())
+            }
+            None => execution.traceparent.clone(),
+        }
     }
 
     /// Remembers the executions behind transitions from now on, until

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{CoordinatorEffect, CoordinatorMachine};
+use crate::model::deployed::BundleRef;
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -21,7 +22,8 @@ pub(super) struct Load {
     pub(super) long: BTreeSet<Fence>,
     /// The attempts that wait for children and take no slot meanwhile.
     parked: BTreeSet<Fence>,
-    /// The limit and the number of attempts, for each action whose attempts take no slots.
+    /// The offered limit and the number of attempts, for each action whose attempts take no slots. The
+    /// limit of a deployed action is that of its execution, and 0 here.
     unslotted: BTreeMap<Arc<str>, (u32, u32)>,
     /// The action of each attempt that takes no slot because of its action.
     of_unslotted: BTreeMap<Fence, Arc<str>>,
@@ -39,13 +41,26 @@ impl Load {
         self.unslotted.retain(|_, (limit, running)| *limit > 0 || *running > 0);
     }
 
-    pub(super) fn insert(&mut self, fence: Fence, id: ExecutionId, action: &Arc<str>) {
+    /// Adds an attempt at an action. `bundle` is that of a deployed one.
+    pub(super) fn insert(
+        &mut self,
+        fence: Fence,
+        id: ExecutionId,
+        action: &Arc<str>,
+        bundle: Option<&BundleRef>,
+    ) {
         self.in_flight.insert(fence, id);
-        if let Some((limit, running)) = self.unslotted.get_mut(action)
-            && *limit > 0
-        {
-            *running += 1;
+        if self.limit(action, bundle) > 0 {
+            self.unslotted.entry(action.clone()).or_default().1 += 1;
             self.of_unslotted.insert(fence, action.clone());
+        }
+    }
+
+    /// Returns the number of attempts at an action that take no slots; 0 if each takes one.
+    fn limit(&self, action: &str, bundle: Option<&BundleRef>) -> u32 {
+        match bundle {
+            Some(bundle) => bundle.concurrency.unwrap_or(0),
+            None => self.unslotted.get(action).map_or(0, |(limit, _)| *limit),
         }
     }
 
@@ -54,9 +69,12 @@ impl Load {
         self.long.remove(&fence);
         self.parked.remove(&fence);
         if let Some(action) = self.of_unslotted.remove(&fence)
-            && let Some((_, running)) = self.unslotted.get_mut(&action)
+            && let Some((limit, running)) = self.unslotted.get_mut(&action)
         {
             *running -= 1;
+            if (*limit, *running) == (0, 0) {
+                self.unslotted.remove(&action);
+            }
         }
     }
 
@@ -78,9 +96,10 @@ impl Load {
 
     /// Returns the number of further attempts that an action without slots may have. `None` if its
     /// attempts take slots.
-    pub(super) fn room_unslotted(&self, action: &str) -> Option<u32> {
-        let (limit, running) = self.unslotted.get(action)?;
-        (*limit > 0).then(|| limit.saturating_sub(*running))
+    pub(super) fn room_unslotted(&self, action: &str, bundle: Option<&BundleRef>) -> Option<u32> {
+        let limit = self.limit(action, bundle);
+        let running = || self.unslotted.get(action).map_or(0, |(_, running)| *running);
+        (limit > 0).then(|| limit.saturating_sub(running()))
     }
 
     /// Returns the number of attempts that take slots.

@@ -22,8 +22,8 @@ impl WorkerMachine {
                 continue;
             };
             let action = &held.dispatch.action;
-            let limit = match held.dispatch.bundle {
-                Some(_) => None,
+            let limit = match &held.dispatch.bundle {
+                Some(bundle) => bundle.concurrency,
                 None => self.actions.get(&**action).copied().flatten(),
             };
             let room = match limit {
