@@ -5,6 +5,7 @@ mod apps;
 mod archive;
 mod blob;
 mod digest;
+mod failpoint;
 mod globs;
 mod limits;
 mod manifest;

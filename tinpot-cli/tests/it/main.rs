@@ -13,6 +13,7 @@ mod codes;
 mod completion;
 mod configuration;
 mod deploy;
+mod deploy_kills;
 mod dev;
 mod docs;
 mod http_workers;
