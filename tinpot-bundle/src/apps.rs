@@ -7,6 +7,7 @@ mod deploy;
 mod diff;
 mod documents;
 mod import;
+mod imported;
 mod remove;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ pub use self::deploy::{Deploy, DeployOptions, Deployment};
 pub use self::diff::{FileChange, TextChange};
 use self::documents::{APP, VERSION, app_id, read, version_id, write};
 pub use self::documents::{App, Version};
+pub use self::imported::{IMPORT_ACTION, IMPORT_FAILED};
 pub use self::import::{ImportedApp, PastApp, PastVersion};
 use crate::blob::BlobStore;
 use crate::digest::Digest;

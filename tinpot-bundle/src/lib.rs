@@ -18,8 +18,8 @@ mod unpack;
 pub mod worker;
 
 pub use self::apps::{
-    App, Apps, Collected, Collection, Deploy, DeployOptions, Deployment, FileChange, ImportedApp,
-    MAX_VERSIONS, PastApp, PastVersion, TextChange, Uses, Version,
+    App, Apps, Collected, Collection, Deploy, DeployOptions, Deployment, FileChange, IMPORT_ACTION,
+    IMPORT_FAILED, ImportedApp, MAX_VERSIONS, PastApp, PastVersion, TextChange, Uses, Version,
 };
 pub use self::archive::{Inspection, inspect};
 pub use self::blob::{
@@ -34,7 +34,7 @@ pub use self::manifest::{
 pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile, select};
 pub use self::towerfile::{
     Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RunLimits, RunRetry, Runtime, TOWERFILE,
-    Towerfile, TowerfileParameter, check_app_name,
+    Towerfile, TowerfileParameter, actions_towerfile, check_app_name, may_have_actions,
 };
 pub use self::unpack::unpack;
 pub use tinpot_core::RetryOn;

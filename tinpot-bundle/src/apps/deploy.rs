@@ -281,13 +281,14 @@ impl Apps {
         if self.blob_info(team, archive).await?.is_none() {
             return Ok(Deployment::Missing(vec![*archive]));
         }
-        let (_, manifest) = self.inspect(archive).await?.manifest()?;
+        let (towerfile, manifest) = self.inspect(archive).await?.manifest()?;
         if let Some(stated) = content.filter(|stated| **stated != manifest.content) {
             let found = manifest.content;
             return Err(invalid(format!(
                 "content must be that of the files in the archive, {found} (got {stated})"
             )));
         }
+        let manifest = self.imported(by, team, name, &towerfile, manifest).await?;
         self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
         let deploy = Deploy::new(&manifest)?.options(options);
         self.deploy_once(by, team, name, &deploy, may).await

@@ -158,12 +158,12 @@ impl Site {
         for part in ["content", "bundle"] {
             assert_eq!(version[part], packed[part], "{part} of {answer}");
         }
-        self.runs(app);
+        self.runs(app, self.says);
     }
 
     #[track_caller]
-    fn runs(&self, app: &str) {
-        assert_eq!(self.place.run(&["run", app]).ok().trim(), self.says.to_string());
+    fn runs(&self, app: &str, says: u32) {
+        assert_eq!(self.place.run(&["run", app]).ok().trim(), says.to_string());
     }
 
     /// Starts the server with a step at which it kills itself, and deploys. Returns true if it died,
@@ -186,7 +186,7 @@ impl Site {
 fn a_deploy_is_there_whole_or_not_at_all_wherever_the_server_dies() {
     let mut site = Site::start();
     site.deploy(APP).ok();
-    site.runs(APP);
+    site.runs(APP, 1);
     let stop = site.place.folder.path().join("stop");
     let stop = stop.to_str().expect("UTF-8");
     // It runs the first version while all others are deployed.
@@ -247,7 +247,8 @@ fn a_collection_that_is_interrupted_is_completed_by_the_next() {
         site.write(APP);
         site.deploy(APP).ok();
     }
-    site.runs(APP);
+    let active = site.says;
+    site.runs(APP, active);
     for failpoint in ["apps.blob-stored", "apps.checked"] {
         site.write(APP);
         assert!(site.dies_at(failpoint, APP));
@@ -274,7 +275,7 @@ fn a_collection_that_is_interrupted_is_completed_by_the_next() {
         assert_eq!(status.signal(), Some(SIGABRT), "{failpoint}");
         site.place.restart();
         site.referred();
-        site.runs(APP);
+        site.runs(APP, active);
     }
     site.place.restart_with(&[often, ("TINPOT_KEEP_VERSIONS", "1")]);
     let deadline = Instant::now() + PATIENCE;
