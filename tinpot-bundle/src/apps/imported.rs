@@ -51,8 +51,9 @@ impl Apps {
         action.team = team_of_action(team).to_owned();
         (action.expires_in, action.timeout) = (Some(WAITS), Some(TAKES));
         let caller = Caller::new(by.id.clone()).team(team).name(by.name.clone());
-        let import = coordinator.scoped(caller).submit_outside(action, SubmitOptions::new());
-        let actions: Vec<Action> = match import.await?.outcome().await? {
+        let scoped = coordinator.scoped(caller);
+        let import = scoped.submit_outside(action, SubmitOptions::new()).await?;
+        let actions: Vec<Action> = match import.outcome().await? {
             Outcome::Succeeded(found) => found.deserialize()?,
             Outcome::Failed(failure) if failure.kind == "Expired" => return Err(no_worker()),
             Outcome::Failed(failure) => {

@@ -44,4 +44,5 @@ mod tokens;
 mod tower;
 mod tower_import;
 mod traces;
+mod worker_kills;
 mod zmq;
