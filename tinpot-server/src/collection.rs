@@ -36,7 +36,8 @@ impl Drop for Collecting {
 /// Returns the interval, which a test may shorten.
 fn interval() -> Duration {
     #[cfg(feature = "testing")]
-    if let Some(millis) = std::env::var("TINPOT_TEST_COLLECT_MS").ok().and_then(|ms| ms.parse().ok())
+    if let Some(millis) =
+        std::env::var("TINPOT_TEST_COLLECT_MS").ok().and_then(|ms| ms.parse().ok())
     {
         return Duration::from_millis(millis);
     }

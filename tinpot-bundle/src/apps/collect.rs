@@ -296,7 +296,8 @@ impl Apps {
         if missing.is_empty() {
             return Ok(());
         }
-        let is_missing = |record: &Record| digest_of(record).is_some_and(|one| missing.contains(&one));
+        let is_missing =
+            |record: &Record| digest_of(record).is_some_and(|one| missing.contains(&one));
         self.each(BLOB, |record| Ok(is_missing(record).then(|| removal(record)))).await
     }
 

@@ -70,7 +70,9 @@ impl Apps {
             }
         };
         if actions.is_empty() {
-            return Err(invalid("there is no Python function with @action in the folder: write one"));
+            return Err(invalid(
+                "there is no Python function with @action in the folder: write one",
+            ));
         }
         manifest.with_actions(&actions)
     }

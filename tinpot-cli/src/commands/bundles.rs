@@ -378,3 +378,16 @@ fn unwritten(error: io::Error) -> CliError {
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::app_name;
+
+    /// The names that the tests of the web UI pin, too.
+    #[test]
+    fn an_app_without_a_towerfile_has_the_name_of_its_directory() {
+        let names = ["tools", "My Tools", "ops_tools.v2", "--a--", "Ünder"];
+        let found = names.map(|name| app_name(name.as_ref()));
+        assert_eq!(found, ["tools", "my-tools", "ops-tools-v2", "a", "nder"]);
+    }
+}

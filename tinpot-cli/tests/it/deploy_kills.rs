@@ -268,8 +268,7 @@ fn a_collection_that_is_interrupted_is_completed_by_the_next() {
     let often = ("TINPOT_TEST_COLLECT_MS", "20");
     for failpoint in COLLECT {
         age();
-        let environment =
-            [often, ("TINPOT_KEEP_VERSIONS", "1"), ("TINPOT_FAILPOINT", failpoint)];
+        let environment = [often, ("TINPOT_KEEP_VERSIONS", "1"), ("TINPOT_FAILPOINT", failpoint)];
         site.place.restart_with(&environment);
         let status = site.place.coordinator.end();
         assert_eq!(status.signal(), Some(SIGABRT), "{failpoint}");

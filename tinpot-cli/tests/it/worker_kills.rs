@@ -90,10 +90,11 @@ impl Site {
 fn an_app_runs_once_wherever_its_worker_dies_before() {
     let mut site = Site::start();
     std::fs::write(site.path("stop"), "").expect("a file");
-    for (app, step) in STEPS.iter().map(|step| (AGAIN, *step)).chain([
-        (ONCE, "tree.unpacked"),
-        (ONCE, "cache.before-marker:2"),
-    ]) {
+    for (app, step) in STEPS
+        .iter()
+        .map(|step| (AGAIN, *step))
+        .chain([(ONCE, "tree.unpacked"), (ONCE, "cache.before-marker:2")])
+    {
         site.cache += 1;
         let note = format!("note-{}", site.cache);
         let mut worker = site.worker(Some(step));

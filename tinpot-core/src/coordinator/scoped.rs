@@ -196,8 +196,7 @@ impl Scoped {
         let name = entry.action.name.clone();
         let catalogue = Catalogue::from([(entry.action.key(), entry)]);
         let parameters = Json::empty_object();
-        let execution =
-            self.coordinator.prepare(&catalogue, &name, parameters, options, owner)?;
+        let execution = self.coordinator.prepare(&catalogue, &name, parameters, options, owner)?;
         self.submit_noted(execution, None).await
     }
 

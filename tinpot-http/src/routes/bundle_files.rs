@@ -132,7 +132,8 @@ fn of_actions(app: Option<&str>, paths: &mut Vec<String>) -> Result<String, ApiE
         return Err(ApiError::unprocessable(detail));
     }
     if !paths.iter().any(|path| may_have_actions(path)) {
-        let detail = "there is no Towerfile and no Python file in the folder: it must have one of them";
+        let detail =
+            "there is no Towerfile and no Python file in the folder: it must have one of them";
         return Err(ApiError::unprocessable(detail));
     }
     let app = app.ok_or_else(|| {

@@ -10,8 +10,8 @@ use tinpot_bundle::worker::{FetchBlob, FetchOptions};
 use tinpot_bundle::{Body, Digest, IMPORT_ACTION, PackOptions, body, pack};
 use tinpot_core::executor::{Attempt, ContextParts, stop_channel};
 use tinpot_core::{
-    Action, BundleRef, Context, Epoch, Error, ErrorKind, ExecutionId, Executor, Fence, Json, LogWriter,
-    Outcome, Result,
+    Action, BundleRef, Context, Epoch, Error, ErrorKind, ExecutionId, Executor, Fence, Json,
+    LogWriter, Outcome, Result,
 };
 use tinpot_python::{BundlePools, PythonPool};
 use tokio::sync::watch;

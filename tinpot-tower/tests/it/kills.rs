@@ -78,7 +78,10 @@ async fn a_run_of_a_killed_runner_is_started_at_most_once() {
             _ => &[],
         };
         let found = server.log(&admin, run).await;
-        assert_eq!(found.iter().take(log.len()).collect::<Vec<_>>(), log.iter().collect::<Vec<_>>());
+        assert_eq!(
+            found.iter().take(log.len()).collect::<Vec<_>>(),
+            log.iter().collect::<Vec<_>>()
+        );
         // What comes late from the killed one changes nothing.
         let before = server.status(&admin, run).await;
         let late = killed.result(json!({ "status": "failed", "exit_code": 1 })).await;

@@ -138,9 +138,7 @@ export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
             busy={state.kind === "running"}
             disabled={target === "" || other || (isNamed && folder === null)}
           >
-            {state.kind === "refused" && (!isNamed || folder !== null)
-              ? "Try again"
-              : "Deploy"}
+            {state.kind === "refused" && (!isNamed || folder !== null) ? "Try again" : "Deploy"}
           </Button>
         </div>
       </form>
