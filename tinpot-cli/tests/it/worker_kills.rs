@@ -37,6 +37,12 @@ fn app(folder: &Path, name: &str, retry: &str) {
     file(folder, &format!("{name}/main.py"), script);
 }
 
+/// A worker that has died is given up after some heartbeats.
+const TIMES: [(&str, &str); 3] = [
+    ("TINPOT_HEARTBEAT_INTERVAL", "0.5"),
+    ("TINPOT_WORKER_LEASE", "20"),
+    ("TINPOT_COORDINATOR_LEASE", "30"),
+];
 const ONCE: &str = "once-only";
 const AGAIN: &str = "once-more";
 
@@ -48,7 +54,8 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
-        let place = Place::start(By::Http);
+        let mut place = Place::start(By::Http);
+        place.restart_with(&TIMES);
         let folder = place.folder.path();
         app(folder, ONCE, "");
         app(folder, AGAIN, "retry = { retries = 2, on = \"lost\" }");
@@ -61,7 +68,7 @@ impl Site {
     fn worker(&self, failpoint: Option<&str>) -> Process {
         let mut command = self.place.worker("web", &[]);
         let cache = self.place.folder.path().join(format!("cache-{}", self.cache));
-        command.env("XDG_CACHE_HOME", cache);
+        command.env("XDG_CACHE_HOME", cache).envs(TIMES);
         command.envs(failpoint.map(|step| ("TINPOT_FAILPOINT", step)));
         let mut worker = Process::start(command);
         worker.line("reaches its coordinator by");
