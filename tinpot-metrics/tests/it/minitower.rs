@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tinpot_core::observer::{Measure, Observer};
 use tinpot_core::{
-    Action, BundleRef, Coordinator, Deployed, Digest, Execution, MemoryNetwork, Status, Timestamp,
+    Action, BundleRef, Coordinator, Deployed, Digest, ErrorKind, Execution, MemoryNetwork, Status,
+    Timestamp,
 };
 use tinpot_metrics::{
     MinitowerObserver, MinitowerPending, MinitowerRequest, minitower_descriptions,
@@ -106,8 +107,10 @@ async fn a_run_is_counted_once_however_often_it_is_cancelled() {
     let action = Action::new("hello").expect("a name").deployed(deployed);
     coordinator.deploy(vec![action]).await.expect("a deploy");
     let run = coordinator.submit("hello", ()).await.expect("an execution");
-    for _ in 0..3 {
-        run.cancel(false).await.expect("an answer");
+    run.cancel(false).await.expect("an answer");
+    for _ in 0..2 {
+        let again = run.cancel(false).await.expect_err("it has ended");
+        assert_eq!(again.kind(), ErrorKind::Conflict);
     }
     coordinator.measure().await.expect("measures");
     let text = observer.render();
