@@ -51,7 +51,7 @@ const AGAIN: &str = "once-more";
 
 struct Site {
     place: Place,
-    /// The number of the cache, which each step has anew.
+    /// The number of the cache: each step has an empty one.
     cache: u32,
 }
 
