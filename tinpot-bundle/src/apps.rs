@@ -7,6 +7,7 @@ mod deploy;
 mod diff;
 mod documents;
 mod import;
+mod imported;
 mod remove;
 
 use std::collections::VecDeque;
@@ -26,8 +27,10 @@ use self::documents::{APP, VERSION, app_id, version_id};
 pub use self::documents::{App, Version};
 pub(crate) use self::documents::{read, write};
 pub use self::import::{ImportedApp, PastApp, PastVersion};
+pub use self::imported::{IMPORT_ACTION, IMPORT_FAILED};
 use crate::blob::BlobStore;
 use crate::digest::Digest;
+use crate::failpoint::failpoint;
 use crate::limits::Limits;
 use crate::towerfile::check_app_name;
 use crate::uploads::Uploads;
@@ -179,40 +182,11 @@ impl Apps {
         description: &str,
     ) -> Result<App> {
         let _changing = self.changing.lock().await;
-        self.create_alone(by, team, name, description).await
-    }
-
-    /// Creates an app, as [`create`](Self::create) does, for a caller that holds the lock.
-    async fn create_alone(
-        &self,
-        by: &AuditWho,
-        team: &str,
-        name: &str,
-        description: &str,
-    ) -> Result<App> {
-        check_app_name(name).map_err(|rule| invalid(format!("the name of an app {rule}")))?;
-        if description.len() > MAX_DESCRIPTION_BYTES {
-            let (max, got) = (MAX_DESCRIPTION_BYTES, description.len());
-            return Err(invalid(format!("description must have at most {max} bytes (got {got})")));
-        }
+        let app = new_app(by, team, name, description)?;
         let taken = || Error::new(ErrorKind::Conflict, format!("there is an app {name:?} already"));
         if self.records.get(APP, &app_id(team, name)).await?.is_some() {
             return Err(taken());
         }
-        let now = Timestamp::now();
-        let app = App {
-            team: team.into(),
-            name: name.into(),
-            description: description.to_owned(),
-            enabled: true,
-            active: None,
-            versions: 0,
-            created_at: now,
-            created_by: by.name.clone(),
-            updated_at: now,
-            actions: Vec::new(),
-            active_actions: Vec::new(),
-        };
         self.record(by, "app.create", &app, String::new()).await?;
         let change = Change::create(APP, app_id(team, name), write(&app)?);
         match self.records.change(&[change]).await {
@@ -406,14 +380,19 @@ impl Apps {
                 self.learn_actions(&mut app, former).await?;
             }
             self.record(by, what, &app, detail).await?;
+            failpoint("apps.audited");
             if announced && let Err(error) = self.announce(&app).await {
                 self.record_failure(by, what, &app, &error).await;
                 return Err(error);
             }
+            failpoint("apps.announced");
             let mut changes = vec![Change::replace(APP, record.id, record.version, write(&app)?)];
             changes.extend(more);
             match self.records.change(&changes).await {
-                Ok(_) => return Ok(app),
+                Ok(_) => {
+                    failpoint("apps.recorded");
+                    return Ok(app);
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
             }
@@ -453,6 +432,29 @@ impl Apps {
 pub const MAX_VERSIONS: usize = 1_000;
 /// The longest description of an app.
 const MAX_DESCRIPTION_BYTES: usize = 4 * 1024;
+
+/// Returns an app without versions, which is not recorded yet.
+fn new_app(by: &AuditWho, team: &str, name: &str, description: &str) -> Result<App> {
+    check_app_name(name).map_err(|rule| invalid(format!("the name of an app {rule}")))?;
+    if description.len() > MAX_DESCRIPTION_BYTES {
+        let (max, got) = (MAX_DESCRIPTION_BYTES, description.len());
+        return Err(invalid(format!("description must have at most {max} bytes (got {got})")));
+    }
+    let now = Timestamp::now();
+    Ok(App {
+        team: team.into(),
+        name: name.into(),
+        description: description.to_owned(),
+        enabled: true,
+        active: None,
+        versions: 0,
+        created_at: now,
+        created_by: by.name.clone(),
+        updated_at: now,
+        actions: Vec::new(),
+        active_actions: Vec::new(),
+    })
+}
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, message)

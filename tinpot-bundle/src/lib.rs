@@ -5,6 +5,7 @@ mod apps;
 mod archive;
 mod blob;
 mod digest;
+mod failpoint;
 mod globs;
 mod limits;
 mod manifest;
@@ -18,8 +19,8 @@ mod uploads;
 pub mod worker;
 
 pub use self::apps::{
-    App, Apps, Collected, Collection, Deploy, DeployOptions, Deployment, FileChange, ImportedApp,
-    MAX_VERSIONS, PastApp, PastVersion, TextChange, Uses, Version,
+    App, Apps, Collected, Collection, Deploy, DeployOptions, Deployment, FileChange, IMPORT_ACTION,
+    IMPORT_FAILED, ImportedApp, MAX_VERSIONS, PastApp, PastVersion, TextChange, Uses, Version,
 };
 pub use self::archive::{Inspection, inspect};
 pub use self::blob::{
@@ -34,7 +35,7 @@ pub use self::manifest::{
 pub use self::pack::{PackEntry, PackOptions, Packed, list, pack, read_towerfile, select};
 pub use self::towerfile::{
     Extras, Kind, MAX_TOWERFILE_BYTES, ParameterType, RunLimits, RunRetry, Runtime, TOWERFILE,
-    Towerfile, TowerfileParameter, check_app_name,
+    Towerfile, TowerfileParameter, actions_towerfile, check_app_name, may_have_actions,
 };
 pub use self::unpack::unpack;
 pub use self::uploads::{Upload, Uploads};

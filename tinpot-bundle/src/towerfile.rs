@@ -9,7 +9,7 @@ mod schema;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tinpot_core::{Json, Result};
+use tinpot_core::{Error, ErrorKind, Json, Result};
 
 pub use self::extras::{Extras, Kind, RunLimits, RunRetry};
 pub use self::parameters::{ParameterType, TowerfileParameter};
@@ -205,6 +205,31 @@ pub fn check_app_name(name: &str) -> std::result::Result<(), String> {
         return Err(format!("must not be the reserved name {name:?}"));
     }
     Ok(())
+}
+
+/// Returns the text of the Towerfile with which a folder of Python actions is packed that has none.
+///
+/// # Errors
+/// `InvalidInput` for a name that no app can have.
+///
+/// ```
+/// use tinpot_bundle::{Kind, Towerfile, actions_towerfile};
+///
+/// let towerfile = Towerfile::parse(&actions_towerfile("tools")?)?;
+/// assert_eq!(towerfile.tinpot.kind, Kind::Actions);
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
+pub fn actions_towerfile(app: &str) -> Result<String> {
+    check_app_name(app).map_err(|rule| {
+        Error::new(ErrorKind::InvalidInput, format!("the name of an app {rule}"))
+    })?;
+    Ok(format!("[app]\nname = \"{app}\"\n\n[tinpot]\nkind = \"actions\"\n"))
+}
+
+/// Returns true if a file of a folder may have Python actions: it is a Python file in the folder, or
+/// in one directly below it.
+pub fn may_have_actions(path: &str) -> bool {
+    path.ends_with(".py") && path.matches('/').count() <= 1
 }
 
 fn check_script(script: Option<&str>, extras: &Extras) -> Result<()> {

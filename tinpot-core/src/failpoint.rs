@@ -3,7 +3,7 @@
 /// Aborts the process if `TINPOT_FAILPOINT` is `name`, or `name:n` and this is the n-th pass. Only
 /// with feature `testing`.
 #[cfg(feature = "testing")]
-pub(crate) fn failpoint(name: &str) {
+pub fn failpoint(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 

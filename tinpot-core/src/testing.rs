@@ -22,6 +22,9 @@ mod test_policy;
 mod toy_suite;
 pub mod transport;
 
+#[cfg(feature = "testing")]
+pub use crate::failpoint::failpoint;
+
 pub use self::faulty::{Faults, FaultyTransport};
 pub use self::random::Random;
 pub use self::simulated_time::with_simulated_time;

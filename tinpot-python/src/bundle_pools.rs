@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tinpot_bundle::worker::{self, BundleEnvironment, BundleEnvironments, Fetch, FetchBlob, Tree};
-use tinpot_bundle::{Digest, Runtime, Towerfile, read_towerfile};
+use tinpot_bundle::{Digest, IMPORT_ACTION, IMPORT_FAILED, Runtime, Towerfile, read_towerfile};
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::observer::Observer;
 use tinpot_core::{
-    BundleRef, Context, Error, ErrorKind, Executor, Failure, LoadError, Outcome, Result, Watcher,
+    BundleRef, Context, Error, ErrorKind, Executor, Failure, Json, LoadError, Outcome, Result,
+    Watcher,
 };
 use tinpot_venv::{Cache, LazyCache};
 use tokio::sync::{OnceCell, watch};
@@ -24,6 +25,8 @@ use crate::pool::{PythonPool, PythonPoolBuilder};
 const POOLS: usize = 4;
 /// The bundles that could not be loaded, which the offer names.
 const BROKEN: usize = 16;
+/// The load errors that a failure names.
+const LOAD_ERRORS: usize = 5;
 /// The longest time without a further byte of a bundle.
 const FETCH_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -264,16 +267,28 @@ impl BundlePools {
             }
         };
         let offered = pool.actions().current();
-        if !offered.actions.iter().any(|action| action.name == *attempt.action) {
+        let is_there = offered.actions.iter().any(|action| action.name == *attempt.action);
+        if !is_there && *attempt.action == *IMPORT_ACTION {
+            let outcome = imported(&offered);
+            if !offered.load_errors.is_empty() {
+                self.forget(&slot);
+            }
+            return outcome;
+        }
+        if !is_there {
             let failure = mismatch(&attempt.action, &offered);
             self.note_broken(bundle, Some(app), &failure.message);
-            // The next attempt imports it again: what is missing may be there by then.
-            self.lock().retain(|(_, other)| !Arc::ptr_eq(other, &slot));
+            self.forget(&slot);
             return Outcome::Failed(failure);
         }
         self.note_sound(bundle);
         attempt.bundle = None;
         pool.execute(attempt, context).await
+    }
+
+    /// Lets the next attempt import a bundle again: what is missing may be there by then.
+    fn forget(&self, slot: &Slot) {
+        self.lock().retain(|(_, other)| !Arc::ptr_eq(other, slot));
     }
 
     /// Adds a bundle to those that could not be loaded.
@@ -394,13 +409,26 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
 }
 
+/// Returns the outcome of an attempt that asks for the actions of its bundle.
+fn imported(offered: &ActionSet) -> Outcome {
+    if offered.load_errors.is_empty() {
+        let actions: Vec<_> = offered.actions.iter().map(|action| &**action).collect();
+        return Json::serialize(&actions)
+            .map_or_else(|error| Outcome::failed(error.to_string()), Outcome::Succeeded);
+    }
+    let errors = offered.load_errors.iter().take(LOAD_ERRORS);
+    let lines: Vec<String> =
+        errors.map(|error| format!("{}: {}", error.place, error.message)).collect();
+    Outcome::Failed(Failure::new(lines.join("\n")).kind(IMPORT_FAILED))
+}
+
 /// Returns the failure of an attempt whose action is not in its bundle, as this worker imports it.
 fn mismatch(action: &str, offered: &ActionSet) -> Failure {
     let mut message = format!(
         "action {action:?} is not in its bundle as this worker imports it: does its Python have the \
          packages that the bundle needs?"
     );
-    for error in offered.load_errors.iter().filter(|error| !error.notice).take(5) {
+    for error in offered.load_errors.iter().filter(|error| !error.notice).take(LOAD_ERRORS) {
         message.push_str(&format!("\n{}: {}", error.place, error.message));
     }
     Failure::new(message).kind("BundleMismatch")

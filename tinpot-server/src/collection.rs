@@ -33,8 +33,20 @@ impl Drop for Collecting {
     }
 }
 
+/// Returns the interval, which a test may shorten.
+fn interval() -> Duration {
+    #[cfg(feature = "testing")]
+    if let Some(millis) =
+        std::env::var("TINPOT_TEST_COLLECT_MS").ok().and_then(|ms| ms.parse().ok())
+    {
+        return Duration::from_millis(millis);
+    }
+    NOTE
+}
+
 async fn run(apps: Apps) {
-    let mut turns = interval_at(Instant::now() + NOTE, NOTE);
+    let note = interval();
+    let mut turns = interval_at(Instant::now() + note, note);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn = 0;
     loop {

@@ -17,6 +17,8 @@ use rustix::io::Errno;
 use tinpot_core::observer::{Cached, Measure, Observer};
 use tinpot_core::{Error, ErrorKind, Result};
 
+use crate::failpoint::failpoint;
+
 /// The interval of the attempts to lock a folder that another worker builds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -348,8 +350,10 @@ impl Build {
 
     fn finish_blocking(mut self) -> Result<CacheEntry> {
         let bytes = size(&self.path);
+        failpoint("cache.before-marker");
         write_whole(&self.marker, &format!("{bytes}\n{}\n", self.note))
             .map_err(|e| io_error(&self.marker, &e))?;
+        failpoint("cache.after-marker");
         let lock = self.lock.take().ok_or_else(|| Error::new(ErrorKind::Other, "no lock"))?;
         // No other process removes the folder in between: only those that would build it wait.
         flock(&lock, FlockOperation::LockShared).map_err(|e| io_error(&self.marker, &e.into()))?;

@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod failpoint;
 mod interpreter;
 mod key;
 mod lazy_cache;

@@ -14,6 +14,7 @@ use super::documents::{APP, BLOB, VERSION, read, write};
 use super::{App, Apps, MAX_VERSIONS, PAGE, Version};
 use crate::blob::MAX_LIST;
 use crate::digest::Digest;
+use crate::failpoint::failpoint;
 
 /// The kind of the documents that say when a bundle was used last.
 const USE: &str = "app.use";
@@ -208,6 +209,7 @@ impl Apps {
         self.record(&by, "app.prune", &app, detail).await?;
         for changes in changes.chunks(MAX_CHANGES) {
             self.records.change(changes).await?;
+            failpoint("collect.pruned");
             pruned += changes.len();
         }
         Ok(pruned)
@@ -222,7 +224,8 @@ impl Apps {
         })
     }
 
-    /// Deletes the blobs that nothing refers to.
+    /// Deletes the blobs that nothing refers to, and the records of uploads without a blob: also of
+    /// blobs that a sweep has deleted which was interrupted then.
     async fn sweep(&self, now: Timestamp, collected: &mut Collected) -> Result<()> {
         // No version is added meanwhile that refers to one of them.
         let _changing = self.changing.lock().await;
@@ -247,7 +250,7 @@ impl Apps {
         }
         referred.extend(self.uploads().collect(now, self.coordinator.as_ref()).await?);
         let uploaded = before(now, self.rules.keep_uploads);
-        let mut deleted = HashSet::new();
+        let mut stored = HashSet::new();
         let mut after = None;
         loop {
             let page = self.blobs.list(after.as_ref(), MAX_LIST).await?;
@@ -255,16 +258,17 @@ impl Apps {
             after = Some(last.digest);
             for info in page {
                 let is_old = info.used_at < uploaded && !referred.contains(&info.digest);
-                if is_old && self.blobs.delete(&info.digest, uploaded).await? {
-                    deleted.insert(info.digest);
+                if !is_old || !self.blobs.delete(&info.digest, uploaded).await? {
+                    stored.insert(info.digest);
+                } else {
                     collected.blobs += 1;
                     collected.bytes += info.bytes;
                 }
             }
         }
-        if !deleted.is_empty() {
-            self.each(BLOB, |record| Ok(names(record, &deleted).then(|| removal(record)))).await?;
-        }
+        failpoint("collect.deleted");
+        self.forget_uploads(&stored).await?;
+        failpoint("collect.forgotten");
         let used = before(now, self.rules.keep_used);
         self.each(USE, |record| {
             let bundle = record.id.parse::<Digest>();
@@ -273,6 +277,29 @@ impl Apps {
             Ok((!is_needed && !is_recent).then(|| removal(record)))
         })
         .await
+    }
+
+    /// Removes the records of uploads whose blobs are not stored. `stored` are blobs that are.
+    async fn forget_uploads(&self, stored: &HashSet<Digest>) -> Result<()> {
+        let mut suspects = Vec::new();
+        self.each(BLOB, |record| {
+            suspects.extend(digest_of(record).filter(|digest| !stored.contains(digest)));
+            Ok(None)
+        })
+        .await?;
+        let mut missing = HashSet::new();
+        for digest in suspects {
+            // It may have been uploaded since.
+            if self.blobs.info(&digest).await?.is_none() {
+                missing.insert(digest);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let is_missing =
+            |record: &Record| digest_of(record).is_some_and(|one| missing.contains(&one));
+        self.each(BLOB, |record| Ok(is_missing(record).then(|| removal(record)))).await
     }
 
     /// Reads all documents of a kind, and applies the change that is returned for each.
@@ -305,10 +332,9 @@ fn removal(record: &Record) -> Change {
     Change::remove(record.kind.clone(), record.id.clone(), record.version)
 }
 
-/// Returns true if the record of an upload names one of these blobs.
-fn names(record: &Record, blobs: &HashSet<Digest>) -> bool {
-    let digest = record.id.rsplit('/').next().unwrap_or_default();
-    digest.parse().is_ok_and(|digest: Digest| blobs.contains(&digest))
+/// Returns the digest of the blob that the record of an upload names.
+fn digest_of(record: &Record) -> Option<Digest> {
+    record.id.rsplit('/').next()?.parse().ok()
 }
 
 fn before(time: Timestamp, age: Duration) -> Timestamp {

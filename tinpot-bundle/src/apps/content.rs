@@ -12,6 +12,7 @@ use super::{Apps, Version, invalid};
 use crate::archive::{self, Receiver};
 use crate::blob::{Blob, BlobInfo, Body, ByteRange, PutOptions};
 use crate::digest::Digest;
+use crate::failpoint::failpoint;
 use crate::manifest::{BundleEntry, MAX_MANIFEST_BYTES, Manifest};
 use crate::towerfile::{MAX_TOWERFILE_BYTES, TOWERFILE};
 
@@ -23,12 +24,15 @@ impl Apps {
     pub async fn put_blob(&self, team: &str, body: Body, options: PutOptions) -> Result<BlobInfo> {
         let max = options.max_bytes.min(self.limits.packed_bytes);
         let info = self.blobs.put(body, options.max_bytes(max)).await?;
+        failpoint("apps.blob-stored");
         let change = Change::create(BLOB, blob_id(team, &info.digest), "{}");
         match self.records.change(&[change]).await {
-            Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
+            Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
             // The team had it already.
-            _ => Ok(info),
+            _ => {}
         }
+        failpoint("apps.blob-recorded");
+        Ok(info)
     }
 
     /// Returns a blob that a team has uploaded, with the content in this range; `None` if there is

@@ -13,10 +13,11 @@ use tokio::task::spawn_blocking;
 
 use super::active::team_of_action;
 use super::documents::{APP, VERSION, app_id, version_id, write};
-use super::{Apps, MAX_VERSIONS, Step, Version, invalid};
+use super::{App, Apps, MAX_VERSIONS, Step, Version, invalid, new_app};
 use crate::archive::{Inspection, inspect};
 use crate::blob::{Body, ByteRange, PutOptions, body};
 use crate::digest::Digest;
+use crate::failpoint::failpoint;
 use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::towerfile::{Runtime, Towerfile};
 
@@ -127,6 +128,35 @@ struct Checked {
     manifest: Manifest,
 }
 
+impl Checked {
+    /// Returns the bundle as the next version of an app, and what the audit says of it.
+    fn version(&self, by: &AuditWho, app: &mut App) -> Result<(Version, String)> {
+        let number = app.versions.checked_add(1).ok_or_else(|| invalid("too many versions"))?;
+        app.versions = number;
+        let version = Version {
+            team: app.team.clone(),
+            app: app.name.clone(),
+            number,
+            bundle: self.bundle,
+            artifact: self.manifest.artifact,
+            content: self.manifest.content,
+            towerfile: self.towerfile,
+            runtime: self.manifest.runtime,
+            created_at: Timestamp::now(),
+            created_by: by.name.clone(),
+            pruned_at: None,
+        };
+        Ok((version, format!("version {number}, bundle {}", self.bundle.short())))
+    }
+}
+
+impl Version {
+    /// Returns the id of the record.
+    fn id(&self) -> String {
+        version_id(&self.team, &self.app, self.number)
+    }
+}
+
 impl Apps {
     /// Deploys a bundle to an app, if its blobs are there.
     ///
@@ -198,6 +228,7 @@ impl Apps {
             return Ok(Deployment::Missing(vec![manifest.artifact.digest]));
         }
         let checked = self.check(team, name, manifest, may).await?;
+        failpoint("apps.checked");
         let Some(version) = self.add(by, team, name, &checked, options.create).await? else {
             // They had not been deployed for long, and were deleted just now.
             let artifact = checked.manifest.artifact.digest;
@@ -250,13 +281,14 @@ impl Apps {
         if self.blob_info(team, archive).await?.is_none() {
             return Ok(Deployment::Missing(vec![*archive]));
         }
-        let (_, manifest) = self.inspect(archive).await?.manifest()?;
+        let (towerfile, manifest) = self.inspect(archive).await?.manifest()?;
         if let Some(stated) = content.filter(|stated| **stated != manifest.content) {
             let found = manifest.content;
             return Err(invalid(format!(
                 "content must be that of the files in the archive, {found} (got {stated})"
             )));
         }
+        let manifest = self.imported(by, team, name, &towerfile, manifest).await?;
         self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
         let deploy = Deploy::new(&manifest)?.options(options);
         self.deploy_once(by, team, name, &deploy, may).await
@@ -496,33 +528,49 @@ impl Apps {
                 return Ok(None);
             }
         }
-        if create && self.records.get(APP, &app_id(team, name)).await?.is_none() {
-            self.create_alone(by, team, name, &checked.description).await?;
+        if create
+            && self.records.get(APP, &app_id(team, name)).await?.is_none()
+            && let Some(first) = self.add_first(by, team, name, checked).await?
+        {
+            return Ok(Some(first));
         }
         let mut added = None;
         let app = self.update_alone(by, team, name, |app| {
-            let number = app.versions.checked_add(1).ok_or_else(|| invalid("too many versions"))?;
-            let version = Version {
-                team: app.team.clone(),
-                app: app.name.clone(),
-                number,
-                bundle: checked.bundle,
-                artifact: checked.manifest.artifact,
-                content: checked.manifest.content,
-                towerfile: checked.towerfile,
-                runtime: checked.manifest.runtime,
-                created_at: Timestamp::now(),
-                created_by: by.name.clone(),
-                pruned_at: None,
-            };
-            app.versions = number;
-            let detail = format!("version {number}, bundle {}", checked.bundle.short());
-            let more = Change::create(VERSION, version_id(team, name, number), write(&version)?);
+            let (version, detail) = checked.version(by, app)?;
+            let more = Change::create(VERSION, version.id(), write(&version)?);
             added = Some(version);
             Ok(Some(Step { what: "app.upload", detail, more: Some(more), announced: false }))
         });
         app.await?;
         Ok(added)
+    }
+
+    /// Creates an app with its first version, in one change: what is interrupted leaves no app
+    /// without versions. Returns `None` if another process has created the app meanwhile.
+    async fn add_first(
+        &self,
+        by: &AuditWho,
+        team: &str,
+        name: &str,
+        checked: &Checked,
+    ) -> Result<Option<Version>> {
+        let mut app = new_app(by, team, name, &checked.description)?;
+        let (version, detail) = checked.version(by, &mut app)?;
+        self.record(by, "app.create", &app, String::new()).await?;
+        self.record(by, "app.upload", &app, detail).await?;
+        failpoint("apps.audited");
+        let changes = [
+            Change::create(APP, app_id(team, name), write(&app)?),
+            Change::create(VERSION, version.id(), write(&version)?),
+        ];
+        match self.records.change(&changes).await {
+            Ok(_) => {
+                failpoint("apps.recorded");
+                Ok(Some(version))
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the action that an app is with this version.

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Blob, BlobInfo, BlobStore, Body, ByteRange, Check, MAX_LIST, PIECE, PutOptions};
 use crate::digest::Digest;
+use crate::failpoint::failpoint;
 
 /// The folder of incomplete content.
 const DRAFTS: &str = "tmp";
@@ -112,8 +113,10 @@ impl FileBlobStore {
         draft.as_file().set_modified(UNIX_EPOCH + Duration::from_micros(used_at.as_micros()))?;
         draft.as_file().sync_all()?;
         let is_new = create_folder(folder)?;
+        failpoint("blob.before-rename");
         // Also replaces a file of that name, which may have been damaged since.
         draft.persist(&path).map_err(|error| error.error)?;
+        failpoint("blob.after-rename");
         File::open(folder)?.sync_all()?;
         if is_new {
             File::open(&self.root)?.sync_all()?;
@@ -126,16 +129,19 @@ impl FileBlobStore {
     fn write(&self, mut pieces: mpsc::Receiver<Piece>, options: PutOptions) -> Result<BlobInfo> {
         let full = |error| failed("write", &self.root, error);
         let mut draft = self.draft().map_err(full)?;
+        failpoint("blob.draft");
         let mut check = Check::new(options);
         while let Some(piece) = pieces.blocking_recv() {
             let Piece::Content(bytes) = piece else {
                 let (digest, bytes) = check.finish()?;
                 // The bulk of the writing, outside the lock.
                 draft.as_file().sync_data().map_err(full)?;
+                failpoint("blob.complete");
                 return self.publish(draft, digest, bytes).map_err(full);
             };
             check.take(&bytes)?;
             draft.write_all(&bytes).map_err(full)?;
+            failpoint("blob.piece");
         }
         Err(Error::new(ErrorKind::Malformed, "the content was cut off"))
     }
@@ -239,7 +245,9 @@ impl BlobStore for FileBlobStore {
             if info.used_at >= before {
                 return Ok(false);
             }
+            failpoint("blob.before-delete");
             fs::remove_file(store.path(&digest))?;
+            failpoint("blob.after-delete");
             Ok(true)
         })
         .await

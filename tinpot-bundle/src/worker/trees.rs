@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{content, failed};
 use crate::blob::{BlobStore, Body, ByteRange};
 use crate::digest::{Digest, Hasher};
+use crate::failpoint::failpoint;
 use crate::limits::Limits;
 use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::unpack::unpack;
@@ -122,6 +123,7 @@ impl Tree {
         };
         let limits = Limits::default();
         let manifest = fetch.file(digest, MAX_MANIFEST_BYTES as u64).await?;
+        failpoint("tree.manifest");
         let manifest = blocking(move || {
             let bytes = io::read_to_string(manifest).map_err(|error| unusable(&error))?;
             Manifest::parse(bytes.as_bytes())
@@ -134,10 +136,12 @@ impl Tree {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let archive = fetch.file(&manifest.artifact.digest, manifest.artifact.bytes).await?;
+        failpoint("tree.archive");
         let content = manifest.content;
         let (folder, short) = (build.path.clone(), digest.short());
         blocking(move || {
             let found = unpack(archive, &folder, &limits)?.manifest()?.1;
+            failpoint("tree.unpacked");
             if found.content == manifest.content {
                 return Ok(());
             }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_bundle::{
-    Apps, Collected, Collection, Deployment, MemoryBlobStore, PutOptions, Version, body,
+    Apps, BlobStore, Collected, Collection, Deployment, MemoryBlobStore, PutOptions, Version, body,
 };
-use tinpot_core::access::records::MemoryRecords;
+use tinpot_core::access::records::{MemoryRecords, Records};
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::{Coordinator, ErrorKind, Json, MemoryNetwork, Outcome, Timestamp, Worker};
 
@@ -129,6 +129,26 @@ async fn what_waits_for_a_pruned_version_does_not_run_it_from_a_cache() {
     // The same files are a version again, with the same bundle.
     assert_eq!(deployed(&apps, "1").await.number, 3);
     assert_eq!(ran().await.expect("a version"), 3);
+}
+
+/// A collection that ends between the deletion of a blob and that of its record leaves the record.
+#[tokio::test]
+async fn the_record_of_an_upload_goes_with_its_blob_also_later() {
+    let (blobs, records) = (Arc::new(MemoryBlobStore::new()), Arc::new(MemoryRecords::new()));
+    let apps = Apps::new(blobs.clone(), records.clone());
+    let put = async |text: &'static str| {
+        let stored = apps.put_blob(TEAM, body(text), PutOptions::default()).await;
+        stored.expect("a blob").digest
+    };
+    let (gone, stays) = (put("gone").await, put("stays").await);
+    assert!(blobs.delete(&gone, after(HOUR)).await.expect("a deletion"));
+    let uploads = async || {
+        let page = records.list("app.blob", "", 10).await.expect("records");
+        page.iter().map(|record| record.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(uploads().await.len(), 2);
+    apps.collect(after(HOUR)).await.expect("a collection");
+    assert_eq!(uploads().await, [format!("{TEAM}/{stays}")]);
 }
 
 #[tokio::test]

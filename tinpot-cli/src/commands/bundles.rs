@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 use tinpot_bundle::{
-    Digest, Kind, Limits, PackEntry, PackOptions, Packed, TOWERFILE, Towerfile, check_app_name,
+    Digest, Kind, Limits, PackEntry, PackOptions, Packed, TOWERFILE, Towerfile, actions_towerfile,
     list, pack as pack_dir, read_towerfile, unpack,
 };
 use tinpot_core::{Action, Error, ErrorKind, Executor};
@@ -112,11 +112,11 @@ fn options(bundle: &BundleDir) -> Result<PackOptions, CliError> {
         Some(name) => name.clone(),
         None => fs::canonicalize(dir)?.file_name().map(app_name).unwrap_or_default(),
     };
-    check_app_name(&name).map_err(|rule| {
+    let towerfile = actions_towerfile(&name).map_err(|error| {
         let advice = "name the app with --app NAME";
-        CliError::usage(format!("the name of an app {rule}: {advice} (in {})", dir.display()))
+        CliError::usage(format!("{}: {advice} (in {})", error.message(), dir.display()))
     })?;
-    Ok(options.towerfile(format!("[app]\nname = \"{name}\"\n\n[tinpot]\nkind = \"actions\"\n")))
+    Ok(options.towerfile(towerfile))
 }
 
 /// Returns the name of an app that is most like that of its directory.
@@ -378,4 +378,17 @@ fn unwritten(error: io::Error) -> CliError {
 /// Returns a number with its noun.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::app_name;
+
+    /// The names that the tests of the web UI pin, too.
+    #[test]
+    fn an_app_without_a_towerfile_has_the_name_of_its_directory() {
+        let names = ["tools", "My Tools", "ops_tools.v2", "--a--", "Ünder"];
+        let found = names.map(|name| app_name(name.as_ref()));
+        assert_eq!(found, ["tools", "my-tools", "ops-tools-v2", "a", "nder"]);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use crate::bundles::{By, Place, Tap};
-use crate::support::{PATIENCE, Process, Ran, file, tinpot};
+use crate::support::{PATIENCE, Process, Ran, ask, file, tinpot};
 
 const HEAD: &str = "from tinpot import action\n\nfrom helper import times\n\n\n@action\n";
 const ADD: &str = "def add(a: int, b: int):\n    \"\"\"Adds two numbers.\"\"\"\n    print('adding')\n    return a + b\n";
@@ -197,6 +197,40 @@ fn a_version_that_a_worker_cannot_load_is_not_available() {
     place.run(&["rollback", "tools"]).ok();
     until(&place, &["actions", "show", "add", "--json"], |shown| shown["available"] == true);
     assert_eq!(place.run(&["run", "add", "--a", "3", "--b", "4"]).ok().trim(), "7");
+    ends(worker);
+}
+
+/// Deploys the archive of a folder as clients do that do not import it. Returns the whole answer.
+fn deploy_archive(place: &Place, app: &str) -> String {
+    let archive = place.folder.path().join("archive.tar.gz");
+    let path = archive.to_str().expect("UTF-8");
+    // Packing imports the folder; the archive has the files alone.
+    let packed = place.run(&["pack", app, "--output", path, "--json"]).json();
+    let digest = packed["archive"]["digest"].as_str().expect("a digest");
+    let bytes = std::fs::read(&archive).expect("an archive");
+    let upload = format!("/api/blobs/{digest}");
+    let (status, body) = crate::tower::ask(&place.url(), "PUT", &upload, &[], &bytes);
+    assert!((200..300).contains(&status), "{body}");
+    let deploy = serde_json::json!({ "archive": digest, "create": true }).to_string();
+    let head = "content-type: application/json\r\n";
+    ask(&place.url(), "POST", &format!("/api/apps/{app}/versions"), head, &deploy)
+}
+
+#[test]
+fn a_worker_imports_a_folder_that_comes_as_an_archive() {
+    let place = Place::start(By::Http);
+    let worker = worker(&place);
+    let folder = place.folder.path();
+    tools(folder, ADD);
+    let created = deploy_archive(&place, "tools");
+    assert!(created.starts_with("HTTP/1.1 201"), "{created}");
+    assert_eq!(place.run(&["run", "add", "--a", "3", "--b", "4"]).ok().trim(), "7");
+    let shown = place.run(&["actions", "show", "add"]);
+    assert!(shown.ok().contains("Adds two numbers."), "{shown:?}");
+    // The same files by the command are the same version.
+    assert_eq!(place.run(&["deploy", "tools"]).ok(), "tools: unchanged, version 1 is active\n");
+    let again = deploy_archive(&place, "tools");
+    assert!(again.starts_with("HTTP/1.1 200") && again.contains("unchanged"), "{again}");
     ends(worker);
 }
 

@@ -53,14 +53,21 @@ impl Place {
         let mosquitto =
             (by == By::Mosquitto).then(|| mosquitto(folder.path(), at, "allow_anonymous true"));
         let broker = format!("tcp://127.0.0.1:{at}");
-        let coordinator = Self::begin(folder.path(), by, port, &broker);
+        let coordinator = Self::begin(folder.path(), by, port, &broker, &[]);
         Self { folder, by, port, broker, coordinator, _mosquitto: mosquitto }
     }
 
-    fn begin(folder: &Path, by: By, port: u16, broker: &str) -> Process {
+    fn begin(
+        folder: &Path,
+        by: By,
+        port: u16,
+        broker: &str,
+        environment: &[(&str, &str)],
+    ) -> Process {
         let mut command = tinpot();
         command.args(["coordinator", "--port", &port.to_string()]).current_dir(folder);
         command.env("TINPOT_STORE", folder.join("tinpot.db")).env("RUST_LOG", "debug");
+        command.envs(environment.iter().copied());
         match by {
             By::Mosquitto => command.args(["--broker", broker]),
             // What joins learns the URL.
@@ -76,8 +83,14 @@ impl Place {
     }
 
     pub(crate) fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// Kills the coordinator, unless it has ended, and starts it with these variables.
+    pub(crate) fn restart_with(&mut self, environment: &[(&str, &str)]) {
         self.coordinator.kill();
-        self.coordinator = Self::begin(self.folder.path(), self.by, self.port, &self.broker);
+        let (folder, broker) = (self.folder.path(), &self.broker);
+        self.coordinator = Self::begin(folder, self.by, self.port, broker, environment);
     }
 
     pub(crate) fn url(&self) -> String {

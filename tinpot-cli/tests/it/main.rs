@@ -13,6 +13,7 @@ mod codes;
 mod completion;
 mod configuration;
 mod deploy;
+mod deploy_kills;
 mod dev;
 mod docs;
 mod http_workers;
@@ -48,4 +49,5 @@ mod traces;
 #[cfg(feature = "otel")]
 mod traces_export;
 mod uploads;
+mod worker_kills;
 mod zmq;

@@ -23,7 +23,8 @@ use super::submit::{find_action, unknown_action};
 use super::trail::{self, Entry, Object, Origin, Particulars};
 use super::{Changes, Coordinator, ExecutionHandle, Shared, unknown_execution};
 use crate::access::{Caller, Decision, Right};
-use crate::model::error::Result;
+use crate::model::action::Action;
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
@@ -181,6 +182,31 @@ impl Scoped {
     pub fn may_run(&self, action: &str) -> Result<()> {
         let catalogue = self.coordinator.catalogue();
         may_run(self.shared(), std::slice::from_ref(&self.caller), &catalogue, action, None)
+    }
+
+    /// Submits an execution of a deployed action that is not in the catalogue, as one of the caller's:
+    /// workers with its runtime know what it is. The policy is not asked: the program has decided that
+    /// the caller may run it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an action without a version, or of another team; and the errors of
+    /// [`Coordinator::submit`].
+    pub async fn submit_outside(
+        &self,
+        action: Action,
+        options: SubmitOptions,
+    ) -> Result<ExecutionHandle> {
+        let entry = CatalogueEntry::outside(action)?;
+        let owner = self.owner();
+        if entry.bundle().is_none() || entry.action.team != *owner.team {
+            let message = "action must have a version, and be of the caller's team";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let name = entry.action.name.clone();
+        let catalogue = Catalogue::from([(entry.action.key(), entry)]);
+        let parameters = Json::empty_object();
+        let execution = self.coordinator.prepare(&catalogue, &name, parameters, options, owner)?;
+        self.submit_noted(execution, None).await
     }
 
     /// Submits an execution, and notes it in the audit.

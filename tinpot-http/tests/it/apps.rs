@@ -261,6 +261,30 @@ async fn the_server_selects_the_files_of_a_folder_as_packing_does() {
 }
 
 #[tokio::test]
+async fn the_server_selects_the_files_of_a_folder_of_actions() {
+    let setting = Setting::new(memory_apps()).await;
+    let ask = async |body: Value| setting.ask("POST", "/api/bundles/files", body.to_string()).await;
+    let paths = json!(["tools.py", "lib/a.py", "__pycache__/tools.pyc", "notes.txt"]);
+    let selected = ask(json!({ "app": "tools", "paths": paths })).await.json();
+    // As `tinpot deploy` writes it: the files have the same content with both.
+    let towerfile = "[app]\nname = \"tools\"\n\n[tinpot]\nkind = \"actions\"\n";
+    assert_eq!((&selected["towerfile"], &selected["app"]), (&json!(towerfile), &json!("tools")));
+    let files = selected["files"].as_array().unwrap().iter();
+    let files: Vec<_> = files.map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(files, ["Towerfile", "lib/a.py", "notes.txt", "tools.py"]);
+    for (body, expected) in [
+        (json!({ "app": "tools", "paths": ["notes.txt", "a/b/c.py"] }), "no Python file"),
+        (json!({ "app": "Tools", "paths": ["a.py"] }), "must have 3 to 32 lower-case letters"),
+        (json!({ "paths": ["a.py"] }), "app must be the name of the app"),
+        (json!({ "app": "tools", "paths": ["a.py", "Towerfile"] }), "the text of the Towerfile"),
+        (json!({ "app": "tools", "towerfile": towerfile, "paths": [] }), "does not go with"),
+    ] {
+        let detail = ask(body).await.detail(422);
+        assert!(detail.contains(expected), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn executions_of_a_deployed_action_name_its_version() {
     let setting = Setting::new(memory_apps()).await;
     let deployed = Deployed::new("script", 3, Hasher::of(b"bundle"));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_core::observer::{Measure, Observer};
-use tinpot_core::{BundleRef, Digest, Execution, Status, Timestamp};
+use tinpot_core::{
+    Action, BundleRef, Coordinator, Deployed, Digest, ErrorKind, Execution, MemoryNetwork, Status,
+    Timestamp,
+};
 use tinpot_metrics::{
     MinitowerObserver, MinitowerPending, MinitowerRequest, minitower_descriptions,
 };
@@ -91,6 +94,30 @@ fn a_lost_attempt_counts_as_retried_when_it_is_read_next() {
     let execution = &run("hello");
     observer.observe(&Measure::AttemptEnded { execution, status: Status::Lost, ran: None });
     assert_has(&observer.render(), r#"minitower_runs_retried_total{app="hello",team="ops"} 1"#);
+}
+
+/// MiniTower's server counted every cancel of a run that was cancelled before.
+#[tokio::test]
+async fn a_run_is_counted_once_however_often_it_is_cancelled() {
+    let observer = Arc::new(MinitowerObserver::new(|_| Some("ops".into())).expect("an observer"));
+    let network = MemoryNetwork::new();
+    let builder = Coordinator::builder(network.transport()).observer(observer.clone());
+    let coordinator = builder.start().await.expect("a coordinator");
+    let deployed = Deployed::new("script", 1, Digest::from([1; 32]));
+    let action = Action::new("hello").expect("a name").deployed(deployed);
+    coordinator.deploy(vec![action]).await.expect("a deploy");
+    let run = coordinator.submit("hello", ()).await.expect("an execution");
+    run.cancel(false).await.expect("an answer");
+    for _ in 0..2 {
+        let again = run.cancel(false).await.expect_err("it has ended");
+        assert_eq!(again.kind(), ErrorKind::Conflict);
+    }
+    coordinator.measure().await.expect("measures");
+    let text = observer.render();
+    let cancelled =
+        r#"minitower_runs_completed_total{app="hello",status="cancelled",team="ops"} 1"#;
+    assert_has(&text, cancelled);
+    assert_has(&text, r#"minitower_runs_created_total{app="hello",team="ops"} 1"#);
 }
 
 #[test]

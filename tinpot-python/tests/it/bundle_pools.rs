@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tinpot_bundle::worker::{FetchBlob, FetchOptions};
-use tinpot_bundle::{Body, Digest, PackOptions, body, pack};
+use tinpot_bundle::{Body, Digest, IMPORT_ACTION, PackOptions, body, pack};
 use tinpot_core::executor::{Attempt, ContextParts, stop_channel};
 use tinpot_core::{
-    BundleRef, Context, Epoch, Error, ErrorKind, ExecutionId, Executor, Fence, Json, LogWriter,
-    Outcome, Result,
+    Action, BundleRef, Context, Epoch, Error, ErrorKind, ExecutionId, Executor, Fence, Json,
+    LogWriter, Outcome, Result,
 };
 use tinpot_python::{BundlePools, PythonPool};
 use tokio::sync::watch;
@@ -84,6 +84,9 @@ async fn a_bundle_has_a_warm_pool_until_others_are_used() {
     assert_eq!(who(&pools, &two).await.1, "two");
     assert_ne!(who(&pools, &one).await.0, first, "its pool was closed for the other");
 
+    let imported = run(&pools, &one, IMPORT_ACTION).await;
+    let imported: Vec<Action> = imported.value().expect("actions").deserialize().expect("actions");
+    assert_eq!(imported.iter().map(|action| &*action.name).collect::<Vec<_>>(), ["who"]);
     let mismatch = run(&pools, &one, "missing").await;
     assert_eq!(mismatch.failure().map(|failure| &*failure.kind), Some("BundleMismatch"));
     let gone = run(&pools, &Digest::from([7; 32]), "who").await;

@@ -5,6 +5,7 @@
 mod apps;
 mod cors;
 mod gateway;
+mod kills;
 mod runners;
 mod runs;
 mod stronger;

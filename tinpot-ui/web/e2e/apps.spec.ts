@@ -246,9 +246,11 @@ test("what cannot be deployed is refused with the reason of the server", async (
 
   const none = join(root, "none");
   mkdirSync(none);
-  writeFileSync(join(none, "a.py"), "");
+  writeFileSync(join(none, "notes.txt"), "");
   await choose(page, "Folder", none);
-  await expect(dialog(page)).toContainText("There is no Towerfile in the folder");
+  await expect(dialog(page)).toContainText(
+    "There is no Towerfile and no Python file in the folder: choose the folder of an app, one of Python files with @action functions, or a .tar.gz file.",
+  );
   await dialog(page).getByRole("button", { name: "OK" }).click();
 
   deployed(folder("other-app"));
@@ -264,6 +266,63 @@ test("what cannot be deployed is refused with the reason of the server", async (
   await dialog(page).getByRole("button", { name: "Deploy" }).click();
   await expect(dialog(page).getByRole("alert").first()).toContainText('app.name must be "one-app"');
   await dialog(page).getByRole("button", { name: "Cancel" }).click();
+  expect(errors).toEqual([]);
+});
+
+test("a folder of Python actions is packed as the command packs it, and deployed", async ({
+  page,
+}) => {
+  const errors = watchErrors(page);
+  const at = join(root, "py-tools");
+  const write = (path: string, text: string): void => {
+    mkdirSync(dirname(join(at, path)), { recursive: true });
+    writeFileSync(join(at, path), text);
+  };
+  const action = "from tinpot import action\n\nfrom helper import times\n\n\n@action\n";
+  write("helper.py", "def times(a, b):\n    return a * b\n");
+  write("tools.py", `${action}def multiply(a: int, b: int):\n    return times(a, b)\n`);
+  write(".tinpotignore", "*.log\n");
+  write("debug.log", "x");
+  write("__pycache__/tools.cpython-312.pyc", "compiled");
+  await page.goto(`${server.url}/apps`);
+  await choose(page, "Folder", at);
+  await expect(dialog(page)).toContainText("The folder has no Towerfile");
+  await expect(dialog(page).getByLabel("App")).toHaveValue("py-tools");
+  await shot(page, "apps-deploy-actions");
+  await dialog(page).getByRole("button", { name: "Deploy" }).click();
+  await expect(dialog(page)).toContainText("Version 1 is active.", { timeout: 60_000 });
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+  await expect(page).toHaveURL(`${server.url}/apps/py-tools`);
+  const version = (await (await fetch(`${server.url}/api/apps/py-tools/versions/1`)).json()) as {
+    content: string;
+  };
+  const packed = JSON.parse(tinpot("pack", at, "--json")) as typeof version;
+  expect(version.content).toBe(packed.content);
+  // The command finds the same files, and the action runs.
+  expect(tinpot("deploy", at, "--server", server.url)).toContain("unchanged, version 1 is active");
+  expect(tinpot("run", "multiply", "--a", "6", "--b", "7", "--server", server.url).trim()).toBe(
+    "42",
+  );
+
+  // On the page of the app, the name is that of the app.
+  write("tools.py", `${action}def multiply(a: int, b: int):\n    return times(b, a)\n`);
+  await choose(page, "Folder", at);
+  await expect(dialog(page).getByLabel("App")).toHaveCount(0);
+  await dialog(page).getByRole("button", { name: "Deploy" }).click();
+  await expect(dialog(page)).toContainText("Version 2 is active.", { timeout: 60_000 });
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+
+  const refused = async (text: string, expected: RegExp) => {
+    write("tools.py", text);
+    await choose(page, "Folder", at);
+    await dialog(page).getByRole("button", { name: "Deploy" }).click();
+    await expect(dialog(page).getByRole("alert").first()).toContainText(expected, {
+      timeout: 60_000,
+    });
+    await dialog(page).getByRole("button", { name: "Cancel" }).click();
+  };
+  await refused("import nothing_of_that_name\n", /tools\.py.*nothing_of_that_name/s);
+  await refused("print('no action')\n", /no Python function with @action/);
   expect(errors).toEqual([]);
 });
 

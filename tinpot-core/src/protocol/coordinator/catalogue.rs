@@ -121,6 +121,12 @@ impl CatalogueEntry {
         }
     }
 
+    /// Creates the entry of an action that is in no catalogue.
+    pub(crate) fn outside(action: Action) -> Result<Self> {
+        let schema = Schema::compile(&action.schema)?;
+        Ok(Self::new(Arc::new(action), schema, 0))
+    }
+
     /// Returns the bundle to which submissions of the action are pinned, if it is deployed.
     pub fn bundle(&self) -> Option<&Arc<BundleRef>> {
         self.bundle.as_ref()

@@ -1736,14 +1736,16 @@ export interface components {
             link?: string;
             path: string;
         };
-        /** @description The files of a folder with a Towerfile. */
+        /** @description The files of a folder with a Towerfile, or of one with Python actions. */
         BundleFolder: {
+            /** @description The name of the app, for a folder without a Towerfile. */
+            app?: string | null;
             /** @description The text of `.tinpotignore`, if there is one. */
             ignore?: string;
             /** @description The paths of all files, from the folder. */
             paths: string[];
-            /** @description The text of the Towerfile. */
-            towerfile: string;
+            /** @description The text of the Towerfile. Without one, the folder is one of Python actions. */
+            towerfile?: string | null;
         };
         /** @description The way to cancel an execution. */
         Cancel: {
@@ -2454,6 +2456,8 @@ export interface components {
              * @description The most bytes that the files may have together.
              */
             max_bytes: number;
+            /** @description The text of the Towerfile to pack, for a folder that has none. */
+            towerfile?: string;
             /** @description Warnings about the Towerfile, which is valid. */
             warnings: string[];
         };

@@ -38,7 +38,7 @@ export const apps = {
     bundle: { archive: string; content?: string; activate: boolean; create: boolean },
   ) => json<Deployment>(at("apps", app, "versions"), bundle, { timeoutMs: CHECK_MS }),
   /** Selects the files of a folder that are packed. */
-  select: (folder: { towerfile: string; ignore: string; paths: string[] }) =>
+  select: (folder: { towerfile?: string; app?: string; ignore: string; paths: string[] }) =>
     json<PackedFiles>("/api/bundles/files", folder, { timeoutMs: CHECK_MS }),
   /** Returns the text of a file; null if it is not text. */
   async file(app: string, version: number, path: string, signal: AbortSignal) {

@@ -5,7 +5,7 @@ import { Entry } from "../identity/entry";
 import { Button, count, Dialog, ErrorBox, formatBytes, Icon, Loading } from "../ui";
 import type { Deployment } from "./api";
 import { deploy, type Folder, type Progress, selectFiles } from "./deploy";
-import type { Chosen } from "./folder";
+import { appNameOf, type Chosen } from "./folder";
 
 interface Props {
   /** The app of the page; null on the page of all apps. */
@@ -22,35 +22,38 @@ type State =
   | { kind: "done"; answer: Deployment };
 
 export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
-  const [state, setState] = useState<State>({
-    kind: chosen.kind === "folder" ? "selecting" : "ready",
-  });
+  // The app has no name yet, since no Towerfile names it.
+  const isNamed = chosen.kind === "folder" && chosen.hasTowerfile;
+  const isOfActions = chosen.kind === "folder" && !chosen.hasTowerfile;
+  const [state, setState] = useState<State>({ kind: isNamed ? "selecting" : "ready" });
   const [folder, setFolder] = useState<Folder | null>(null);
   const [activate, setActivate] = useState(true);
-  const [typed, setTyped] = useState("");
+  const [typed, setTyped] = useState(isOfActions ? appNameOf(chosen.name) : "");
   const abort = useRef(new AbortController());
   const refuse = (error: unknown): void => {
     if (!abort.current.signal.aborted && !isAbort(error)) setState({ kind: "refused", error });
   };
   useEffect(() => {
-    if (chosen.kind === "folder")
-      selectFiles(chosen.files).then((selected) => {
+    if (isNamed)
+      selectFiles(chosen.files, null).then((selected) => {
         setFolder(selected);
         setState({ kind: "ready" });
       }, refuse);
     return () => abort.current.abort();
   }, []);
-  const target = app ?? folder?.selection.app ?? typed.trim();
+  const target = app ?? (isNamed ? folder?.selection.app : typed.trim()) ?? "";
   const other = folder !== null && app !== null && folder.selection.app !== app;
 
   const start = async (): Promise<void> => {
     setState({ kind: "running", progress: { step: "check", done: 0, total: 0 } });
     try {
+      const selected = isOfActions ? await selectFiles(chosen.files, target) : folder;
+      setFolder(selected);
       const answer = await deploy(
         target,
         chosen.kind === "archive"
           ? { archive: chosen.file }
-          : { files: folder?.files ?? [], most: folder?.selection.max_archive_bytes ?? 0 },
+          : { files: selected?.files ?? [], most: selected?.selection.max_archive_bytes ?? 0 },
         {
           activate,
           create: app === null,
@@ -89,10 +92,20 @@ export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
       >
         <What chosen={chosen} folder={folder} />
         {state.kind === "selecting" && <Loading rows={1} />}
-        {app === null && chosen.kind === "archive" && (
+        {isOfActions && (
+          <p class="dialog-text">
+            The folder has no Towerfile: a worker imports its Python files, and each function with{" "}
+            <code>@action</code> is an action.
+          </p>
+        )}
+        {app === null && !isNamed && (
           <Entry
             label="App"
-            hint="The name in its Towerfile. An app that does not exist is created."
+            hint={
+              isOfActions
+                ? "An app that does not exist is created."
+                : "The name in its Towerfile. An app that does not exist is created."
+            }
             value={typed}
             onInput={setTyped}
             first
@@ -123,11 +136,9 @@ export function DeployDialog({ app, chosen, onDone, onClose }: Props) {
             look="primary"
             submit
             busy={state.kind === "running"}
-            disabled={target === "" || other || (chosen.kind === "folder" && folder === null)}
+            disabled={target === "" || other || (isNamed && folder === null)}
           >
-            {state.kind === "refused" && (chosen.kind === "archive" || folder !== null)
-              ? "Try again"
-              : "Deploy"}
+            {state.kind === "refused" && (!isNamed || folder !== null) ? "Try again" : "Deploy"}
           </Button>
         </div>
       </form>
@@ -165,7 +176,8 @@ function What({ chosen, folder }: { chosen: Chosen; folder: Folder | null }) {
     );
   if (folder === null)
     return <p class="dialog-text">{count(chosen.files.length, "file")} in the folder</p>;
-  const left = chosen.files.length - folder.files.length;
+  const written = chosen.hasTowerfile ? 0 : 1;
+  const left = chosen.files.length + written - folder.files.length;
   return (
     <>
       <p class="dialog-text">

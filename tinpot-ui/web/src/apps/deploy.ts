@@ -26,15 +26,23 @@ export interface Folder {
   bytes: number;
 }
 
-/** Asks the server which files of a folder are packed. */
-export async function selectFiles(files: readonly ChosenFile[]): Promise<Folder> {
-  const [towerfile, ignore] = [await textIn(files, TOWERFILE), await textIn(files, IGNORE)];
+/**
+ * Asks the server which files of a folder are packed. `app` is the name of the app, for a folder
+ * without a Towerfile.
+ */
+export async function selectFiles(
+  files: readonly ChosenFile[],
+  app: string | null,
+): Promise<Folder> {
+  const ignore = await textIn(files, IGNORE);
+  const named = app === null ? { towerfile: await textIn(files, TOWERFILE) } : { app };
   const selection = await apps.select({
-    towerfile,
+    ...named,
     ignore,
     paths: files.map(({ path }) => path),
   });
-  const byPath = new Map(files.map(({ path, file }) => [path, file]));
+  const byPath = new Map<string, Blob>(files.map(({ path, file }) => [path, file]));
+  if (selection.towerfile !== undefined) byPath.set(TOWERFILE, new Blob([selection.towerfile]));
   const selected = selection.files.flatMap(({ path, executable }) => {
     const file = byPath.get(path);
     return file === undefined ? [] : [{ path, executable, file }];

@@ -9,7 +9,7 @@ export interface ChosenFile {
 /** An archive, or the files of a folder. */
 export type Chosen =
   | { kind: "archive"; name: string; file: File }
-  | { kind: "folder"; name: string; files: ChosenFile[] };
+  | { kind: "folder"; name: string; files: ChosenFile[]; hasTowerfile: boolean };
 
 export const TOWERFILE = "Towerfile";
 export const IGNORE = ".tinpotignore";
@@ -28,8 +28,7 @@ export function chosenFiles(files: readonly File[]): Chosen {
     const path = file.webkitRelativePath || `/${file.name}`;
     return { path: path.slice(path.indexOf("/") + 1), file };
   });
-  const name = first.webkitRelativePath.split("/")[0] ?? "";
-  return { kind: "folder", name, files: checked(list) };
+  return folderOf(first.webkitRelativePath.split("/")[0] ?? "", list);
 }
 
 /** Returns what was dropped: an archive, a folder, or the files of one. */
@@ -45,25 +44,36 @@ export async function droppedFiles(data: DataTransfer): Promise<Chosen> {
   const files: ChosenFile[] = [];
   if (entries.length === 1 && isFolder(first)) {
     await collect(first, "", files);
-    return { kind: "folder", name: first.name, files: checked(files) };
+    return folderOf(first.name, files);
   }
   for (const entry of entries) {
     if (isFolder(entry)) await collect(entry, `${entry.name}/`, files);
     else if (isFile(entry)) files.push({ path: entry.name, file: await fileOf(entry) });
   }
-  return { kind: "folder", name: "", files: checked(files) };
+  return folderOf("", files);
 }
 
-function checked(files: ChosenFile[]): ChosenFile[] {
+/** Returns true for a file that may have Python actions, by the rule of `tinpot deploy`. */
+const mayHaveActions = (path: string): boolean =>
+  path.endsWith(".py") && path.split("/").length <= 2;
+
+/** Returns the name of an app that is most like that of its folder, as `tinpot deploy` does. */
+export function appNameOf(folder: string): string {
+  const words = folder.toLowerCase().split(/[^a-z0-9]+/);
+  return words.filter((word) => word !== "").join("-");
+}
+
+function folderOf(name: string, files: ChosenFile[]): Chosen {
   if (files.length > FILES_MAX)
     throw new Error(
       `The folder must have at most ${FILES_MAX.toLocaleString("en")} files: use tinpot deploy.`,
     );
-  if (!files.some(({ path }) => path === TOWERFILE))
+  const hasTowerfile = files.some(({ path }) => path === TOWERFILE);
+  if (!hasTowerfile && !files.some(({ path }) => mayHaveActions(path)))
     throw new Error(
-      `There is no ${TOWERFILE} in the folder: choose the folder that has one, or a .tar.gz file.`,
+      `There is no ${TOWERFILE} and no Python file in the folder: choose the folder of an app, one of Python files with @action functions, or a .tar.gz file.`,
     );
-  return files;
+  return { kind: "folder", name, files, hasTowerfile };
 }
 
 const isFile = (entry: FileSystemEntry): entry is FileSystemFileEntry => entry.isFile;
