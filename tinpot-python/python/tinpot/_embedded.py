@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -292,12 +293,18 @@ def install(mark: str) -> None:
     thread_class.start = start_in_attempt
 
 
-def use(path: list[str], sites: Iterable[str], prefix: str, executable: str) -> None:
+def use(
+    path: Iterable[os.PathLike[str]],
+    sites: Iterable[os.PathLike[str]],
+    prefix: os.PathLike[str],
+    executable: os.PathLike[str],
+) -> None:
     """Makes the packages of a virtual environment importable, and no others."""
     import site
 
-    sys.path[:] = path
+    # An import looks at texts only.
+    sys.path[:] = map(os.fspath, path)
     for folder in sites:
-        site.addsitedir(folder)
-    sys.prefix = sys.exec_prefix = prefix
-    sys.executable = executable
+        site.addsitedir(os.fspath(folder))
+    sys.prefix = sys.exec_prefix = os.fspath(prefix)
+    sys.executable = os.fspath(executable)
