@@ -48,10 +48,10 @@ impl EnrolmentReply {
         let mut writer = Writer::new();
         let root = match &self.0 {
             Ok((service, key)) => {
-                let (root, [_, id_at, key_at]) = writer.table([
-                    Field::Byte(enrolment::SUCCESS, 1),
+                let (root, [id_at, key_at, _]) = writer.table([
                     Field::Offset(enrolment::SERVICE_ID),
                     Field::Offset(enrolment::DAEMON_KEY),
+                    Field::Byte(enrolment::SUCCESS, 1),
                 ]);
                 writer.text(id_at, &service.to_string());
                 writer.text(key_at, key);
@@ -64,5 +64,28 @@ impl EnrolmentReply {
             }
         };
         writer.finish(root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::reader::Reader;
+    use super::{EnrolmentReply, enrolment};
+
+    #[test]
+    fn both_replies_are_written() {
+        let granted = EnrolmentReply::granted(Uuid::nil(), "key".to_owned()).encode();
+        let mut reader = Reader::new(&granted);
+        let root = reader.root().expect("a root");
+        assert_eq!(reader.bool(root, enrolment::SUCCESS), Ok(true));
+        assert_eq!(reader.text(root, enrolment::SERVICE_ID), Ok(&*Uuid::nil().to_string()));
+        assert_eq!(reader.text(root, enrolment::DAEMON_KEY), Ok("key"));
+        let denied = EnrolmentReply::denied("no".to_owned()).encode();
+        let mut reader = Reader::new(&denied);
+        let root = reader.root().expect("a root");
+        assert_eq!(reader.bool(root, enrolment::SUCCESS), Ok(false));
+        assert_eq!(reader.text(root, enrolment::ERROR), Ok("no"));
     }
 }

@@ -328,5 +328,5 @@ def test_a_daemon_runs_actions_of_a_coordinator(dialect: Dialect, tmp_path_facto
         assert daemon.result(daemon.ask(worker_id, "add", 1, 2.5)) == 3.5
         scene.coordinator.child.terminate()
         daemon.expect("DetachWorker")
-        assert scene.coordinator.stop() == 0
+        assert scene.coordinator.child.wait(PATIENCE) == 0
     daemon.close()
