@@ -237,7 +237,7 @@ impl Request {
     }
 }
 
-/// What the files of a folder ask for.
+/// Request of the files of a folder.
 #[derive(Debug)]
 struct Found {
     key: Key,

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::error::PythonError;
 use crate::python::Python as Probed;
 
-/// What distinguishes the builds of CPython whose compiled packages can be loaded; empty if the
+/// Mark of the builds of CPython whose compiled packages can be loaded; empty if the
 /// build did not find out.
 const ABI: &str = match option_env!("TINPOT_EMBED_ABI") {
     Some(abi) => abi,

@@ -542,7 +542,7 @@ async fn another_interpreter_is_used_where_its_version_is_asked_for() {
         .file("pinned/pinned.py", &plain("pinned"))
         .file("any/requirements.txt", "")
         .file("any/any.py", &plain("any"));
-    // It says that it is a Python that nobody has.
+    // It says that it is a Python that does not exist.
     let path = place.index.path("python3.99");
     let says = r#"{"executable": "PATH", "version": [3, 99, 0], "abi": "x", "pip": [24, 0]}"#;
     let says = says.replace("PATH", &path.display().to_string());
