@@ -44,6 +44,8 @@ fn every_message_is_shown_as_it_is_encoded() {
         "released",
         "result",
         "result_ack",
+        "rotate",
+        "rotated",
         "secret",
         "secret_get",
         "who_is_there",
