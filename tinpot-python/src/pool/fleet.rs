@@ -285,7 +285,8 @@ impl Fleet {
             }
         }
         let renew = template.is_some_and(|template| template.was_killed());
-        let launch = Launch { copies: renew, ..launch.clone() };
+        let alone = launch.alone || !launch.late.is_empty();
+        let launch = Launch { copies: renew, alone: alone && !renew, ..launch.clone() };
         let (mut interpreter, _) = self.start(&launch).await?;
         let Some(socket) = interpreter.template.take() else { return Ok(interpreter) };
         let template = Arc::new(Template::new(interpreter, socket));
@@ -299,7 +300,7 @@ impl Fleet {
             }
             Err(error) => {
                 template.failed(&error);
-                let launch = Launch { copies: false, ..launch };
+                let launch = Launch { copies: false, alone, ..launch };
                 self.start(&launch).await.map(|(interpreter, _)| interpreter)
             }
         }
