@@ -114,12 +114,13 @@ impl Guest {
     /// `Forbidden` if the daemon refuses the worker; `Closed` if its address cannot be used.
     pub async fn ended(&mut self) -> Result<()> {
         if let Some(result) = &self.result {
-            return result.clone();
+            return copy(result);
         }
         let result = (&mut self.task).await.unwrap_or_else(|error| {
             Err(Error::new(ErrorKind::Other, format!("a guest has failed: {error}")))
         });
-        self.result.insert(result).clone()
+        self.result = Some(copy(&result));
+        result
     }
 
     /// Takes no new requests, and ends. Requests that run have `patience` to end, and are cancelled
@@ -131,6 +132,11 @@ impl Guest {
         self.stop.send_replace(Some(patience));
         self.ended().await
     }
+}
+
+fn copy(result: &Result<()>) -> Result<()> {
+    let result = result.as_ref().copied();
+    result.map_err(|error| Error::new(error.kind(), error.message().to_owned()))
 }
 
 impl Drop for Guest {
