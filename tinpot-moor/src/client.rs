@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +31,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 const OPEN: usize = 32;
 /// Answers that are kept for a daemon that is away.
 const KEPT: usize = 1000;
+/// The bytes of all of them.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
+/// Requests that are known after their answers: a daemon may publish one again.
+const ANSWERED: usize = 1000;
 /// The longest text of an error, in bytes.
 const TEXT_BYTES: usize = 4096;
 
@@ -100,6 +104,8 @@ pub(crate) struct Client {
     /// In the order in which they were given.
     answers: BTreeMap<u64, Kept>,
     last_answer: u64,
+    /// The last requests that were answered.
+    answered: VecDeque<Uuid>,
     pong_is_open: bool,
     pong_is_due: bool,
     is_leaving: bool,
@@ -120,6 +126,7 @@ impl Client {
             running: HashSet::new(),
             answers: BTreeMap::new(),
             last_answer: 0,
+            answered: VecDeque::new(),
             pong_is_open: false,
             pong_is_due: false,
             is_leaving: false,
@@ -188,7 +195,8 @@ impl Client {
 
     fn requested(&mut self, request: WorkerRequest) {
         let id = request.id;
-        if self.running.contains(&id) || self.answers.values().any(|kept| kept.request == id) {
+        let is_kept = self.answers.values().any(|kept| kept.request == id);
+        if is_kept || self.running.contains(&id) || self.answered.contains(&id) {
             return tracing::debug!(request = %id, "a request came twice");
         }
         let running = self.running.len();
@@ -223,11 +231,21 @@ impl Client {
             let error = WorkerError::Internal(why).shortened(TEXT_BYTES);
             self.frames(FromWorkerBody::Error(request, error)).unwrap_or_default()
         });
-        if self.answers.len() >= KEPT {
+        let bytes = |frames: &[Bytes]| frames.iter().map(Bytes::len).sum::<usize>();
+        let mut kept_bytes = self.answers.values().map(|kept| bytes(&kept.frames)).sum::<usize>();
+        kept_bytes += bytes(&frames);
+        while self.answers.len() >= KEPT || kept_bytes > KEPT_BYTES {
             // The daemon is away, and has forgotten the oldest.
-            if let Some((_, dropped)) = self.answers.pop_first() {
-                tracing::warn!(request = %dropped.request, "an answer is dropped: {KEPT} wait");
+            let waiting = self.answers.len();
+            let Some((_, dropped)) = self.answers.pop_first() else { break };
+            kept_bytes -= bytes(&dropped.frames);
+            tracing::warn!(request = %dropped.request, "an answer is dropped: {waiting} wait");
+        }
+        if !self.answered.contains(&request) {
+            if self.answered.len() >= ANSWERED {
+                self.answered.pop_front();
             }
+            self.answered.push_back(request);
         }
         self.last_answer += 1;
         let kept = Kept { request, frames, is_result, state: State::Due };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +12,8 @@ use tinpot_core::{Error, ErrorKind, Result};
 
 /// Workers that may be enrolled.
 const CLIENTS: usize = 10_000;
+/// The characters that a line says about a worker.
+const ABOUT: usize = 200;
 /// The length of a key in Z85.
 const KEY_CHARACTERS: usize = 40;
 
@@ -134,10 +136,9 @@ impl CurveClients {
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
         if let Some(path) = &self.path {
-            let about: String = about.chars().filter(|c| !c.is_control()).collect();
-            let line = format!("{public} {about}\n");
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            file.and_then(|mut file| file.write_all(line.as_bytes()))
+            let about = about.chars().filter(|c| !c.is_control()).take(ABOUT);
+            let line = format!("{public} {}\n", about.collect::<String>());
+            append(path, line)
                 .map_err(|error| invalid(format!("cannot write {}: {error}", path.display())))?;
         }
         keys.insert(key);
@@ -147,6 +148,20 @@ impl CurveClients {
     pub(crate) fn has(&self, public: &[u8; 32]) -> bool {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains(public)
     }
+}
+
+/// Adds a line to a file, whose last line may have no end.
+fn append(path: &Path, mut line: String) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            line.insert(0, '\n');
+        }
+    }
+    file.write_all(line.as_bytes())
 }
 
 fn parse_public(text: &str) -> Option<[u8; 32]> {
@@ -194,6 +209,16 @@ mod tests {
         assert_eq!(text, format!("{PUBLIC} id echobox\n"));
         std::fs::write(&path, format!("# those of the lab\n\npublic={PUBLIC}\n")).expect("written");
         assert!(CurveClients::open(&path).expect("clients").has(&bytes));
+        // A file that a person wrote, without an end of its last line.
+        let other = super::CurveKey::generate().public();
+        std::fs::write(&path, format!("# ours\n{other} pump")).expect("written");
+        let clients = CurveClients::open(&path).expect("clients");
+        clients.admit(PUBLIC, &"x".repeat(1000)).expect("admitted");
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert_eq!(text, format!("# ours\n{other} pump\n{PUBLIC} {}\n", "x".repeat(200)));
+        let clients = CurveClients::open(&path).expect("clients");
+        let other = *super::CurvePublicKey::from_z85(&other).expect("a key").as_bytes();
+        assert!(clients.has(&bytes) && clients.has(&other));
         std::fs::write(&path, "short\n").expect("written");
         let error = CurveClients::open(&path).expect_err("no key").to_string();
         assert!(error.contains("line 1 has no key"), "{error}");

@@ -65,6 +65,8 @@ pub struct Guest {
     id: Uuid,
     stop: watch::Sender<Option<Duration>>,
     task: JoinHandle<Result<()>>,
+    /// The result, once the task has ended.
+    result: Option<Result<()>>,
 }
 
 /// The options of a [`Guest`].
@@ -111,10 +113,14 @@ impl Guest {
     /// # Errors
     /// `Forbidden` if the daemon refuses the worker; `Closed` if its address cannot be used.
     pub async fn ended(&mut self) -> Result<()> {
-        match (&mut self.task).await {
-            Ok(result) => result,
-            Err(error) => Err(Error::new(ErrorKind::Other, format!("a guest has failed: {error}"))),
+        if let Some(result) = &self.result {
+            return copy(result);
         }
+        let result = (&mut self.task).await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::Other, format!("a guest has failed: {error}")))
+        });
+        self.result = Some(copy(&result));
+        result
     }
 
     /// Takes no new requests, and ends. Requests that run have `patience` to end, and are cancelled
@@ -126,6 +132,11 @@ impl Guest {
         self.stop.send_replace(Some(patience));
         self.ended().await
     }
+}
+
+fn copy(result: &Result<()>) -> Result<()> {
+    let result = result.as_ref().copied();
+    result.map_err(|error| Error::new(error.kind(), error.message().to_owned()))
 }
 
 impl Drop for Guest {
@@ -209,6 +220,6 @@ impl GuestBuilder {
         };
         let (stop, stopped) = watch::channel(None);
         let task = tokio::spawn(serving.run(stopped));
-        Ok(Guest { id, stop, task })
+        Ok(Guest { id, stop, task, result: None })
     }
 }

@@ -45,7 +45,7 @@ pub struct DirectorySettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartMode {
-    /// As copies where that is safe.
+    /// As those of the pool elsewhere.
     Auto,
     /// As copies where that is safe, also if the pool makes none elsewhere.
     Fork,
@@ -141,7 +141,11 @@ impl Directories {
         // The nearest one comes first.
         let nearest = || above(folder).filter_map(|name| self.0.get(name));
         if let Some(start) = nearest().find_map(|settings| settings.start) {
-            pool = pool.copies(start != StartMode::Spawn);
+            pool = match start {
+                StartMode::Auto => pool,
+                StartMode::Fork => pool.copies(true),
+                StartMode::Spawn => pool.copies(false),
+            };
         }
         match nearest().find_map(|settings| settings.isolation) {
             Some(isolation) => pool.isolation(isolation),

@@ -172,13 +172,18 @@ async fn only_file(
     file: &str,
 ) -> Result<Arc<Members>> {
     let origin = origin_of(root, &asking(&directories), file).await?;
-    let Some(origin) = origin.filter(|origin| !builder.asks_nothing(root, origin)) else {
-        let main = pool.clone().start().await?;
+    let configured = || match &origin {
+        Some(origin) => directories.configure(origin, pool.clone()),
+        None => pool.clone(),
+    };
+    let asks = |origin: &&Origin| !builder.asks_nothing(root, origin);
+    let Some(origin) = origin.as_ref().filter(asks) else {
+        let main = configured().start().await?;
         return Ok(Members::new(builder, pool, directories, main));
     };
-    match builder.environment(root, &origin).await {
+    match builder.environment(root, origin).await {
         Ok(environment) => {
-            let main = pool.clone().inside(&environment.path).start().await?;
+            let main = configured().inside(&environment.path).start().await?;
             let members = Members::new(builder, pool, directories, main);
             members.keep(environment);
             Ok(members)

@@ -547,6 +547,7 @@ impl PythonPoolBuilder {
             generation: 1,
             shared: false,
             copies,
+            alone: false,
             late: Arc::default(),
             sources: disk.clone(),
             share: self.share,
@@ -708,6 +709,8 @@ impl Executor for PythonPool {
             if !interpreter.control.is_quiet() {
                 continue;
             }
+            // The files may have changed meanwhile.
+            let is_late = self.fleet.is_late(&attempt.action);
             if is_late && !interpreter.has_late {
                 match self.import_late(interpreter, &context).await {
                     Ok(()) => {}
@@ -715,7 +718,8 @@ impl Executor for PythonPool {
                     Err(Some(outcome)) => return outcome,
                 }
             }
-            interpreter.control.prepare(&attempt, isolation, self.fleet.copies_hang());
+            let alone = is_late || interpreter.alone || self.fleet.copies_hang();
+            interpreter.control.prepare(&attempt, isolation, alone);
             interpreter.attempts += u64::from(isolation != Isolation::Fresh);
             let limits = interpreter.limits_of(&attempt.action);
             match interpreter.run(&context, limits, &self.fleet).await {

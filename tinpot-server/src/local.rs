@@ -108,6 +108,12 @@ impl LocalServerBuilder {
         self
     }
 
+    /// Sets one Python interpreter or virtual environment, as [`pythons`](Self::pythons) does.
+    #[must_use]
+    pub fn python(self, path: Option<PathBuf>) -> Self {
+        self.pythons(path)
+    }
+
     /// Sets the number of actions that run at once; 2 by default.
     #[must_use]
     pub fn concurrency(mut self, number: u32) -> Self {

@@ -78,10 +78,19 @@ impl<'a> Tables<'a> {
         let of = |(name, table): (&String, &Value)| {
             let values = table.as_table().into_iter().flatten();
             let row =
-                |(key, value): (&String, &Value)| (format!("{KEY}.{name:?}.{key}"), value.clone());
+                |(key, value): (&String, &Value)| (format!("{KEY}.{name:?}.{key}"), masked(value));
             values.map(row).collect::<Vec<_>>()
         };
         self.table.iter().flat_map(of).collect()
+    }
+}
+
+/// Returns a value without the passwords in its URLs, as those of package indexes.
+fn masked(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(tinpot_venv::mask(text).into_owned()),
+        Value::Array(all) => Value::Array(all.iter().map(masked).collect()),
+        other => other.clone(),
     }
 }
 

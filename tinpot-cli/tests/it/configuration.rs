@@ -121,7 +121,9 @@ fn passwords_are_not_shown() {
     let config = file(
         folder.path(),
         "a.toml",
-        "broker = \"mqtt://me:hunter2@host:1\"\n[coordinator]\nembedded_broker = true\nbroker_user = \"me:hunter2\"\n",
+        "broker = \"mqtt://me:hunter2@host:1\"\n[coordinator]\nembedded_broker = true\nbroker_user = \"me:hunter2\"\n\
+         [python.a]\nrequirements = [\"x @ https://me:hunter2@host/x.whl\"]\n\
+         [python.b]\nrequirements = \"https://me:hunter2@host/r.txt\"\n",
     );
     for (program, env) in [
         ("worker", &[][..]),

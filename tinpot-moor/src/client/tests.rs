@@ -114,6 +114,9 @@ fn a_request_is_run_once_and_its_answer_kept_until_it_is_acknowledged() {
     scene.expect(result(5), Some(Reply::UnknownRequest(Uuid::from_u128(5))));
     scene.pass(5);
     scene.nothing();
+    // Also after the answer.
+    scene.request(WORKER, 5);
+    scene.nothing();
 }
 
 #[test]

@@ -51,15 +51,32 @@ pub(super) struct Serving {
 /// The tasks of a guest.
 #[derive(Default)]
 struct Tasks {
-    exchanges: JoinSet<(u64, Option<Vec<Bytes>>)>,
+    exchanges: JoinSet<Option<Vec<Bytes>>>,
+    /// The numbers of the exchanges.
+    numbers: HashMap<tokio::task::Id, u64>,
     requests: JoinSet<Result<Var, WorkerError>>,
     ids: HashMap<tokio::task::Id, Uuid>,
 }
 
 impl Serving {
     /// Serves until the daemon refuses the worker, or until the host or the daemon ends it.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Duration>>) -> Result<()> {
+    pub(super) async fn run(mut self, stop: watch::Receiver<Option<Duration>>) -> Result<()> {
         let mut tasks = Tasks::default();
+        let ended = self.serve(&mut tasks, stop).await;
+        // Nobody waits for the answers of those that are left.
+        self.cancel.send_replace(true);
+        let requests = async { while tasks.requests.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST, requests).await.is_err() {
+            tracing::warn!("a worker at a daemon of mooR ends before its requests");
+        }
+        ended
+    }
+
+    async fn serve(
+        &mut self,
+        tasks: &mut Tasks,
+        mut stop: watch::Receiver<Option<Duration>>,
+    ) -> Result<()> {
         let mut subscription = None;
         let mut ends: Option<Instant> = None;
         let mut cancels: Option<Instant> = None;
@@ -69,7 +86,8 @@ impl Serving {
                 match act {
                     Act::Exchange { number, frames } => {
                         let sent = exchange(self.address.responses(), frames);
-                        tasks.exchanges.spawn(async move { (number, sent.await) });
+                        let task = tasks.exchanges.spawn(sent);
+                        tasks.numbers.insert(task.id(), number);
                     }
                     Act::Subscribe => {
                         subscription = Some(Subscription::open(&self.address.requests()).await?);
@@ -98,9 +116,16 @@ impl Serving {
                         subscription = Some(Subscription::open(&self.address.requests()).await?);
                     }
                 },
-                Some(Ok((number, reply))) = tasks.exchanges.join_next() => {
+                Some(ended) = tasks.exchanges.join_next_with_id() => {
+                    let (task, reply) = ended.unwrap_or_else(|error| {
+                        tracing::error!(%error, "an exchange with a daemon of mooR has failed");
+                        (error.id(), None)
+                    });
                     let reply = reply.and_then(|frames| self.read(&frames));
-                    self.client.replied(now(), number, reply);
+                    if let Some(number) = tasks.numbers.remove(&task) {
+                        let now = self.started.elapsed();
+                        self.client.replied(now, number, reply);
+                    }
                 }
                 Some(ended) = tasks.requests.join_next_with_id() => {
                     let (task, result) = match ended {
@@ -121,6 +146,8 @@ impl Serving {
                 }
                 () = at(ends) => {
                     tracing::warn!("a worker at a daemon of mooR ends before its requests");
+                    // They have had their time.
+                    tasks.requests.abort_all();
                     return Ok(());
                 }
                 patience = stopped(&mut stop), if !is_stopping => {

@@ -74,7 +74,9 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
         connection.send(_text.json_bytes({"importing": files}) + b"\n")
 
     clean = CleanInterpreter(settings["root"], _on_terminate)
-    hazards = None if template_fd < 0 else _hazards.Hazards(settings["root"])
+    # Also without a template: fresh attempts run in copies. Elsewhere none are made.
+    is_copied = sys.platform == "linux" and not settings["shared"]
+    hazards = _hazards.Hazards(settings["root"]) if is_copied else None
     known = _template.descriptors()
     found, import_late = _discover(settings, importing, clean, hazards)
     mark, limit_memory = settings["mark"], not settings["memory_by_cgroup"]

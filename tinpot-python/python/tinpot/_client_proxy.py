@@ -111,10 +111,20 @@ def proxy_for(server: SplitResult) -> Proxy | None:
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
-    url = proxies.get(server.scheme) or proxies.get("all")
+    url = proxies.get(server.scheme)
+    is_for_all = not url
+    url = url or proxies.get("all")
     # The name may have `:` in it only before a port.
     host = server.netloc if ":" not in (server.hostname or "") else server.hostname or ""
     if not url or proxy_bypass(host):
+        return None
+    scheme, mark, _ = url.partition("://")
+    if is_for_all and mark and scheme.lower() != "http":
+        # It may be meant for other programs, as that of a SOCKS proxy is.
+        import warnings
+
+        text = "ALL_PROXY is not used: it is no URL like http://proxy.example:3128"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
         return None
     return Proxy(url, server)
 

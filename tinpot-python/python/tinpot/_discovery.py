@@ -55,8 +55,9 @@ class Discovery:
         self.files: dict[str, str] = {}
         # The actions of files that were imported late.
         self.late: set[str] = set()
-        # The descriptions by action, because they take long to make.
-        self.described: dict[int, dict[str, Any]] = {}
+        # The descriptions by action, because they take long to make. An entry that has gone may have
+        # had the number of another one.
+        self.described: dict[int, tuple[_action.Entry, dict[str, Any]]] = {}
         self._import_late: Callable[[Callable[[str], object]], None] = lambda importing: None
 
     def add_load_error(self, place: str, message: str, **details: Any) -> None:
@@ -293,7 +294,8 @@ def _offer(
                     )
         entry, place = kept.entry, str(kept)
         try:
-            described = found.described.get(id(entry)) or _describe(entry)
+            known = found.described.get(id(entry))
+            described = known[1] if known and known[0] is entry else _describe(entry)
             description = _text.json_bytes({**described, "place": place})
         except (TypeError, ValueError, RecursionError, schema.SchemaError) as error:
             found.add_load_error(
@@ -307,7 +309,7 @@ def _offer(
             continue
         found.actions[name] = (entry, description)
         found.files[name] = kept.file
-        found.described[id(entry)] = described
+        found.described[id(entry)] = entry, described
 
 
 class _Placed:

@@ -52,24 +52,35 @@ class Copies:
         if pid == 0:
             with contextlib.suppress(BaseException):
                 os.close(begun)
+                os.write(begin, b"\0")
                 os.close(begin)
                 _write(self._file, attempt())
             os._exit(0)
         os.close(begin)
-        has_begun = _ends(begun, self._start_seconds)
-        os.close(begun)
-        if not has_begun:
+        is_late = not _says_something(begun, self._start_seconds)
+        if is_late:
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
+        # It may have begun before it was killed, and must not run twice then.
+        is_hung = is_late and not _has_bytes(begun)
+        os.close(begun)
         reply = _read(self._file)
         os.ftruncate(self._file, 0)
-        if not has_begun:
+        if is_hung:
             return HUNG
         return reply if status == 0 and reply else b'{"died":%d}' % status
 
 
-def _ends(pipe: int, seconds: float) -> bool:
-    """Waits until all writers of a pipe have closed it. Returns False if they do not in time."""
+def _has_bytes(pipe: int) -> bool:
+    os.set_blocking(pipe, False)
+    try:
+        return bool(os.read(pipe, 1))
+    except BlockingIOError:
+        return False
+
+
+def _says_something(pipe: int, seconds: float) -> bool:
+    """Waits for a byte in a pipe, or its end. Returns False if there is none in time."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     # Too long for the call would be an error.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tinpot_contain::{StopRequest, StopRequests};
 use tinpot_core::{Context, Failure, FailureCode, Outcome};
 use tokio::time::timeout;
@@ -45,6 +46,8 @@ enum Step {
     Died(ExitStatus),
     /// The interpreter did not begin the attempt in time.
     Hung,
+    /// The interpreter did not read the request in time.
+    Unread,
     GraceOver,
     /// The attempt exceeded a limit and has to be killed.
     Exceeded,
@@ -117,6 +120,15 @@ impl Interpreter {
         {
             return End::NotRun;
         }
+        let step = match step {
+            // It read the request before it was killed, and may have begun.
+            Step::Unread if !self.control.was_never_read() => {
+                let killed = || ExitStatus::from_raw(Signal::KILL.as_raw());
+                Step::Died(self.exit_status().unwrap_or_else(killed))
+            }
+            Step::Unread => Step::Hung,
+            other => other,
+        };
         let verdict = enforcer.verdict(matches!(step, Step::Exceeded)).filter(|_| !stopped);
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !stopped => return End::NotRun,
@@ -131,8 +143,8 @@ impl Interpreter {
                 Outcome::failed(format!("the connection to the interpreter failed: {how}"))
             }
             Step::Exceeded => Outcome::Cancelled,
-            Step::Hung if stopped => Outcome::Cancelled,
-            Step::Hung => {
+            Step::Hung | Step::Unread if stopped => Outcome::Cancelled,
+            Step::Hung | Step::Unread => {
                 let error = PythonError::Hung { after: self.start_timeout };
                 fleet.hung(&error);
                 Outcome::not_started(error.to_string())
@@ -152,7 +164,7 @@ fn reply(reply: io::Result<Option<ExchangeReply<'_>>>) -> Step {
             Err(e) => Step::Broken(e.to_string()),
         },
         Ok(None) => Step::Broken("the interpreter closed it".to_owned()),
-        Err(e) if e.kind() == io::ErrorKind::TimedOut => Step::Hung,
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => Step::Unread,
         Err(e) => Step::Broken(e.to_string()),
     }
 }

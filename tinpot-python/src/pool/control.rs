@@ -60,7 +60,7 @@ pub(super) struct Control {
     /// False until the first request that has a number.
     is_numbered: bool,
     max_line_bytes: usize,
-    /// True if the interpreter closed its end before it had read the whole request.
+    /// True if the interpreter did not get the whole request.
     left_unread: bool,
     has_answered: bool,
 }
@@ -173,12 +173,11 @@ impl Control {
             () = &mut start => Err(io::ErrorKind::TimedOut.into()),
         };
         self.request = request;
+        // It has not got all of it.
+        self.left_unread = sent.is_err();
         match sent {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
-                self.left_unread = true;
-                return Ok(None);
-            }
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
             Err(e) => return Err(e),
         }
         let (nonce, mut foreign) = (self.nonce, 0_usize);

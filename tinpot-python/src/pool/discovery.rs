@@ -265,7 +265,7 @@ impl<'a> Round<'a> {
             tracing::info!("each interpreter of {place} imports the files itself: {reason}");
         }
         self.hazards = hazards;
-        self.launch.copies = false;
+        (self.launch.copies, self.launch.alone) = (false, true);
         self.launch.late = Arc::default();
     }
 

@@ -284,22 +284,25 @@ impl Fleet {
                 Err(error) => template.failed(&error),
             }
         }
-        let renew = template.is_some_and(|template| template.was_killed());
-        let launch = Launch { copies: renew, ..launch.clone() };
+        let was_killed = template.is_some_and(|template| template.was_killed());
+        let renew = was_killed && !self.copies_hang();
+        let alone = launch.alone || !launch.late.is_empty();
+        let launch = Launch { copies: renew, alone: alone && !renew, ..launch.clone() };
         let (mut interpreter, _) = self.start(&launch).await?;
         let Some(socket) = interpreter.template.take() else { return Ok(interpreter) };
         let template = Arc::new(Template::new(interpreter, socket));
         match self.copy(&launch, &template).await {
             Ok(interpreter) => {
                 let mut state = self.lock();
-                if state.is_current(launch.generation) && !state.closed {
+                let is_wanted = !state.closed && state.hung < MAX_HUNG;
+                if is_wanted && state.is_current(launch.generation) {
                     state.template = Some(template);
                 }
                 Ok(interpreter)
             }
             Err(error) => {
                 template.failed(&error);
-                let launch = Launch { copies: false, ..launch };
+                let launch = Launch { copies: false, alone, ..launch };
                 self.start(&launch).await.map(|(interpreter, _)| interpreter)
             }
         }

@@ -34,6 +34,8 @@ pub(super) struct Interpreter {
     pub(super) start_timeout: Duration,
     /// False if its template left files to it, and it has not imported them yet.
     pub(super) has_late: bool,
+    /// True if copies of it would share something, so that it runs only one fresh attempt.
+    pub(super) alone: bool,
     /// The number of attempts that have run in its process, and not in a copy.
     pub(super) attempts: u64,
     /// The end of the last attempt.

@@ -49,6 +49,8 @@ pub(super) struct Launch {
     pub(super) shared: bool,
     /// If true, the interpreter may become a template.
     pub(super) copies: bool,
+    /// If true, each fresh attempt gets an interpreter, because copies would share something.
+    pub(super) alone: bool,
     /// The files that a template leaves to its copies.
     pub(super) late: Arc<LateFiles>,
     /// The copies to import; `None` to import the files on disk.
@@ -157,7 +159,7 @@ impl Launch {
         interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
         let found = self.until_ready(&mut interpreter, &settings).await?;
         if !found.hazards.is_empty() {
-            interpreter.template = None;
+            (interpreter.template, interpreter.alone) = (None, true);
         }
         interpreter.limits.0 = found.limits();
         interpreter.control.limit_lines(usize::MAX);
@@ -394,6 +396,7 @@ impl Launch {
             limits: (LimitsByAction::new(), self.limits),
             start_timeout: self.start_timeout,
             has_late: true,
+            alone: self.alone,
             attempts: 0,
             idle_since: Instant::now(),
             recycling: self.recycling,

@@ -170,7 +170,7 @@ impl Reloader {
             launch.root = self.root.clone();
             launch.sources = Some(self.disk.clone());
             launch.skip = Vec::new();
-            launch.copies = self.copies;
+            (launch.copies, launch.alone) = (self.copies, false);
             let uninterrupted = Instant::now() + UNINTERRUPTED;
             let newer = {
                 let mut discovery = pin!(discover(&self.fleet, launch, &self.good));

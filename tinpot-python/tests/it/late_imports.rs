@@ -288,6 +288,23 @@ async fn fresh_attempts_of_a_late_file_share_nothing_with_each_other() {
 }
 
 #[tokio::test]
+async fn fresh_attempts_share_nothing_where_no_template_is_made() {
+    let more = "RNG = random.Random()\n@action(isolation='fresh')\ndef draw(): return [os.getpid(), RNG.random()]";
+    let one = || Actions::new().file("two.py", &file("two", more));
+    for (actions, copies) in [(one(), true), (one(), false), (three(more), false)] {
+        let builder = PythonPool::builder(actions.0.path()).size(1).spare(1).copies(copies);
+        let pool = Arc::new(builder.start().await.expect("a pool"));
+        let (mut processes, mut drawn) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..4 {
+            let value = call(&pool, "draw").await.value();
+            processes.insert(value[0].to_string());
+            drawn.insert(value[1].to_string());
+        }
+        assert_eq!([processes.len(), drawn.len()], [4, 4], "the same numbers: {drawn:?}");
+    }
+}
+
+#[tokio::test]
 async fn late_file_has_its_limits_and_its_parameters() {
     let more = "@action(memory='200 MB')\ndef eat(megabytes: int):\n    return len(bytearray(megabytes << 20))";
     let actions = three(&format!("{THREAD}\n{more}"));
@@ -344,7 +361,7 @@ async fn copy_that_hangs_gives_its_attempt_back_and_then_none_is_made() {
     let hang = "os.register_at_fork(after_in_child=lambda: os.path.exists(HERE + '/hang') and time.sleep(1000))";
     let actions = Actions::new().file("one.py", &file("one", hang));
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(1);
-    let builder = builder.start_timeout(Duration::from_secs(4));
+    let builder = builder.start_timeout(Duration::from_secs(10));
     let pool = Arc::new(builder.start().await.expect("a pool"));
     call(&pool, "one_fresh").await.value();
     std::fs::write(actions.path("hang"), "").expect("a file");
@@ -369,14 +386,14 @@ async fn copy_that_hangs_gives_its_attempt_back_and_then_none_is_made() {
 async fn interpreter_that_does_not_read_gives_its_attempt_back() {
     let actions = Actions::new().file("one.py", &file("one", ""));
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(1);
-    let builder = builder.start_timeout(Duration::from_secs(4));
+    let builder = builder.start_timeout(Duration::from_secs(10));
     let pool = Arc::new(builder.start().await.expect("a pool"));
     let value = call(&pool, "one").await.value();
     let pid = Pid::from_raw(value[0].as_i64().expect("a process id") as i32).expect("an id");
     freeze(pid).await;
     let ended = call(&pool, "one").await;
     assert_eq!(ended.failure().code, FailureCode::NotStarted, "{:?}", ended.outcome);
-    assert!(ended.failure().message.contains("did not begin the attempt within 4 s"));
+    assert!(ended.failure().message.contains("did not begin the attempt within 10 s"));
     assert_ne!(call(&pool, "one").await.value()[0], value[0]);
 }
 
@@ -385,7 +402,7 @@ async fn late_import_that_hangs_gives_its_attempt_back() {
     let hold = "while os.path.exists(HERE + '/hold'): time.sleep(0.01)";
     let actions = three(&format!("{THREAD}\n{hold}"));
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(1);
-    let builder = builder.start_timeout(Duration::from_secs(4));
+    let builder = builder.start_timeout(Duration::from_secs(10));
     let pool = Arc::new(builder.start().await.expect("a pool"));
     std::fs::write(actions.path("hold"), "").expect("a file");
     call(&pool, "two_dies").await;

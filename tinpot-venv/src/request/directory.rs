@@ -1,11 +1,13 @@
 //! The packages and the Python that an operator sets for a directory.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use tinpot_core::{Error, ErrorKind};
 
 use super::versions;
+use crate::mask;
 use crate::versions::Versions;
 
 /// The packages and the Python of a directory, in place of what the files in it ask for.
@@ -20,13 +22,25 @@ pub struct DirectoryRequest {
     pub python: Option<WantedPython>,
 }
 
-/// The packages of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The packages of a directory. `Debug` shows no passwords in URLs.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Requirements {
     /// Requirements, such as `numpy>=2`.
     List(Vec<String>),
     /// A file of requirements, relative to the directory.
     File(PathBuf),
+}
+
+impl fmt::Debug for Requirements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(all) => {
+                let all: Vec<_> = all.iter().map(|one| mask(one)).collect();
+                f.debug_tuple("List").field(&all).finish()
+            }
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
 }
 
 /// The interpreter of a directory. Its text is a list of versions, such as `>=3.11,<4` or `3.12`, or
@@ -71,7 +85,13 @@ impl FromStr for WantedPython {
 mod tests {
     use std::path::PathBuf;
 
-    use super::WantedPython;
+    use super::{Requirements, WantedPython};
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let all = Requirements::List(vec!["a @ https://me:hunter2@host/a.whl".to_owned()]);
+        assert_eq!(format!("{all:?}"), "List([\"a @ https://***@host/a.whl\"])");
+    }
 
     #[test]
     fn versions_and_paths_are_told_apart() {
