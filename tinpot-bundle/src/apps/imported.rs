@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub use tinpot_core::IMPORT_ACTION;
 use tinpot_core::access::{AuditWho, Caller};
 use tinpot_core::{Action, Deployed, Error, ErrorKind, Outcome, Result, SubmitOptions};
 
@@ -13,9 +14,6 @@ use crate::blob::{PutOptions, body};
 use crate::manifest::Manifest;
 use crate::towerfile::{Kind, Runtime, Towerfile};
 
-/// The action by which a worker with the runtime `python` imports a bundle. Its result is the list
-/// of the actions that the bundle has.
-pub const IMPORT_ACTION: &str = "tinpot.import";
 /// The kind of the failure of an import.
 pub const IMPORT_FAILED: &str = "ImportFailed";
 
