@@ -42,8 +42,13 @@ const NOT_IN_FILE: [&str; 10] = [
 /// Hides the secret part of a value.
 type Hide = fn(&str) -> String;
 /// The arguments with a secret in their value.
-const SECRET: [(&str, Hide); 3] =
-    [("broker", hidden_in_url), ("broker-user", hidden_after_colon), ("otlp-headers", hidden)];
+const SECRET: [(&str, Hide); 5] = [
+    ("broker", hidden_in_url),
+    ("broker-user", hidden_after_colon),
+    ("otlp-headers", hidden),
+    ("otlp-endpoint", hidden_in_url),
+    ("otlp-traces-endpoint", hidden_in_url),
+];
 
 /// The settings of a file for one program.
 #[derive(Debug, Default)]

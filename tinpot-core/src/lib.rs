@@ -59,7 +59,7 @@ pub use self::executor::{
 pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
-pub use self::model::action::{Action, LoadError};
+pub use self::model::action::{Action, IMPORT_ACTION, LoadError};
 pub use self::model::deployed::{BundleRef, BundleTicket, Deployed};
 pub use self::model::digest::Digest;
 pub use self::model::error::{Error, ErrorKind, Result};

@@ -298,7 +298,7 @@ impl Observer for MinitowerObserver {
         };
         let ended = matches!(measure, Measure::Ended { .. }).then_some(execution.id);
         self.settle(ended);
-        if execution.bundle.is_some() {
+        if execution.is_run_of_app() {
             self.take(measure);
         }
     }

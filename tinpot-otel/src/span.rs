@@ -68,22 +68,21 @@ impl Span {
     pub(crate) fn outcome(mut self, outcome: &Outcome) -> Self {
         self = self.text("tinpot.status", outcome.status().as_str());
         let (kind, message) = match outcome {
-            Outcome::Failed(failure) => (failure.kind.clone(), failure.message.clone()),
+            Outcome::Failed(failure) => (cut(&failure.kind), cut(&failure.message)),
             Outcome::TimedOut => ("timed_out".to_owned(), "timed out".to_owned()),
             Outcome::Lost => ("lost".to_owned(), "the worker went silent".to_owned()),
             _ => return self,
         };
-        self.error = Some(cut(message));
+        self.error = Some(message);
         if kind.is_empty() { self } else { self.text("error.type", kind) }
     }
 }
 
 /// Returns the beginning of a text that is long.
-fn cut(mut text: String) -> String {
-    if text.len() > MESSAGE_BYTES {
-        let end = (0..=MESSAGE_BYTES).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
+fn cut(text: &str) -> String {
+    if text.len() <= MESSAGE_BYTES {
+        return text.to_owned();
     }
-    text
+    let end = (0..=MESSAGE_BYTES).rev().find(|end| text.is_char_boundary(*end));
+    format!("{}…", &text[..end.unwrap_or_default()])
 }

@@ -262,18 +262,19 @@ impl BundlePools {
             Err(NotReady::NotNow(error)) => return Outcome::not_started(error.message()),
             Err(NotReady::Ended(outcome)) => return outcome,
             Err(NotReady::Broken(app, failure)) => {
-                self.note_broken(bundle, app.as_deref(), &failure.message);
+                // The deploy says why, and no version has the bundle.
+                if *attempt.action != *IMPORT_ACTION {
+                    self.note_broken(bundle, app.as_deref(), &failure.message);
+                }
                 return Outcome::Failed(failure);
             }
         };
         let offered = pool.actions().current();
         let is_there = offered.actions.iter().any(|action| action.name == *attempt.action);
         if !is_there && *attempt.action == *IMPORT_ACTION {
-            let outcome = imported(&offered);
-            if !offered.load_errors.is_empty() {
-                self.forget(&slot);
-            }
-            return outcome;
+            // The version that the deploy makes is another bundle: it states the actions.
+            self.forget(&slot);
+            return imported(&offered);
         }
         if !is_there {
             let failure = mismatch(&attempt.action, &offered);
@@ -409,14 +410,24 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the runtime ends")))
 }
 
+/// Returns what could not be loaded.
+fn errors_of(offered: &ActionSet) -> impl Iterator<Item = &LoadError> {
+    offered.load_errors.iter().filter(|error| !error.notice)
+}
+
 /// Returns the outcome of an attempt that asks for the actions of its bundle.
 fn imported(offered: &ActionSet) -> Outcome {
-    if offered.load_errors.is_empty() {
+    let errors: Vec<&LoadError> = errors_of(offered).collect();
+    // The disk is full, or no interpreter starts.
+    if let Some(error) = errors.iter().find(|error| error.blocking) {
+        return Outcome::not_started(format!("{}: {}", error.place, error.message));
+    }
+    if errors.is_empty() {
         let actions: Vec<_> = offered.actions.iter().map(|action| &**action).collect();
         return Json::serialize(&actions)
             .map_or_else(|error| Outcome::failed(error.to_string()), Outcome::Succeeded);
     }
-    let errors = offered.load_errors.iter().take(LOAD_ERRORS);
+    let errors = errors.iter().take(LOAD_ERRORS);
     let lines: Vec<String> =
         errors.map(|error| format!("{}: {}", error.place, error.message)).collect();
     Outcome::Failed(Failure::new(lines.join("\n")).kind(IMPORT_FAILED))
@@ -428,7 +439,7 @@ fn mismatch(action: &str, offered: &ActionSet) -> Failure {
         "action {action:?} is not in its bundle as this worker imports it: does its Python have the \
          packages that the bundle needs?"
     );
-    for error in offered.load_errors.iter().filter(|error| !error.notice).take(LOAD_ERRORS) {
+    for error in errors_of(offered).take(LOAD_ERRORS) {
         message.push_str(&format!("\n{}: {}", error.place, error.message));
     }
     Failure::new(message).kind("BundleMismatch")

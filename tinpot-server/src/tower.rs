@@ -409,11 +409,11 @@ impl TowerServer {
         }
         self.coordinator.shutdown().await;
         let _ = tokio::time::timeout(PATIENCE, self.server).await;
-        self.traces.end().await;
         self.upkeep.abort();
         if let Err(error) = self.runners.run(None).await {
             tracing::warn!("the times of the runners' last requests are not kept: {error}");
         }
+        self.traces.end().await;
     }
 }
 

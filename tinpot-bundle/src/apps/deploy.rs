@@ -288,7 +288,14 @@ impl Apps {
                 "content must be that of the files in the archive, {found} (got {stated})"
             )));
         }
-        let manifest = self.imported(by, team, name, &towerfile, manifest).await?;
+        // An import runs code on a worker: not for a version that is there.
+        let found = &manifest.content;
+        if content.is_none()
+            && let Some(known) = self.deploy_known(by, team, name, found, options, may).await?
+        {
+            return Ok(known);
+        }
+        let manifest = self.imported(by, team, name, &towerfile, manifest, may).await?;
         self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default()).await?;
         let deploy = Deploy::new(&manifest)?.options(options);
         self.deploy_once(by, team, name, &deploy, may).await
@@ -375,13 +382,7 @@ impl Apps {
                            folder with the same version of tinpot";
             return Err(invalid(message));
         }
-        if towerfile.name != name {
-            let other = &towerfile.name;
-            return Err(invalid(format!(
-                "Towerfile: app.name must be {name:?}, the app that it is deployed to (got \
-                 {other:?})"
-            )));
-        }
+        check_name(&towerfile, name)?;
         let actions = manifest.app_actions(&towerfile)?;
         actions.iter().try_for_each(may)?;
         self.check_names(team, name, &actions).await?;
@@ -613,6 +614,17 @@ fn of_app(mut action: Action, team: &str, name: &str) -> Action {
     action.name = name.into();
     action.team = team_of_action(team).to_owned();
     action
+}
+
+/// Checks that the Towerfile is one of this app.
+pub(super) fn check_name(towerfile: &Towerfile, name: &str) -> Result<()> {
+    if towerfile.name == name {
+        return Ok(());
+    }
+    let other = &towerfile.name;
+    Err(invalid(format!(
+        "Towerfile: app.name must be {name:?}, the app that it is deployed to (got {other:?})"
+    )))
 }
 
 /// Returns the end of a deploy with this error.

@@ -3,18 +3,17 @@
 
 use std::time::Duration;
 
+pub use tinpot_core::IMPORT_ACTION;
 use tinpot_core::access::{AuditWho, Caller};
 use tinpot_core::{Action, Deployed, Error, ErrorKind, Outcome, Result, SubmitOptions};
 
 use super::active::team_of_action;
+use super::deploy::check_name;
 use super::{Apps, invalid};
 use crate::blob::{PutOptions, body};
 use crate::manifest::Manifest;
 use crate::towerfile::{Kind, Runtime, Towerfile};
 
-/// The action by which a worker with the runtime `python` imports a bundle. Its result is the list
-/// of the actions that the bundle has.
-pub const IMPORT_ACTION: &str = "tinpot.import";
 /// The kind of the failure of an import.
 pub const IMPORT_FAILED: &str = "ImportFailed";
 
@@ -26,6 +25,9 @@ const TAKES: Duration = Duration::from_secs(120);
 impl Apps {
     /// Returns the manifest of an archive, for a folder of Python actions with the actions that a
     /// worker finds in it.
+    ///
+    /// The import runs code of the archive: first of all, `may` decides about the action by which it
+    /// does.
     pub(super) async fn imported(
         &self,
         by: &AuditWho,
@@ -33,11 +35,15 @@ impl Apps {
         name: &str,
         towerfile: &Towerfile,
         manifest: Manifest,
+        may: &(dyn Fn(&Action) -> Result<()> + Sync),
     ) -> Result<Manifest> {
         let Some(coordinator) = &self.coordinator else { return Ok(manifest) };
         if towerfile.tinpot.kind != Kind::Actions || manifest.actions.is_some() {
             return Ok(manifest);
         }
+        let mut action = Action::new(IMPORT_ACTION)?;
+        may(&action)?;
+        check_name(towerfile, name)?;
         towerfile.check_actions()?;
         let bundle = self.put_blob(team, body(manifest.to_bytes()?), PutOptions::default());
         let bundle = bundle.await?.digest;
@@ -47,15 +53,16 @@ impl Apps {
             Err(error) => return Err(error),
         };
         let deployed = Deployed::new(Runtime::Python.as_str(), next, bundle).app(name);
-        let mut action = Action::new(IMPORT_ACTION)?.deployed(deployed);
+        action = action.deployed(deployed);
         action.team = team_of_action(team).to_owned();
         (action.expires_in, action.timeout) = (Some(WAITS), Some(TAKES));
+        let queue = action.queue.clone();
         let caller = Caller::new(by.id.clone()).team(team).name(by.name.clone());
         let scoped = coordinator.scoped(caller);
         let import = scoped.submit_outside(action, SubmitOptions::new()).await?;
         let actions: Vec<Action> = match import.outcome().await? {
             Outcome::Succeeded(found) => found.deserialize()?,
-            Outcome::Failed(failure) if failure.kind == "Expired" => return Err(no_worker()),
+            Outcome::Failed(failure) if failure.kind == "Expired" => return Err(no_worker(&queue)),
             Outcome::Failed(failure) => {
                 let why = failure.message;
                 return Err(invalid(format!("the folder cannot be imported: {why}")));
@@ -78,9 +85,10 @@ impl Apps {
     }
 }
 
-fn no_worker() -> Error {
+fn no_worker(queue: &str) -> Error {
     let message = format!(
-        "no worker for Python actions was free to import the folder within {} s: start one, or deploy \
+        "no worker for Python actions that serves queue {queue:?} was free to import the folder \
+         within {} s (workers that are limited to other queues do not import): start one, or deploy \
          the folder with \"tinpot deploy\", which imports it itself",
         WAITS.as_secs()
     );

@@ -1,7 +1,7 @@
 //! Apps that are folders of Python actions.
 
 use tinpot_bundle::{Apps, DeployOptions, Deployment};
-use tinpot_core::{Coordinator, ErrorKind, Result};
+use tinpot_core::{Action, Coordinator, Error, ErrorKind, ListOptions, Result};
 
 use crate::apps::{Bundle, TEAM, any, by};
 use crate::apps_active::Disk;
@@ -113,6 +113,30 @@ async fn a_folder_must_have_each_action_once_and_no_settings_of_programs() {
         .await;
     let alone = alone.expect_err("no actions").to_string();
     assert!(alone.contains("tinpot deploy"), "{alone}");
+}
+
+#[tokio::test]
+async fn an_archive_is_imported_only_where_its_caller_may_deploy() {
+    let (coordinator, apps) = Disk::default().start().await;
+    let bundle = Bundle::folder("tools", &["add"]);
+    bundle.upload(&apps, TEAM).await;
+    let archive = bundle.manifest.artifact.digest;
+    let options = DeployOptions::default().create(true);
+    let may = |action: &Action| match &*action.queue {
+        "night" => Ok(()),
+        other => Err(Error::new(ErrorKind::Forbidden, format!("not queue {other}"))),
+    };
+    let deploy = async |app: &str, may: &(dyn Fn(&Action) -> Result<()> + Sync)| {
+        let by = by("ada");
+        let deployed = apps.deploy_archive(&by, TEAM, app, &archive, None, options, may).await;
+        deployed.expect_err("refused")
+    };
+    let refused = deploy("tools", &may).await;
+    assert_eq!((refused.kind(), refused.message()), (ErrorKind::Forbidden, "not queue default"));
+    let other = deploy("other", &any).await;
+    assert!(other.message().contains("app.name must be \"other\""), "{other}");
+    let ran = coordinator.executions(&ListOptions::new()).await.expect("a list");
+    assert_eq!(ran.len(), 0, "{ran:?}");
 }
 
 #[tokio::test]

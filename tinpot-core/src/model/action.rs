@@ -21,6 +21,9 @@ use crate::model::visible::{DEFAULT_TEAM, action_key};
 
 /// The queue of an action that names none.
 pub const DEFAULT_QUEUE: &str = "default";
+/// The action by which a worker with the runtime `python` imports a bundle. Its result is the list
+/// of the actions that the bundle has.
+pub const IMPORT_ACTION: &str = "tinpot.import";
 /// The group of an action that names none.
 pub const DEFAULT_GROUP: &str = "General";
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use self::options::SubmitOptions;
 pub(crate) use self::owner::ANONYMOUS;
 pub use self::owner::Owner;
-use crate::model::action::DEFAULT_QUEUE;
+use crate::model::action::{DEFAULT_QUEUE, IMPORT_ACTION};
 use crate::model::deployed::BundleRef;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -154,6 +154,11 @@ pub struct Execution {
 }
 
 impl Execution {
+    /// Returns true if this is a run of an app, and not the import of one.
+    pub fn is_run_of_app(&self) -> bool {
+        self.bundle.is_some() && *self.action != *IMPORT_ACTION
+    }
+
     /// Creates a queued execution in the default queue that is tried once.
     pub fn new(id: ExecutionId, action: impl Into<Arc<str>>, parameters: Json) -> Self {
         Self {

@@ -19,7 +19,7 @@ use self::epoch::Former;
 use self::holds::{Holds, Offered};
 use self::lease::LeaseTerms;
 use self::secrets::SecretRequests;
-use self::slots::concurrency_of;
+use self::slots::{UnslottedKey, concurrency_of, unslotted_key};
 use super::call::{CallId, CallState};
 use super::config::ProtocolConfig;
 use super::message::{
@@ -111,8 +111,8 @@ pub struct WorkerMachine {
     waiting: VecDeque<Fence>,
     /// The number of attempts in slots.
     running: usize,
-    /// The number of running attempts without slots, by action.
-    unslotted: BTreeMap<Arc<str>, u32>,
+    /// The number of running attempts without slots, by action and bundle.
+    unslotted: BTreeMap<UnslottedKey, u32>,
     /// The attempts that wait for children and have freed their slots.
     parked: BTreeSet<Fence>,
     children: Children,
@@ -475,14 +475,16 @@ impl WorkerMachine {
             Some(bundle) => Offered::Runtime(&bundle.runtime),
             None => Offered::Action(&action),
         };
-        match self.unslotted.get_mut(&action).filter(|_| held.unslotted) {
-            Some(running) => *running -= 1,
-            None if self.parked.remove(&fence) => {}
-            None => self.running -= 1,
-        }
         if let Some(timeout) = held.dispatch.timeout {
             self.timeouts.remove(&(since + timeout, fence));
         }
+        if held.unslotted {
+            let key = unslotted_key(&held.dispatch);
+            self.leave_unslotted(&key);
+        } else if !self.parked.remove(&fence) {
+            self.running -= 1;
+        }
+        let Some(held) = self.held.get_mut(&fence) else { return };
         let outcome = match (outcome, reason) {
             (Outcome::Cancelled, Some(StopReason::TimedOut)) => Outcome::TimedOut,
             (Outcome::Cancelled, Some(StopReason::ShuttingDown)) => Outcome::Failed(

@@ -156,6 +156,36 @@ async fn attempts_with_a_concurrency_take_no_slots_and_have_its_limit() {
 }
 
 #[tokio::test]
+async fn actions_of_one_name_have_a_concurrency_each() {
+    let network = MemoryNetwork::new();
+    let builder = Coordinator::builder(network.transport()).teams(true);
+    let builder = builder.plain_workers_serve_all_teams(true);
+    let coordinator = builder.start().await.expect("it starts");
+    let mut theirs = version("meet", "script", 1).concurrency(1);
+    theirs.team = "sales".to_owned();
+    deploy(&coordinator, [theirs, version("meet", "script", 2).concurrency(1)]).await;
+    let meeting = Arc::new(Barrier::new(2));
+    let executor = ScopedExecutor::new(runtime("script"), move |_, _| {
+        let meeting = meeting.clone();
+        async move {
+            // It returns only if both are here at once.
+            meeting.wait().await;
+            Outcome::Succeeded(Json::empty_object())
+        }
+    });
+    let builder = Worker::builder(network.transport()).slots(1).executor(executor);
+    let _worker = builder.start().await.expect("a worker");
+    available(&coordinator, "meet").await;
+    let sales = coordinator.scoped(Caller::new("user:1").team("sales"));
+    let theirs = sales.submit("meet", Json::empty_object(), SubmitOptions::new()).await;
+    let ours = accepted(&coordinator, "meet").await;
+    for handle in [&ours, &theirs.expect("accepted")] {
+        let ended = outcome(handle).await;
+        assert!(matches!(ended, Outcome::Succeeded(_)), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn workers_of_the_host_run_the_deployed_actions_of_all_teams() {
     for serves_all in [true, false] {
         let network = MemoryNetwork::new();

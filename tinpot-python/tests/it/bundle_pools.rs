@@ -24,12 +24,16 @@ struct Blobs(Mutex<HashMap<Digest, Vec<u8>>>);
 impl Blobs {
     /// Packs a folder whose action `who` returns the id of its process and this text.
     fn pack(&self, text: &str) -> Digest {
+        self.pack_actions(&format!(
+            "@action\ndef who():\n    return [os.getpid(), {text:?}, os.environ[\"A\"], __file__]\n"
+        ))
+    }
+
+    /// Packs a folder with this file.
+    fn pack_actions(&self, actions: &str) -> Digest {
         let towerfile =
             "[app]\nname = \"tools\"\n[tinpot]\nkind = \"actions\"\nenv = { A = \"b\" }\n";
-        let actions = Actions::of(&format!(
-            "@action\ndef who():\n    return [os.getpid(), {text:?}, os.environ[\"A\"], __file__]\n"
-        ));
-        let actions = actions.file("Towerfile", towerfile);
+        let actions = Actions::of(actions).file("Towerfile", towerfile);
         let mut packed = pack(actions.0.path(), &PackOptions::default()).expect("a bundle");
         let mut archive = Vec::new();
         packed.archive.read_to_end(&mut archive).expect("an archive");
@@ -87,6 +91,12 @@ async fn a_bundle_has_a_warm_pool_until_others_are_used() {
     let imported = run(&pools, &one, IMPORT_ACTION).await;
     let imported: Vec<Action> = imported.value().expect("actions").deserialize().expect("actions");
     assert_eq!(imported.iter().map(|action| &*action.name).collect::<Vec<_>>(), ["who"]);
+    let notice = blobs.pack_actions(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n\
+         @action\ndef quiet(): pass\n",
+    );
+    let imported = run(&pools, &notice, IMPORT_ACTION).await;
+    assert!(imported.value().is_some(), "{imported:?}");
     let mismatch = run(&pools, &one, "missing").await;
     assert_eq!(mismatch.failure().map(|failure| &*failure.kind), Some("BundleMismatch"));
     let gone = run(&pools, &Digest::from([7; 32]), "who").await;

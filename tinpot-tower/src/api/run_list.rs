@@ -54,7 +54,7 @@ impl<'a> Page<'a> {
             let is_last = part.len() < size;
             list.before = part.last().map(|last| last.id);
             for execution in part {
-                if execution.bundle.is_none() || !is_wanted(&execution) {
+                if !execution.is_run_of_app() || !is_wanted(&execution) {
                     continue;
                 }
                 if self.skip > 0 {

@@ -60,10 +60,6 @@ impl Counts {
     }
 }
 
-fn is_run(execution: &Arc<Execution>) -> bool {
-    execution.bundle.is_some()
-}
-
 /// Returns the time of an id, in milliseconds.
 fn millis(id: ExecutionId) -> u64 {
     u64::try_from(id.as_u128() >> 80).unwrap_or(u64::MAX)
@@ -83,7 +79,7 @@ impl Counted {
             let is_new = |one: &&Arc<Execution>| known.newest.is_none_or(|newest| one.id > newest);
             let new = page.iter().take_while(is_new);
             let count = new.clone().count();
-            for run in new.filter(|one| is_run(one)) {
+            for run in new.filter(|one| one.is_run_of_app()) {
                 if millis(run.id) > settled {
                     fresh += 1;
                     continue;
@@ -104,7 +100,7 @@ impl Counted {
             list.before = Some(oldest);
             let page = member.scoped.executions(&list).await?;
             pages += 1;
-            self.runs += page.iter().filter(|one| is_run(one)).count() as u64;
+            self.runs += page.iter().filter(|one| one.is_run_of_app()).count() as u64;
             let is_end = page.len() < ListOptions::LIMIT_MAX;
             self.oldest = page.last().map(|last| last.id).filter(|_| !is_end);
         }
@@ -125,7 +121,7 @@ pub(crate) async fn show(tower: &Arc<Tower>, member: &Member) -> Result<Response
     let mut list = ListOptions::new().statuses(live).limit(ListOptions::LIMIT_MAX);
     for _ in 0..PAGES {
         let page = member.scoped.executions(&list).await?;
-        for execution in page.iter().filter(|one| is_run(one)) {
+        for execution in page.iter().filter(|one| one.is_run_of_app()) {
             match RunStatus::of(execution) {
                 RunStatus::Queued => summary.queued_runs += 1,
                 _ => summary.active_runs += 1,

@@ -1,16 +1,28 @@
 //! The slots of a worker: which attempts run, wait, are parked, or take no slot.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::attempt::Phase;
 use super::{WorkerEffect, WorkerMachine};
 use crate::model::action::ActionSet;
+use crate::model::digest::Digest;
 use crate::model::fence::Fence;
+use crate::protocol::message::Dispatch;
 use crate::protocol::tick::Tick;
+
+/// An action, and its bundle if it is deployed.
+pub(super) type UnslottedKey = (Arc<str>, Option<Digest>);
 
 /// Returns the actions of an offer, each with its limit if its attempts take no slots.
 pub(super) fn concurrency_of(offer: &ActionSet) -> BTreeMap<String, Option<u32>> {
     offer.actions.iter().map(|action| (action.name.clone(), action.concurrency)).collect()
+}
+
+/// Returns what attempts without slots are counted by: teams may have actions of one name, each in a
+/// bundle of its own.
+pub(super) fn unslotted_key(dispatch: &Dispatch) -> UnslottedKey {
+    (dispatch.action.clone(), dispatch.bundle.as_ref().map(|bundle| bundle.bundle))
 }
 
 impl WorkerMachine {
@@ -28,7 +40,8 @@ impl WorkerMachine {
             };
             let room = match limit {
                 Some(limit) => {
-                    let running = self.unslotted.entry(action.clone()).or_default();
+                    let key = unslotted_key(&held.dispatch);
+                    let running = self.unslotted.entry(key).or_default();
                     let room = *running < limit;
                     *running += u32::from(room);
                     held.unslotted = room;
@@ -53,6 +66,16 @@ impl WorkerMachine {
                 self.timeouts.insert((now + timeout, fence));
             }
             out.push(WorkerEffect::Start(Box::new(held.dispatch.clone())));
+        }
+    }
+
+    /// Ends the count of an attempt without a slot.
+    pub(super) fn leave_unslotted(&mut self, key: &UnslottedKey) {
+        if let Some(running) = self.unslotted.get_mut(key) {
+            *running -= 1;
+            if *running == 0 {
+                self.unslotted.remove(key);
+            }
         }
     }
 
