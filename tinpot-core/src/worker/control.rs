@@ -376,6 +376,7 @@ impl Control {
             .timeout(dispatch.timeout)
             .bundle(dispatch.bundle)
             .ticket(dispatch.ticket)
+            .upload_digests(dispatch.uploads)
             .traceparent(traceparent);
         let span = tracing::info_span!(
             "attempt",
