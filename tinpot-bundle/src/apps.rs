@@ -33,7 +33,7 @@ use crate::digest::Digest;
 use crate::failpoint::failpoint;
 use crate::limits::Limits;
 use crate::towerfile::check_app_name;
-use crate::uploads::Uploads;
+use crate::uploads::{Arriving, Uploads};
 
 /// The documents of one page.
 const PAGE: usize = 1_000;
@@ -97,6 +97,8 @@ pub struct Apps {
     checks: Arc<Semaphore>,
     /// The archives of bundles, which never change.
     archives: Arc<std::sync::Mutex<VecDeque<(Digest, Digest)>>>,
+    /// The uploads that arrive.
+    arriving: Arc<Arriving>,
 }
 
 impl fmt::Debug for Apps {
@@ -130,6 +132,7 @@ impl Apps {
             changing: Arc::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             archives: Arc::default(),
+            arriving: Arc::default(),
         }
     }
 
@@ -161,7 +164,8 @@ impl Apps {
 
     /// Returns the bytes that callers upload, which are in the same stores.
     pub fn uploads(&self) -> Uploads {
-        Uploads::new(self.blobs.clone(), self.records.clone(), self.rules.keep_uploads)
+        let (blobs, records) = (self.blobs.clone(), self.records.clone());
+        Uploads::new(blobs, records, &self.rules, self.arriving.clone())
     }
 
     /// Returns the limits of bundles.

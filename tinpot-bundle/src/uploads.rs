@@ -1,17 +1,18 @@
 //! Uploads: bytes to which the parameters of executions refer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tinpot_core::access::records::{Change, MAX_CHANGES, Record, Records};
 use tinpot_core::access::{UploadClaim, UploadKeeper};
 use tinpot_core::{Coordinator, Error, ErrorKind, ExecutionId, Result, Timestamp};
 
-use crate::apps::{read, write};
+use crate::apps::{Collection, read, write};
 use crate::blob::{BlobStore, Body, PutOptions};
 use crate::digest::Digest;
 
@@ -25,6 +26,10 @@ const PAGE: usize = 1_000;
 const TRIES: usize = 32;
 /// The uploads to which the parameters of one execution may refer.
 const REFERENCES: usize = 256;
+/// The size of the uploads to which the parameters of one execution refer, if they are several.
+const TOGETHER: u64 = 256 << 20;
+/// The least size that an upload counts: its records take room too.
+const LEAST: u64 = 64 << 10;
 
 /// The bytes that callers upload, for the parameters of executions to refer to.
 ///
@@ -54,6 +59,41 @@ pub struct Uploads {
     blobs: Arc<dyn BlobStore>,
     records: Arc<dyn Records>,
     keep: Duration,
+    max_unused: u64,
+    arriving: Arc<Arriving>,
+}
+
+/// The bytes of the uploads that arrive, by their callers.
+#[derive(Debug, Default)]
+pub(crate) struct Arriving(Mutex<HashMap<String, u64>>);
+
+/// The room that an upload takes while it arrives.
+struct Reserved<'a> {
+    arriving: &'a Arriving,
+    caller: &'a str,
+    bytes: u64,
+}
+
+impl Arriving {
+    /// Takes room, and returns the bytes of the caller that arrive now, with these.
+    fn reserve<'a>(&'a self, caller: &'a str, bytes: u64) -> (Reserved<'a>, u64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = all.entry(caller.to_owned()).or_default();
+        *taken += bytes;
+        (Reserved { arriving: self, caller, bytes }, *taken)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut all = self.arriving.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = all.get_mut(self.caller) {
+            *taken -= self.bytes;
+            if *taken == 0 {
+                all.remove(self.caller);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Uploads {
@@ -80,7 +120,7 @@ struct Owned {
     bytes: u64,
     /// The time of the last upload or submission.
     at: Timestamp,
-    /// True once an execution has referred to it.
+    /// True once an execution that refers to it was accepted.
     #[serde(default)]
     used: bool,
 }
@@ -92,15 +132,18 @@ struct Used {
 }
 
 impl Uploads {
-    /// The size of the uploads of one caller that no execution refers to, in bytes.
+    /// The size of the uploads of one caller that no execution refers to, in bytes. A small one counts
+    /// as 64 KiB.
     pub const UNUSED_BYTES: u64 = 1 << 30;
 
     pub(crate) fn new(
         blobs: Arc<dyn BlobStore>,
         records: Arc<dyn Records>,
-        keep: Duration,
+        rules: &Collection,
+        arriving: Arc<Arriving>,
     ) -> Self {
-        Self { blobs, records, keep }
+        let (keep, max_unused) = (rules.keep_uploads, rules.unused_uploads);
+        Self { blobs, records, keep, max_unused, arriving }
     }
 
     /// Stores content that a caller uploads, of at most `max_bytes`.
@@ -117,12 +160,16 @@ impl Uploads {
         digest: Option<Digest>,
     ) -> Result<Upload> {
         let now = Timestamp::now();
-        let unused = self.unused_bytes(team, caller, now).await?;
-        if unused >= Self::UNUSED_BYTES {
-            let max = Self::UNUSED_BYTES;
+        let whose = format!("{team}/{caller}/");
+        // Counted before it arrives, and until it is recorded: others arrive at the same time.
+        let (_reserved, arriving) = self.arriving.reserve(&whose, max_bytes.max(LEAST));
+        let unused = self.unused_bytes(&whose, now).await? + arriving;
+        if unused > self.max_unused {
+            let max = self.max_unused;
             let message = format!(
                 "the uploads of a caller that no execution refers to must have at most {max} bytes \
-                 (got {unused}): submit with them, or wait for 24 hours until they expire"
+                 (got {unused}, with those that arrive): submit with them, or wait for 24 hours until \
+                 they expire"
             );
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
@@ -151,18 +198,17 @@ impl Uploads {
     }
 
     /// Returns the size of the uploads of a caller that no execution has referred to.
-    async fn unused_bytes(&self, team: &str, caller: &str, now: Timestamp) -> Result<u64> {
-        let prefix = format!("{team}/{caller}/");
-        let (mut bytes, mut after) = (0, prefix.clone());
+    async fn unused_bytes(&self, prefix: &str, now: Timestamp) -> Result<u64> {
+        let (mut bytes, mut after) = (0, prefix.to_owned());
         loop {
             let page = self.records.list(UPLOAD, &after, PAGE).await?;
             for record in &page {
-                if !record.id.starts_with(&prefix) {
+                if !record.id.starts_with(prefix) {
                     return Ok(bytes);
                 }
-                let owned: Owned = read(record)?;
+                let Some(owned) = readable::<Owned>(record) else { continue };
                 if !owned.used && !self.is_expired(owned.at, now) {
-                    bytes += owned.bytes;
+                    bytes += owned.bytes.max(LEAST);
                 }
             }
             match page.last() {
@@ -176,8 +222,8 @@ impl Uploads {
         at.0.saturating_add(self.keep.as_micros() as u64) <= now.0
     }
 
-    /// Notes that an execution refers to an upload.
-    async fn claim_one(&self, claim: &UploadClaim, digest: &Digest) -> Result<()> {
+    /// Notes that an execution refers to an upload, and returns its size.
+    async fn claim_one(&self, claim: &UploadClaim, digest: &Digest) -> Result<u64> {
         let missing = || {
             let message = format!(
                 "upload {digest} not found: it was never made, has expired, or is that of another \
@@ -185,9 +231,7 @@ impl Uploads {
             );
             Err(Error::new(ErrorKind::NotFound, message))
         };
-        if self.blobs.info(digest).await?.is_none() {
-            return missing();
-        }
+        let Some(info) = self.blobs.info(digest).await? else { return missing() };
         let now = Timestamp::now();
         let id = upload_id(&claim.team, &claim.caller, digest);
         for _ in 0..TRIES {
@@ -197,28 +241,66 @@ impl Uploads {
                 Some(record) => {
                     let owned: Owned = read(&record)?;
                     let is_over = !owned.used && self.is_expired(owned.at, now);
-                    if is_over && !self.is_recorded(claim, digest).await? {
-                        return missing();
+                    if is_over {
+                        let Some(renewed) = self.recorded(claim, digest, now).await? else {
+                            return missing();
+                        };
+                        changes.push(renewed);
                     }
-                    let owned = write(&Owned { at: now, used: true, ..owned })?;
+                    let owned = write(&Owned { at: now, ..owned })?;
                     // Renewed together with the note: a collection does not come between.
                     changes.push(Change::replace(UPLOAD, record.id, record.version, owned));
                 }
-                None if self.is_recorded(claim, digest).await? => {}
-                None => return missing(),
+                None => match self.recorded(claim, digest, now).await? {
+                    Some(renewed) => changes.push(renewed),
+                    None => return missing(),
+                },
             }
             match self.records.change(&changes).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
-                changed => return changed.map(drop),
+                changed => return changed.map(|_| info.bytes),
             }
         }
         Err(contended())
     }
 
-    /// Returns true if the recorded execution that is submitted again refers to this.
-    async fn is_recorded(&self, claim: &UploadClaim, digest: &Digest) -> Result<bool> {
-        let Some(recorded) = claim.rerun_of else { return Ok(false) };
-        Ok(self.records.get(USE, &use_id(digest, recorded)).await?.is_some())
+    /// Returns the change that renews the note of the recorded execution that is submitted again, if
+    /// that one refers to this: a collection that removes the note does not come between.
+    async fn recorded(
+        &self,
+        claim: &UploadClaim,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<Change>> {
+        let Some(recorded) = claim.rerun_of else { return Ok(None) };
+        let Some(record) = self.records.get(USE, &use_id(digest, recorded)).await? else {
+            return Ok(None);
+        };
+        let note = write(&Used { at: now })?;
+        Ok(Some(Change::replace(USE, record.id, record.version, note)))
+    }
+
+    /// Notes that an upload of a caller is needed by a recorded execution.
+    async fn note_used(&self, claim: &UploadClaim, digest: &Digest) -> Result<()> {
+        let id = upload_id(&claim.team, &claim.caller, digest);
+        for _ in 0..TRIES {
+            // A rerun may be of another caller's.
+            let Some(record) = self.records.get(UPLOAD, &id).await? else { return Ok(()) };
+            let owned: Owned = read(&record)?;
+            if owned.used {
+                return Ok(());
+            }
+            let owned = write(&Owned { used: true, ..owned })?;
+            match self
+                .records
+                .change(&[Change::replace(UPLOAD, id.as_str(), record.version, owned)])
+                .await
+            {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                changed => return changed.map(drop),
+            }
+        }
+        Err(contended())
     }
 
     /// Removes the records of what is not needed any more, and returns the digests of the rest, which
@@ -236,7 +318,8 @@ impl Uploads {
             let mut gone = Vec::new();
             for record in &page {
                 let Some((digest, execution)) = parse_use(&record.id) else { continue };
-                let is_young = !self.is_expired(read::<Used>(record)?.at, now);
+                let used = readable::<Used>(record);
+                let is_young = used.is_none_or(|used| !self.is_expired(used.at, now));
                 let stays = match coordinator {
                     // The execution may be accepted in a moment.
                     Some(coordinator) if !is_young => {
@@ -247,10 +330,10 @@ impl Uploads {
                 if stays {
                     needed.insert(digest);
                 } else {
-                    gone.push(removal(record));
+                    gone.push((digest, removal(record)));
                 }
             }
-            self.remove(&gone).await?;
+            self.remove(&gone, &mut needed).await?;
         }
         let used = needed.clone();
         let mut after = String::new();
@@ -260,26 +343,32 @@ impl Uploads {
             after = last.id.to_string();
             let mut gone = Vec::new();
             for record in &page {
-                let owned: Owned = read(record)?;
                 let digest = record.id.rsplit('/').next().unwrap_or_default();
                 let Ok(digest) = digest.parse::<Digest>() else { continue };
                 // Its owner may submit again with what a recorded execution refers to.
-                let is_used = owned.used && used.contains(&digest);
-                if self.is_expired(owned.at, now) && !is_used {
-                    gone.push(removal(record));
+                let is_over = readable::<Owned>(record).is_some_and(|owned| {
+                    let is_used = owned.used && used.contains(&digest);
+                    self.is_expired(owned.at, now) && !is_used
+                });
+                if is_over {
+                    gone.push((digest, removal(record)));
                 } else {
                     needed.insert(digest);
                 }
             }
-            self.remove(&gone).await?;
+            self.remove(&gone, &mut needed).await?;
         }
     }
 
-    async fn remove(&self, changes: &[Change]) -> Result<()> {
-        for changes in changes.chunks(MAX_CHANGES) {
-            match self.records.change(changes).await {
+    /// Removes records. What stays is needed.
+    async fn remove(&self, gone: &[(Digest, Change)], needed: &mut BTreeSet<Digest>) -> Result<()> {
+        for gone in gone.chunks(MAX_CHANGES) {
+            let changes: Vec<Change> = gone.iter().map(|(_, change)| change.clone()).collect();
+            match self.records.change(&changes).await {
                 // Used again meanwhile: the next collection looks at them.
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    needed.extend(gone.iter().map(|(digest, _)| *digest));
+                }
                 changed => drop(changed?),
             }
         }
@@ -296,8 +385,16 @@ impl UploadKeeper for Uploads {
                 format!("parameters must refer to at most {REFERENCES} uploads (got {got})");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        let mut bytes = 0;
         for digest in &claim.uploads {
-            self.claim_one(claim, digest).await?;
+            bytes += self.claim_one(claim, digest).await?;
+        }
+        check_together(got, bytes)
+    }
+
+    async fn accepted(&self, claim: &UploadClaim) -> Result<()> {
+        for digest in &claim.uploads {
+            self.note_used(claim, digest).await?;
         }
         Ok(())
     }
@@ -316,10 +413,63 @@ fn parse_use(id: &str) -> Option<(Digest, ExecutionId)> {
     Some((digest.parse().ok()?, execution.parse().ok()?))
 }
 
+/// Checks the size of all uploads of an execution.
+fn check_together(uploads: usize, bytes: u64) -> Result<()> {
+    if uploads <= 1 || bytes <= TOGETHER {
+        return Ok(());
+    }
+    let message = format!(
+        "the uploads to which parameters refer must have at most {TOGETHER} bytes together (got {bytes})"
+    );
+    Err(Error::new(ErrorKind::InvalidInput, message))
+}
+
+/// Returns the document of a record; `None` if it cannot be read, which holds up nothing else.
+fn readable<T: DeserializeOwned>(record: &Record) -> Option<T> {
+    read(record).inspect_err(|error| tracing::warn!("{error}")).ok()
+}
+
 fn removal(record: &Record) -> Change {
     Change::remove(record.kind.clone(), record.id.clone(), record.version)
 }
 
 fn contended() -> Error {
     Error::new(ErrorKind::Unavailable, "the upload is being changed by others: try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use tinpot_core::access::MemoryRecords;
+    use tinpot_core::access::records::{Change, Records};
+
+    use super::{TOGETHER, USE, check_together};
+    use crate::{Apps, Digest, MemoryBlobStore};
+
+    #[tokio::test]
+    async fn what_is_used_again_during_a_collection_is_needed() {
+        let records = Arc::new(MemoryRecords::new());
+        let apps = Apps::new(Arc::new(MemoryBlobStore::new()), records.clone());
+        let change = Change::create(USE, "id", Vec::new());
+        records.change(&[change]).await.expect("a note");
+        let found = records.get(USE, "id").await.expect("records").expect("a note");
+        // The collection has read it, and then a claim renews it.
+        let renewed = Change::replace(USE, "id", found.version, Vec::new());
+        records.change(&[renewed]).await.expect("a claim");
+        let (digest, mut needed) = (Digest::from([7; 32]), BTreeSet::new());
+        let gone = [(digest, super::removal(&found))];
+        apps.uploads().remove(&gone, &mut needed).await.expect("no failure");
+        assert_eq!(needed, BTreeSet::from([digest]));
+        assert!(records.get(USE, "id").await.expect("records").is_some());
+    }
+
+    #[test]
+    fn several_uploads_are_bounded_together() {
+        check_together(1, 1 << 30).expect("one alone");
+        check_together(2, TOGETHER).expect("as many as may be");
+        let error = check_together(2, TOGETHER + 1).expect_err("too many bytes");
+        assert!(error.message().contains("at most 268435456 bytes together (got 268435457)"));
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) struct App {
     pub(crate) uploads: Semaphore,
     /// The permits for uploads of parameters.
     #[cfg(feature = "apps")]
-    pub(crate) parameter_uploads: Semaphore,
+    pub(crate) parameter_uploads: crate::routes::uploads::Turns,
 }
 
 /// Returns the API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -75,7 +75,7 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
             #[cfg(feature = "apps")]
             uploads: Semaphore::new(crate::routes::blobs::UPLOADS),
             #[cfg(feature = "apps")]
-            parameter_uploads: Semaphore::new(crate::routes::uploads::PARAMETERS),
+            parameter_uploads: crate::routes::uploads::Turns::default(),
         }));
     root_path.serve(router)
 }

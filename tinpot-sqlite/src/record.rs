@@ -9,7 +9,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    AttemptRecord, BundleRef, CancelRequest, Execution, ExecutionId, Json, Outcome, Parent,
+    AttemptRecord, BundleRef, CancelRequest, Digest, Execution, ExecutionId, Json, Outcome, Parent,
     RetryPolicy, Status, Timestamp,
 };
 
@@ -116,6 +116,8 @@ struct RestOut<'a> {
     forgets_secrets: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     secrets_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    uploads: &'a [Digest],
     #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<&'a BundleRef>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -148,6 +150,8 @@ struct RestIn {
     forgets_secrets: bool,
     #[serde(default)]
     secrets_digest: Option<Arc<str>>,
+    #[serde(default)]
+    uploads: Vec<Digest>,
     #[serde(default)]
     bundle: Option<Arc<BundleRef>>,
     #[serde(default)]
@@ -201,6 +205,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         secrets: &execution.secrets,
         forgets_secrets: execution.forgets_secrets,
         secrets_digest: execution.secrets_digest.as_deref(),
+        uploads: &execution.uploads,
         bundle: execution.bundle.as_deref(),
         attempts: &execution.attempts,
         ended,
@@ -263,6 +268,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.secrets = rest.secrets;
     execution.forgets_secrets = rest.forgets_secrets;
     execution.secrets_digest = rest.secrets_digest;
+    execution.uploads = rest.uploads;
     execution.bundle = rest.bundle;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;

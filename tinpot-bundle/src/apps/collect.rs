@@ -15,6 +15,7 @@ use super::{App, Apps, MAX_VERSIONS, PAGE, Version};
 use crate::blob::MAX_LIST;
 use crate::digest::Digest;
 use crate::failpoint::failpoint;
+use crate::uploads::Uploads;
 
 /// The kind of the documents that say when a bundle was used last.
 const USE: &str = "app.use";
@@ -34,6 +35,10 @@ pub struct Collection {
     pub keep_used: Duration,
     /// The time for which a blob stays after its last upload; 24 hours by default.
     pub keep_uploads: Duration,
+    /// The size of the uploads of one caller that no execution refers to, in bytes;
+    /// [`Uploads::UNUSED_BYTES`](crate::Uploads::UNUSED_BYTES) by default. A small upload counts as
+    /// 64 KiB.
+    pub unused_uploads: u64,
 }
 
 impl Default for Collection {
@@ -42,6 +47,7 @@ impl Default for Collection {
             keep_versions: None,
             keep_used: Duration::from_secs(30 * 86_400),
             keep_uploads: Duration::from_secs(86_400),
+            unused_uploads: Uploads::UNUSED_BYTES,
         }
     }
 }
@@ -51,6 +57,13 @@ impl Collection {
     #[must_use]
     pub fn keep_versions(mut self, number: Option<u32>) -> Self {
         self.keep_versions = number;
+        self
+    }
+
+    /// Sets the size of the uploads of one caller that no execution refers to.
+    #[must_use]
+    pub fn unused_uploads(mut self, bytes: u64) -> Self {
+        self.unused_uploads = bytes;
         self
     }
 }
@@ -227,6 +240,8 @@ impl Apps {
     /// Deletes the blobs that nothing refers to, and the records of uploads without a blob: also of
     /// blobs that a sweep has deleted which was interrupted then.
     async fn sweep(&self, now: Timestamp, collected: &mut Collected) -> Result<()> {
+        // Deploys go on meanwhile: this may read many executions.
+        let uploads = self.uploads().collect(now, self.coordinator.as_ref()).await?;
         // No version is added meanwhile that refers to one of them.
         let _changing = self.changing.lock().await;
         let (mut referred, mut kept, mut pruned) =
@@ -248,7 +263,7 @@ impl Apps {
             pruned.retain(|bundle| !kept.contains(bundle));
             coordinator.remove_bundles(pruned).await?;
         }
-        referred.extend(self.uploads().collect(now, self.coordinator.as_ref()).await?);
+        referred.extend(uploads);
         let uploaded = before(now, self.rules.keep_uploads);
         let mut stored = HashSet::new();
         let mut after = None;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_bundle::{Apps, MemoryBlobStore, Uploads, body};
+use futures::StreamExt;
+use tinpot_bundle::{Apps, Collection, MemoryBlobStore, Uploads, body};
+use tinpot_core::access::records::{Change, Records};
 use tinpot_core::access::{MemoryRecords, UploadClaim, UploadKeeper};
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::{
@@ -72,13 +74,81 @@ async fn a_failed_upload_leaves_nothing() {
     assert!(apps.blobs().list(None, 10).await.expect("blobs").is_empty());
 }
 
+#[tokio::test]
+async fn the_uploads_of_a_caller_that_are_not_used_are_bounded() {
+    // Small ones count as 64 KiB.
+    let rules = Collection::default().unused_uploads(4 * 65_536);
+    let uploads = memory().collection(rules).uploads();
+    let put = async |caller: &str, content: &'static str| {
+        uploads.put(TEAM, caller, body(content), 1_000, None).await
+    };
+    let first = put("user:ada", "1").await.expect("one");
+    put("user:ada", "2").await.expect("two");
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let waiting = futures::stream::once(async move {
+        receiver.await.expect("the end of the wait");
+        Ok::<_, tinpot_core::Error>(bytes::Bytes::from_static(b"3"))
+    });
+    let arrives = uploads.put(TEAM, "user:ada", waiting.boxed(), 1_000, None);
+    let others = async {
+        // Those that arrive count as well.
+        put("user:ada", "4").await.expect("four");
+        let refused = put("user:ada", "5").await.expect_err("too many");
+        assert_eq!(refused.kind(), ErrorKind::Overloaded, "{refused}");
+        assert!(refused.message().contains("at most 262144 bytes (got 327680"), "{refused}");
+        put("user:bob", "5").await.expect("another caller");
+        sender.send(()).expect("the upload waits");
+    };
+    let (third, ()) = tokio::join!(biased; arrives, others);
+    third.expect("three");
+    // A claim frees nothing: its execution may not be accepted.
+    let claim = claim("user:ada", first.digest);
+    uploads.claim(&claim).await.expect("a claim");
+    put("user:ada", "5").await.expect_err("too many");
+    uploads.accepted(&claim).await.expect("noted");
+    put("user:ada", "5").await.expect("five");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stays_and_holds_up_no_collection() {
+    let records = Arc::new(MemoryRecords::new());
+    let apps = Apps::new(Arc::new(MemoryBlobStore::new()), records.clone());
+    let kept = uploaded(&apps.uploads(), "user:ada", "kept").await;
+    let gone = uploaded(&apps.uploads(), "user:ada", "gone").await;
+    let id = format!("{TEAM}/user:ada/{kept}");
+    let record = records.get("upload", &id).await.expect("records").expect("an upload");
+    let broken = Change::replace("upload", record.id, record.version, b"?".to_vec());
+    records.change(&[broken]).await.expect("a change");
+    apps.collect(after(2 * DAY)).await.expect("a collection");
+    assert!(apps.blobs().info(&kept).await.expect("info").is_some());
+    assert!(apps.blobs().info(&gone).await.expect("info").is_none());
+}
+
+#[tokio::test]
+async fn a_rerun_renews_the_note_on_which_it_rests() {
+    let records = Arc::new(MemoryRecords::new());
+    let apps = Apps::new(Arc::new(MemoryBlobStore::new()), records.clone());
+    let uploads = apps.uploads();
+    let digest = uploaded(&uploads, "user:ada", "content").await;
+    let first = claim("user:ada", digest);
+    uploads.claim(&first).await.expect("own");
+    let id = format!("{digest}/{}", first.execution);
+    let version =
+        async || records.get("upload.use", &id).await.expect("records").expect("a note").version;
+    let before = version().await;
+    uploads.claim(&claim("user:bob", digest).rerun_of(Some(first.execution))).await.expect("rerun");
+    assert!(version().await > before, "a removal that was decided before has a conflict");
+}
+
 /// A coordinator with an action that takes uploads, and a worker that runs it.
 async fn setting() -> (Apps, Coordinator, Worker) {
     let (apps, network) = (memory(), MemoryNetwork::new());
     let coordinator = Coordinator::builder(network.transport()).uploads(apps.uploads());
     let coordinator = coordinator.start().await.expect("a coordinator");
     let apps = apps.attach(coordinator.clone()).await.expect("apps");
-    let offer = ActionSet::new([Action::new("read").expect("an action")]);
+    let schema = r#"{"type":"object","properties":{"blob":{"type":"string","format":"binary"}}}"#;
+    let schema = Json::parse(schema).expect("JSON");
+    let offer = ActionSet::new([Action::new("read").expect("an action").schema(schema)]);
     let executor = ScopedExecutor::new(offer, |_, _| async { Outcome::Succeeded(Json::null()) });
     let worker = Worker::builder(network.transport()).executor(executor).start();
     let worker = worker.await.expect("a worker");

@@ -5,7 +5,6 @@ use std::io::{Read, Seek};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ureq::http::StatusCode;
 
 use super::{Client, RequestError, encoded, is_cut};
 use crate::input::Large;
@@ -55,8 +54,8 @@ impl Client {
                 "the server {} ended the connection; it, or a proxy in front of it, may admit fewer",
                 self.base
             );
-            let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
-            return Err(RequestError { status, detail: about(&detail), errors: Vec::new() });
+            // No answer says why: the server may have been stopped.
+            return Err(RequestError { status: None, detail: about(&detail), errors: Vec::new() });
         }
         self.text(answer).map(drop).map_err(|mut refused| {
             refused.detail = about(&refused.detail);

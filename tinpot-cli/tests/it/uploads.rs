@@ -18,7 +18,7 @@ from tinpot import Param, action
 
 
 @action
-def digest(blob: Annotated[bytes, Param(min_length=2)], more: bytes = b""):
+def digest(blob: Annotated[bytes, Param(min_length=100)], more: bytes = b""):
     return [len(blob), hashlib.sha256(blob).hexdigest(), len(more)]
 
 
@@ -83,12 +83,12 @@ fn runs_with_large_bytes(place: &Place) {
     let ran = place.run(&["run", "shared", "--blob", &at]);
     assert_eq!(ran.json(), json!(["bytearray", digest]));
     // A small one travels with the submission.
-    let small = file(place.folder.path(), "small", "abc");
+    let small = file(place.folder.path(), "small", &"abc".repeat(50));
     let at = format!("@{}", small.display());
     let ran = place.run(&["run", "digest", "--blob", &at, "--json"]).json();
     let id = ran["execution_id"].as_str().expect("an id");
     let shown = place.run(&["executions", "show", id, "--json"]).json();
-    assert_eq!(shown["parameters"]["blob"], json!("YWJj"), "{shown}");
+    assert_eq!(shown["parameters"]["blob"], json!("YWJj".repeat(50)), "{shown}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn an_upload_outlives_the_coordinator_and_its_executions_wait_for_a_worker() {
     let first = worker(place.joined("first"));
     offered(&place);
     drop(first);
-    let reference = upload(&place, "content");
+    let reference = upload(&place, &"content".repeat(20));
     place.restart();
     let id =
         place.run(&["run", "digest", "-d", &format!(r#"{{"blob":"{reference}"}}"#), "--detach"]);
@@ -147,7 +147,7 @@ fn an_upload_outlives_the_coordinator_and_its_executions_wait_for_a_worker() {
     place.restart();
     let _worker = worker(command);
     let ended = place.wait_for(&id, "succeeded");
-    assert_eq!(ended["outcome"]["result"][0], json!(7), "{ended}");
+    assert_eq!(ended["outcome"]["result"][0], json!(140), "{ended}");
 }
 
 #[test]

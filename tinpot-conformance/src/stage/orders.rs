@@ -79,6 +79,7 @@ impl Stage {
             retryable: false,
             bundle: None,
             secrets: Vec::new(),
+            uploads: Vec::new(),
             ticket: None,
             traceparent: None,
         }

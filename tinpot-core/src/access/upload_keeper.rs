@@ -53,7 +53,7 @@ impl UploadClaim {
 /// - **Own**: a caller refers to uploads of their own only. One of another caller and one that does
 ///   not exist have the same answer.
 /// - **Kept**: what was claimed stays while the execution is recorded.
-/// - **Repeatable**: a claim may be of an execution that is never accepted.
+/// - **Repeatable**: a claim may be of an execution that is never accepted. It uses up nothing.
 #[async_trait]
 pub trait UploadKeeper: fmt::Debug + Send + Sync + 'static {
     /// Keeps the uploads of an execution from now on.
@@ -62,11 +62,21 @@ pub trait UploadKeeper: fmt::Debug + Send + Sync + 'static {
     /// `NotFound` if an upload is not there, or is not the caller's; `InvalidInput` if there are too
     /// many; `StorageFull`, `Unavailable`.
     async fn claim(&self, claim: &UploadClaim) -> Result<()>;
+
+    /// Notes that the execution of a claim was accepted: its uploads are not unused any more.
+    ///
+    /// # Errors
+    /// `StorageFull`, `Unavailable`. The execution goes on.
+    async fn accepted(&self, claim: &UploadClaim) -> Result<()>;
 }
 
 #[async_trait]
 impl<T: UploadKeeper + ?Sized> UploadKeeper for Arc<T> {
     async fn claim(&self, claim: &UploadClaim) -> Result<()> {
         (**self).claim(claim).await
+    }
+
+    async fn accepted(&self, claim: &UploadClaim) -> Result<()> {
+        (**self).accepted(claim).await
     }
 }

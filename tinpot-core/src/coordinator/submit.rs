@@ -12,6 +12,7 @@ use super::uploads::check_call;
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::{Action, Schema, check_label};
 use crate::model::deployed::BundleRef;
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
@@ -42,7 +43,7 @@ impl Coordinator {
         mut execution: Execution,
         rerun_of: Option<ExecutionId>,
     ) -> Result<ExecutionHandle> {
-        self.claim_uploads(&execution, rerun_of).await?;
+        let claim = self.claim_uploads(&execution, rerun_of).await?;
         continue_numbers(&self.shared, &mut execution).await?;
         forget_secrets(&self.shared, &mut execution);
         let execution = Arc::new(execution);
@@ -50,6 +51,9 @@ impl Coordinator {
         let live = self.shared.registry.submitted(execution.id);
         let id = self.accept(execution).await?;
         if id == live.id {
+            if let Some(claim) = &claim {
+                self.uploads_accepted(claim).await;
+            }
             Ok(ExecutionHandle::new(self.clone(), id, live))
         } else {
             self.handle(id).await
@@ -103,13 +107,13 @@ pub(crate) fn prepare_call(
     id: ExecutionId,
     now: Timestamp,
 ) -> Result<Execution> {
-    check_call(&call.parameters)?;
     let (parameters, mut options) = (call.parameters.clone(), call.options.clone());
     // The code of an action does not say who it is.
     options.requested_by = None;
     let identity = Identity { id, now, owner: call.owner.clone() };
     let most = max_parameters_bytes;
     let mut execution = prepare(catalogue, most, &call.action, parameters, options, identity)?;
+    check_call(&execution)?;
     execution.parent = Some(call.parent);
     execution.on_behalf_of.clone_from(&call.owner.on_behalf_of);
     // However often the call is sent, it has one key, and so it makes one execution.
@@ -137,9 +141,10 @@ pub(crate) fn prepare(
             format!("parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let Version { action, bundle, secrets } = version(entry, options.definition, &parameters)?;
+    let Version { action, bundle, secrets, uploads } =
+        version(entry, options.definition, &parameters)?;
     let mut execution = Execution::new(id, name, parameters);
-    (execution.secrets, execution.bundle) = (secrets, bundle);
+    (execution.secrets, execution.uploads, execution.bundle) = (secrets, uploads, bundle);
     execution.queue = match options.queue {
         Some(queue) => {
             check_label("queue", &queue)?;
@@ -206,6 +211,8 @@ struct Version {
     bundle: Option<Arc<BundleRef>>,
     /// JSON pointers to the secrets among the parameters.
     secrets: Vec<String>,
+    /// The uploads to which the parameters refer.
+    uploads: Vec<Digest>,
 }
 
 /// Checks the parameters, and returns the version of an action that a submission runs: the active
@@ -222,7 +229,8 @@ fn version(
     }
     let Some(action) = definition else {
         let (action, bundle) = (entry.action.clone(), entry.bundle().cloned());
-        return Ok(Version { action, bundle, secrets: entry.check(parameters)? });
+        let (secrets, uploads) = (entry.check(parameters)?, entry.uploads(parameters));
+        return Ok(Version { action, bundle, secrets, uploads });
     };
     let is_version = entry.bundle().is_some() && action.key() == entry.action.key();
     let Some(bundle) = action.bundle_ref().filter(|_| is_version) else {
@@ -230,8 +238,9 @@ fn version(
         return Err(Error::new(ErrorKind::InvalidInput, message));
     };
     let bundle = Some(Arc::new(bundle));
-    let secrets = Schema::compile(&action.schema)?.check(parameters)?;
-    Ok(Version { action, bundle, secrets })
+    let schema = Schema::compile(&action.schema)?;
+    let (secrets, uploads) = (schema.check(parameters)?, schema.uploads(parameters));
+    Ok(Version { action, bundle, secrets, uploads })
 }
 
 /// Returns an action of a team, and its name.

@@ -16,7 +16,6 @@ use crate::model::deployed::BundleTicket;
 use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::fence::Fence;
-use crate::model::upload::upload_references;
 use crate::protocol::Dispatch;
 
 /// The purpose of the keyed digests.
@@ -49,7 +48,7 @@ impl Tickets {
     pub(super) fn of(&self, dispatch: &Dispatch) -> Option<BundleTicket> {
         let first = match &dispatch.bundle {
             Some(bundle) => Some(bundle.bundle),
-            None => upload_references(&dispatch.parameters).pop_first(),
+            None => dispatch.uploads.first().copied(),
         };
         first.map(|digest| self.mint(dispatch.fence, &digest))
     }
@@ -104,7 +103,7 @@ impl Coordinator {
         let execution = self.ask(|reply| Command::ExecutionOf { fence, reply }).await?;
         if let Some(execution) = execution {
             let bundle = execution.bundle.as_ref().map(|bundle| bundle.bundle);
-            let uploads = upload_references(&execution.parameters);
+            let uploads: BTreeSet<_> = execution.uploads.iter().copied().collect();
             if bundle == Some(digest) || (bundle.is_none() && uploads.contains(&digest)) {
                 return Ok(BundleReader { fence, bundle, uploads });
             }

@@ -14,6 +14,7 @@ use super::calls::{CallSender, Child};
 use super::log_writer::{LogLines, LogWriter};
 use super::secrets::SecretSender;
 use crate::model::deployed::{BundleRef, BundleTicket};
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::execution::SubmitOptions;
 use crate::model::fence::Fence;
@@ -53,6 +54,8 @@ pub struct Attempt {
     /// The right to fetch the bundle and the uploads from the server that keeps them, while the attempt
     /// lives.
     pub ticket: Option<BundleTicket>,
+    /// The digests of the uploads to which the parameters refer.
+    pub upload_digests: Vec<Digest>,
     /// The directory with the uploads to which the parameters refer: each is a file with its digest
     /// as its name. `None` until they are fetched.
     pub uploads: Option<Arc<Path>>,
@@ -79,6 +82,7 @@ impl Attempt {
             timeout: None,
             bundle: None,
             ticket: None,
+            upload_digests: Vec::new(),
             uploads: None,
             traceparent: None,
         }
@@ -109,6 +113,13 @@ impl Attempt {
     #[must_use]
     pub fn bundle(mut self, bundle: Option<Arc<BundleRef>>) -> Self {
         self.bundle = bundle;
+        self
+    }
+
+    /// Sets the uploads to which the parameters refer.
+    #[must_use]
+    pub fn upload_digests(mut self, digests: Vec<Digest>) -> Self {
+        self.upload_digests = digests;
         self
     }
 

@@ -10,6 +10,7 @@ pub(crate) use self::owner::ANONYMOUS;
 pub use self::owner::Owner;
 use crate::model::action::{DEFAULT_QUEUE, IMPORT_ACTION};
 use crate::model::deployed::BundleRef;
+use crate::model::digest::Digest;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -87,6 +88,10 @@ pub struct Execution {
     /// an idempotency key: a repetition of the submission is compared with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_digest: Option<Arc<str>>,
+    /// The uploads to which the parameters refer, each once. They are recorded at submission: the schema
+    /// tells at which places a text refers to one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<Digest>,
     /// The bundle that every attempt runs, if the action was deployed. It is pinned when the
     /// execution is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +177,7 @@ impl Execution {
             has_lost_secrets: false,
             forgets_secrets: false,
             secrets_digest: None,
+            uploads: Vec::new(),
             bundle: None,
             priority: 0,
             timeout: None,

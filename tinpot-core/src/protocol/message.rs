@@ -12,6 +12,7 @@ use super::rotation::{Rotate, Rotated};
 use super::secret::{SecretAnswer, SecretGet};
 use crate::model::action::ActionSet;
 use crate::model::deployed::{BundleRef, BundleTicket};
+use crate::model::digest::Digest;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -192,7 +193,11 @@ pub struct Dispatch {
     /// schema by which it could find them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// The right to read the bundle from the server that keeps it, while the attempt lives.
+    /// The uploads to which the parameters refer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<Digest>,
+    /// The right to read the bundle and the uploads from the server that keeps them, while the attempt
+    /// lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<BundleTicket>,
     /// The trace context of the execution, in the form of the header `traceparent` of W3C Trace

@@ -399,6 +399,7 @@ impl Control {
             .timeout(dispatch.timeout)
             .bundle(dispatch.bundle)
             .ticket(dispatch.ticket)
+            .upload_digests(dispatch.uploads)
             .traceparent(traceparent);
         let logged = tracing::info_span!(
             "attempt",

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tinpot_bundle::{ByteRange, PutOptions};
 use tinpot_core::{Error, ErrorKind};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -23,6 +24,10 @@ use crate::router::App;
 pub(crate) const UPLOADS: usize = 4;
 /// The longest time in which no byte of an upload arrives.
 const IDLE: Duration = Duration::from_secs(30);
+/// The bytes that must arrive in each second, from [`SLACK`] on.
+const RATE: u64 = 32 << 10;
+/// The time in which an upload may be slower.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// A blob, without its content.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,7 +48,7 @@ pub(crate) struct BlobJson {
     responses(
         (status = 201, description = "the blob", body = BlobJson),
         (status = 400, description = "The body was cut off."),
-        (status = 408, description = "No byte of the body arrived for 30 s."),
+        (status = 408, description = "No byte of the body arrived for 30 s, or fewer than 32 KiB in a second over a minute."),
         (status = 413, description = "The body is too large."),
     ),
 )]
@@ -101,15 +106,23 @@ impl Refusal {
     }
 }
 
-/// Returns the body in pieces, until it is too large, stands still or breaks.
+/// Returns the body in pieces, until it is too large, too slow, stands still or breaks.
 pub(super) fn pieces(
     body: BodyDataStream,
     max: u64,
     too_large: fn(u64) -> ApiError,
     refusal: Refusal,
 ) -> impl Stream<Item = tinpot_core::Result<bytes::Bytes>> + Send + 'static {
+    let begin = Instant::now();
+    let latest = move |taken: u64| begin + SLACK + Duration::from_secs(taken / RATE);
+    let slow = || {
+        let detail = format!("the body arrived more slowly than {} KiB in a second", RATE >> 10);
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, detail)
+    };
     stream::try_unfold((body, 0_u64, refusal), move |(mut body, taken, refusal)| async move {
-        match tokio::time::timeout(IDLE, body.next()).await {
+        let until = latest(taken).min(Instant::now() + IDLE);
+        match tokio::time::timeout_at(until, body.next()).await {
+            Err(_) if until == latest(taken) => Err(refusal.set(slow())),
             Err(_) => {
                 let detail = format!("no byte of the body arrived for {} s", IDLE.as_secs());
                 Err(refusal.set(ApiError::new(StatusCode::REQUEST_TIMEOUT, detail)))
@@ -122,6 +135,9 @@ pub(super) fn pieces(
                 let taken = taken + piece.len() as u64;
                 if taken > max {
                     return Err(refusal.set(too_large(max)));
+                }
+                if Instant::now() > latest(taken) {
+                    return Err(refusal.set(slow()));
                 }
                 Ok(Some((piece, (body, taken, refusal))))
             }

@@ -1,6 +1,7 @@
 //! `/api/actions/{name}/uploads`: bytes that are too large for the body of a submission.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -12,6 +13,7 @@ use futures::{StreamExt, stream};
 use serde::Serialize;
 use tinpot_bundle::Digest;
 use tinpot_core::{ErrorKind, upload_reference};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -24,11 +26,41 @@ use crate::model::json_response;
 use crate::router::App;
 
 /// The uploads for parameters that are taken at one time. Each holds less than a megabyte.
-pub(crate) const PARAMETERS: usize = 16;
+const PARAMETERS: usize = 16;
+/// Those of one caller.
+const OF_CALLER: usize = 4;
 /// The longest wait of an upload for those before it.
 const TURN: Duration = Duration::from_secs(20);
 /// The header with the digest that the content must have, as in RFC 9530.
 const CONTENT_DIGEST: &str = "content-digest";
+
+/// The permits for uploads of parameters.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    all: Semaphore,
+    /// Those of each caller who uploads.
+    callers: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { all: Semaphore::new(PARAMETERS), callers: Mutex::default() }
+    }
+}
+
+impl Turns {
+    /// Returns the permits of a caller. They are forgotten with their last holder.
+    fn of(&self, caller: &str) -> Arc<Semaphore> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = callers.get(caller).and_then(Weak::upgrade) {
+            return known;
+        }
+        callers.retain(|_, permits| permits.strong_count() > 0);
+        let permits = Arc::new(Semaphore::new(OF_CALLER));
+        callers.insert(caller.to_owned(), Arc::downgrade(&permits));
+        permits
+    }
+}
 
 /// An upload.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,8 +93,9 @@ pub(crate) struct UploadJson {
         (status = 201, description = "the upload", body = UploadJson),
         (status = 400, description = "The body was cut off."),
         (status = 404, description = "Action not found."),
-        (status = 408, description = "No byte of the body arrived for 30 s."),
+        (status = 408, description = "No byte of the body arrived for 30 s, or fewer than 32 KiB in a second over a minute."),
         (status = 413, description = "The body is larger than the setting limit_upload."),
+        (status = 429, description = "The caller has too many uploads that no execution refers to, or more than 4 at one time."),
         (status = 507, description = "The disk of the server is full."),
     ),
 )]
@@ -74,11 +107,19 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     asked.scoped.may_run(&action)?;
     let max = app.config.max_upload_bytes;
-    if let Some(got) = length(request.headers()).filter(|got| *got > max) {
+    let length = length(request.headers());
+    if let Some(got) = length.filter(|got| *got > max) {
         return Err(too_large(max, Some(got)));
     }
     let digest = content_digest(request.headers())?;
-    let Ok(Ok(_turn)) = timeout(TURN, app.parameter_uploads.acquire()).await else {
+    let caller = asked.scoped.caller();
+    let own = app.parameter_uploads.of(&caller.id);
+    let Ok(Ok(_own)) = timeout(TURN, own.acquire()).await else {
+        let detail =
+            format!("too many uploads: the server takes {OF_CALLER} of one caller at one time");
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, detail));
+    };
+    let Ok(Ok(_turn)) = timeout(TURN, app.parameter_uploads.all.acquire()).await else {
         let detail = format!("too many uploads: the server takes {PARAMETERS} at one time");
         return Err(ApiError::unavailable(detail));
     };
@@ -93,8 +134,9 @@ pub(crate) async fn create(
     let body = pieces(body, max, |max| too_large(max, None), refusal.clone())
         .chain(stream::once(confirmed).filter_map(std::future::ready))
         .boxed();
-    let caller = asked.scoped.caller();
-    let put = asked.apps.uploads().put(&caller.team, &caller.id, body, max, digest).await;
+    // Room is taken for what is stated, or else for the most.
+    let room = length.unwrap_or(max);
+    let put = asked.apps.uploads().put(&caller.team, &caller.id, body, room, digest).await;
     let upload = put.map_err(|error| {
         refusal.take().unwrap_or_else(|| match error.kind() {
             ErrorKind::Malformed => ApiError::unprocessable(error.message()),

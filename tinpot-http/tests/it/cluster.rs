@@ -29,7 +29,7 @@ pub(crate) const ORDERED: &str = r#"{"type":"object","additionalProperties":fals
 
 pub(crate) const TYPED: &str = r#"{"type":"object","additionalProperties":false,"required":["days"],"properties":{
  "days":{"type":"integer","minimum":1,"maximum":30},"name":{"type":"string","maxLength":20},"mode":{"type":"string","enum":["fast","slow"]},
- "when":{"type":"string","format":"date"},"ratio":{"type":"number"},"any":{},"hosts":{"type":"array","items":{"type":"string"}},
+ "when":{"type":"string","format":"date"},"ratio":{"type":"number"},"any":{},"blob":{"type":"string","format":"binary"},"hosts":{"type":"array","items":{"type":"string"}},
  "options":{"type":"object","additionalProperties":false,"properties":{"force":{"type":"boolean"}}},
  "password":{"type":"string","format":"password","writeOnly":true}}}"#;
 

@@ -41,7 +41,9 @@ impl Setting {
         let (sender, tickets) = mpsc::channel(8);
         let gate = Arc::new(Semaphore::new(0));
         let opens = gate.clone();
-        let offer = ActionSet::new([Action::new("read").unwrap()]).runtime("script");
+        let schema = r#"{"properties":{"blob":{"items":{"type":"string","format":"binary"}}}}"#;
+        let action = Action::new("read").unwrap().schema(Json::parse(schema).unwrap());
+        let offer = ActionSet::new([action]).runtime("script");
         let executor = ScopedExecutor::new(offer, move |attempt, _| {
             let (sender, opens) = (sender.clone(), opens.clone());
             async move {
@@ -121,13 +123,16 @@ async fn an_attempt_reads_the_uploads_of_its_parameters_while_it_lives() {
     let setting = Setting::new(Some(1)).await;
     let mut catalogue = setting.coordinator.watch_catalogue();
     within(catalogue.wait_for(|known| known.contains_key("read"))).await.unwrap();
-    let mut started = Vec::new();
+    let (mut started, mut before) = (Vec::new(), None);
     for content in ["one", "two"] {
         let content = tinpot_bundle::body(content);
         // The caller of the trusted handle has no id.
         let uploads = setting.apps.uploads();
         let digest = uploads.put("default", "", content, 100, None).await.unwrap().digest;
-        let parameters = serde_json::json!({ "blob": [upload_reference(&digest)] });
+        // A text elsewhere admits to nothing, whatever it says.
+        let named = before.replace(digest);
+        let text = named.as_ref().map(upload_reference);
+        let parameters = serde_json::json!({ "blob": [upload_reference(&digest)], "text": text });
         let execution = setting.coordinator.submit("read", parameters).await.unwrap();
         let ticket = within(async { setting.tickets.lock().await.recv().await }).await.unwrap();
         started.push((digest.to_string(), execution, ticket.unwrap()));

@@ -354,11 +354,18 @@ class ClientTest(unittest.TestCase):
         digest = hashlib.sha256(large).digest()
         reference = f"upload:{digest.hex()}"
         uploaded = answer({"upload": reference}, 201)
-        with self.serve(uploaded, SUBMITTED, SUBMITTED) as (server, do):
+        binary = {"type": "string", "format": "binary", "contentEncoding": "base64"}
+        properties = {"blob": {"anyOf": [binary, {"type": "null"}]}, "text": {"type": "string"}}
+        shown = answer({"name": "an action", "schema": {"properties": properties}})
+        answers = [shown, uploaded, SUBMITTED, SUBMITTED, shown, SUBMITTED]
+        with self.serve(*answers) as (server, do):
             do("submit", "an action", blob=large, also=[{"x": bytearray(small)}])
             # Small ones are sent as they always were.
             do("submit", "an action", blob=small)
-        upload, submit, again = server.requests
+            # What is no parameter of the type bytes would get the reference as a text.
+            do("submit", "an action", text=large, blob=small)
+        show, upload, submit, again, _, other = server.requests
+        self.assertEqual((show.method, show.path), ("GET", "/api/actions/an%20action"))
         self.assertEqual((upload.method, upload.path), ("POST", "/api/actions/an%20action/uploads"))
         self.assertEqual(upload.body, large)
         stated = f"sha-256=:{base64.b64encode(digest).decode()}:"
@@ -366,8 +373,11 @@ class ClientTest(unittest.TestCase):
         parameters = {"blob": reference, "also": [{"x": "c21hbGw="}]}
         self.assertEqual(submit.json()["parameters"], parameters)
         self.assertEqual(again.json()["parameters"], {"blob": "c21hbGw="})
+        inline = base64.b64encode(large).decode()
+        self.assertEqual(other.json()["parameters"], {"text": inline, "blob": "c21hbGw="})
         refused = self.assertRaisesRegex(client.InvalidRequest, "at most 7 bytes")
-        with self.serve(refusal(413, "upload must have at most 7 bytes")) as (_, do), refused:
+        told = refusal(413, "upload must have at most 7 bytes")
+        with self.serve(shown, told) as (_, do), refused:
             do("submit", "a", blob=large)
 
     @both

@@ -18,44 +18,49 @@ _Bytes = Union[bytes, bytearray, memoryview]
 
 
 def uploaded(core: Core, action: str, parameters: dict[str, Any]) -> Plan[dict[str, Any]]:
-    """Uploads what is too large, and returns the parameters with references in its place."""
-    if _size(parameters) <= INLINE_BYTES:
+    """Uploads what is too large, and returns the parameters with references in its place.
+
+    Only parameters of the type bytes can refer to uploads: for another one, a reference is a text.
+    """
+    large = {name: _size(value) for name, value in parameters.items()}
+    if sum(large.values()) <= INLINE_BYTES:
         return parameters
-    replaced: dict[str, Any] = yield from _replaced(core, action, parameters)
+    shown = yield from core.read(f"/api/actions/{quote(action, safe='')}")
+    schema = shown.get("schema") if isinstance(shown, dict) else None
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    replaced = dict(parameters)
+    for name, value in parameters.items():
+        # Many small ones may be too large together.
+        if large[name] < INLINE_BYTES // 32 or not isinstance(properties, dict):
+            continue
+        if _takes_bytes(properties.get(name)):
+            replaced[name] = yield from _upload(core, action, value)
     return replaced
 
 
 def _size(value: Any) -> int:
-    """Returns the number of bytes in a value."""
+    """Returns the size of bytes; 0 for other values."""
     cls = type(value)
     if cls in (bytes, bytearray):
         return len(value)
     if cls is memoryview:
         size: int = value.nbytes
         return size
-    if cls is dict:
-        return sum(map(_size, value.values()))
-    return sum(map(_size, value)) if cls in (list, tuple) else 0
+    return 0
 
 
-def _replaced(core: Core, action: str, value: Any) -> Plan[Any]:
-    cls = type(value)
-    if cls in (bytes, bytearray, memoryview):
-        # Many small ones may be too large together.
-        if _size(value) < INLINE_BYTES // 32:
-            return value
-        return (yield from _upload(core, action, value))
-    if cls is dict:
-        fields = {}
-        for name, inner in value.items():
-            fields[name] = yield from _replaced(core, action, inner)
-        return fields
-    if cls in (list, tuple):
-        items = []
-        for inner in value:
-            items.append((yield from _replaced(core, action, inner)))
-        return items if cls is list else tuple(items)
-    return value
+def _takes_bytes(schema: Any) -> bool:
+    """Returns True if a parameter takes bytes and no other text."""
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("contentEncoding") == "base64" or schema.get("format") == "binary":
+        return True
+    options = schema.get("anyOf")
+    if not isinstance(options, list):
+        return False
+    # That of a parameter that may be left out, as in bytes | None.
+    others = [one for one in options if one != {"type": "null"}]
+    return bool(others) and all(map(_takes_bytes, others))
 
 
 def _upload(core: Core, action: str, value: _Bytes) -> Plan[str]:

@@ -5,10 +5,14 @@ mod secrets;
 #[cfg(feature = "validation")]
 mod validation;
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
+
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::{Json, strict};
+use crate::model::upload;
 use crate::model::violation::Violations;
 
 /// A compiled JSON Schema of parameters.
@@ -20,6 +24,7 @@ pub struct Schema {
     /// The schema without references; `None` if no check needs it.
     dereferenced: Option<Value>,
     has_secrets: bool,
+    has_bytes: bool,
     #[cfg(feature = "validation")]
     validator: validation::Validator,
 }
@@ -44,11 +49,14 @@ impl Schema {
         };
         let dereferenced = dereference::dereference(&value).map_err(invalid)?;
         let has_secrets = secrets::has(&dereferenced);
+        let has_bytes = secrets::has_marked(&dereferenced, is_bytes);
         Ok(Self {
             #[cfg(feature = "validation")]
             validator: validation::compile(&dereferenced).map_err(invalid)?,
             has_secrets,
-            dereferenced: (cfg!(feature = "validation") || has_secrets).then_some(dereferenced),
+            has_bytes,
+            dereferenced: (cfg!(feature = "validation") || has_secrets || has_bytes)
+                .then_some(dereferenced),
         })
     }
 
@@ -87,6 +95,22 @@ impl Schema {
         }
     }
 
+    /// Returns the uploads to which parameters refer: those of the texts at places of the type bytes.
+    /// Elsewhere, such a text is a text.
+    pub(crate) fn uploads(&self, parameters: &Json) -> Vec<Digest> {
+        let schema = self.dereferenced.as_ref().filter(|_| self.has_bytes);
+        // Nearly all parameters have none, and are not read again.
+        let Some(schema) = schema.filter(|_| upload::may_have(parameters)) else {
+            return Vec::new();
+        };
+        let Some(value) = strict::read(parameters.as_str()).value else { return Vec::new() };
+        let mut found = BTreeSet::new();
+        secrets::walk(schema, &value, &mut String::new(), is_bytes, &mut |_, value| {
+            found.extend(value.as_str().and_then(upload::read));
+        });
+        found.into_iter().collect()
+    }
+
     #[cfg(feature = "validation")]
     fn look(&self, parameters: &Value, violations: &mut Violations) {
         if let Some(schema) = &self.dereferenced {
@@ -97,6 +121,11 @@ impl Schema {
     #[cfg(not(feature = "validation"))]
     #[allow(clippy::unused_self)]
     fn look(&self, _: &Value, _: &mut Violations) {}
+}
+
+/// Returns true if a schema is that of bytes.
+fn is_bytes(schema: &Map<String, Value>) -> bool {
+    schema.get("format").is_some_and(|format| format == "base64")
 }
 
 /// The secret parts of a schema.
@@ -137,5 +166,41 @@ fn kind_of(value: &Value) -> String {
         Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Schema;
+    use crate::model::digest::Digest;
+    use crate::model::json::Json;
+    use crate::model::upload::upload_reference;
+
+    #[test]
+    fn texts_refer_to_uploads_only_where_the_schema_has_bytes() {
+        let bytes = r#"{"type": "string", "contentEncoding": "base64"}"#;
+        let schema = format!(
+            r##"{{"$defs": {{"b": {bytes}}}, "properties": {{
+                "text": {{"type": "string"}}, "any": {{}}, "plain": {bytes}, "list": {{"items": {{"$ref": "#/$defs/b"}}}},
+                "maybe": {{"anyOf": [{bytes}, {{"type": "null"}}]}}}}}}"##
+        );
+        let schema = Schema::compile(&Json::parse(schema).expect("JSON")).expect("a schema");
+        let [a, b, c, d] = [1, 2, 3, 4].map(|byte| Digest::from([byte; 32]));
+        let [one, two, three, four] = [a, b, c, d].map(|digest| upload_reference(&digest));
+        let found = |text: String| schema.uploads(&Json::parse(text).expect("JSON"));
+        let plain = format!(r#"{{"text": "{one}", "any": [{{"x": "{two}"}}], "none": "{three}"}}"#);
+        assert_eq!(found(plain), []);
+        assert_eq!(
+            found(format!(
+                r#"{{"text": "{one}", "plain": "{four}", "list": ["{three}", "{three}"], "maybe": "{two}"}}"#
+            )),
+            [b, c, d]
+        );
+        // The same text in another spelling.
+        assert_eq!(found(format!(r#"{{"plain": "\u0075{}"}}"#, &one[1..])), [a]);
+        for other in ["upload:", " ", "\\u0075pload:12", &one.replace('0', "A"), &format!("{one}0")]
+        {
+            assert_eq!(found(format!(r#"{{"plain": "{other}"}}"#)), [], "{other}");
+        }
     }
 }

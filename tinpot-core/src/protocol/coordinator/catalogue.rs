@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::introduction::{TEAM_SHARE, Taken, size_bytes};
 use crate::model::action::{Action, LoadError, Schema};
 use crate::model::deployed::{BundleRef, Deployed};
+use crate::model::digest::Digest;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::Json;
 use crate::model::visible::team_of_key;
@@ -146,6 +147,11 @@ impl CatalogueEntry {
     /// secrets among them.
     pub(crate) fn check(&self, parameters: &Json) -> Result<Vec<String>> {
         self.schema.check(parameters)
+    }
+
+    /// Returns the uploads to which parameters refer.
+    pub(crate) fn uploads(&self, parameters: &Json) -> Vec<Digest> {
+        self.schema.uploads(parameters)
     }
 }
 

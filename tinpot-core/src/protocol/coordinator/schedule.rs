@@ -251,6 +251,7 @@ impl CoordinatorMachine {
                 Some(_) => execution.secrets.clone(),
                 None => Vec::new(),
             },
+            uploads: execution.uploads.clone(),
             // The shell has the key of the tickets.
             ticket: None,
             traceparent: self.trace_of(execution, grant.fence),

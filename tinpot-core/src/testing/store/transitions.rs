@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     AT, accept, commit, execution, fence, finish, grant, lines, open, read, refused, status, with,
 };
+use crate::model::digest::Digest;
 use crate::model::error::ErrorKind;
 use crate::model::failure::Failure;
 use crate::model::id::ExecutionId;
@@ -152,6 +153,7 @@ pub async fn secrets_that_are_forgotten_are_erased_at_the_end(store: impl Store)
             new.secrets = vec!["/token".to_owned(), "/deep/token".to_owned()];
             new.forgets_secrets = forgets;
             new.secrets_digest = forgets.then(|| format!("digest {number}").into());
+            new.uploads = vec![Digest::from([7; 32])];
         })
     };
     // Short and long ones; one that ends in the batch in which it begins; and one that keeps them.
@@ -173,6 +175,7 @@ pub async fn secrets_that_are_forgotten_are_erased_at_the_end(store: impl Store)
         let read = read(&store, execution.id).await;
         assert!(read.has_forgotten_secrets() && read.secrets == execution.secrets);
         assert_eq!(read.secrets_digest, execution.secrets_digest);
+        assert_eq!(read.uploads, execution.uploads);
         let expected = execution.parameters.as_str();
         let expected = expected.replace(r#"["canary",1.50]"#, r#""***""#);
         assert_eq!(read.parameters.as_str(), expected.replace("canary", "***"));

@@ -105,6 +105,7 @@ fn dispatch(number: u64, seq_echo: u64) -> Dispatch {
         ticket: None,
         traceparent: None,
         secrets: Vec::new(),
+        uploads: Vec::new(),
     }
 }
 

@@ -3613,7 +3613,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No byte of the body arrived for 30 s. */
+            /** @description No byte of the body arrived for 30 s, or fewer than 32 KiB in a second over a minute. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3649,7 +3649,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Too many requests: retry after the seconds in `Retry-After`. */
+            /** @description The caller has too many uploads that no execution refers to, or more than 4 at one time. */
             429: {
                 headers: {
                     /** @description seconds */
@@ -6584,7 +6584,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No byte of the body arrived for 30 s. */
+            /** @description No byte of the body arrived for 30 s, or fewer than 32 KiB in a second over a minute. */
             408: {
                 headers: {
                     [name: string]: unknown;

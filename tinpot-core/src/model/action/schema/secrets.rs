@@ -13,22 +13,34 @@ pub(super) fn may_have(schema: &Json) -> bool {
     schema.as_str().contains("writeOnly") || schema.as_str().contains("\\u")
 }
 
+/// Returns true if a part of a schema says itself that its values are of some kind.
+pub(super) type Marked = fn(&Map<String, Value>) -> bool;
+
 /// Returns true if a dereferenced schema has secrets.
 pub(super) fn has(schema: &Value) -> bool {
+    has_marked(schema, is_secret)
+}
+
+/// Returns true if a dereferenced schema has a part of a kind.
+pub(super) fn has_marked(schema: &Value, is_marked: Marked) -> bool {
     match schema {
         Value::Object(map) => {
-            map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(has)
+            is_marked(map) || map.values().any(|inner| has_marked(inner, is_marked))
         }
-        Value::Array(values) => values.iter().any(has),
+        Value::Array(values) => values.iter().any(|inner| has_marked(inner, is_marked)),
         _ => false,
     }
+}
+
+fn is_secret(schema: &Map<String, Value>) -> bool {
+    schema.get("writeOnly") == Some(&Value::Bool(true))
 }
 
 /// Returns JSON pointers to the secrets among the parameters.
 pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut path = String::new();
-    walk(schema, parameters, &mut path, &mut |path, _| {
+    walk(schema, parameters, &mut path, is_secret, &mut |path, _| {
         if found.len() <= PLACES_MAX && !found.iter().rev().take(8).any(|known| known == path) {
             found.push(path.to_owned());
         }
@@ -44,7 +56,8 @@ pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
 /// Returns the texts and numbers of the secrets among the parameters.
 pub(super) fn texts(schema: &Value, parameters: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    walk(schema, parameters, &mut String::new(), &mut |_, value| leaves(value, &mut found));
+    let mut take = |_: &str, value: &Value| leaves(value, &mut found);
+    walk(schema, parameters, &mut String::new(), is_secret, &mut take);
     found
 }
 
@@ -67,31 +80,37 @@ fn leaves(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Calls `secret` for each value that any part of the schema marks as secret. In a union, that
-/// includes the alternatives that the value does not match: it is safer to hide too much.
-fn walk(schema: &Value, value: &Value, path: &mut String, secret: &mut dyn FnMut(&str, &Value)) {
+/// Calls `found` for each value that any part of the schema marks, as secret for example. In a union,
+/// that includes the alternatives that the value does not match: it is safer to hide too much.
+pub(super) fn walk(
+    schema: &Value,
+    value: &Value,
+    path: &mut String,
+    is_marked: Marked,
+    found: &mut dyn FnMut(&str, &Value),
+) {
     let Value::Object(schema) = schema else { return };
     // Null hides nothing, and shows that the secret was not given.
     if value.is_null() {
         return;
     }
-    if schema.get("writeOnly") == Some(&Value::Bool(true)) {
-        return secret(path, value);
+    if is_marked(schema) {
+        return found(path, value);
     }
     for keyword in ["allOf", "anyOf", "oneOf"] {
         for part in list(schema, keyword) {
-            walk(part, value, path, secret);
+            walk(part, value, path, is_marked, found);
         }
     }
     for part in ["if", "then", "else"].iter().filter_map(|keyword| schema.get(*keyword)) {
-        walk(part, value, path, secret);
+        walk(part, value, path, is_marked, found);
     }
     match value {
         Value::Object(map) => {
             for part in
                 schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flatten()
             {
-                walk(part.1, value, path, secret);
+                walk(part.1, value, path, is_marked, found);
             }
             let properties = schema.get("properties").and_then(Value::as_object);
             let patterns = schema.get("patternProperties").and_then(Value::as_object);
@@ -104,7 +123,7 @@ fn walk(schema: &Value, value: &Value, path: &mut String, secret: &mut dyn FnMut
                 let patterned = patterns.into_iter().flatten().map(|(_, part)| part);
                 let name = name.replace('~', "~0").replace('/', "~1");
                 for part in own.into_iter().chain(further).chain(patterned) {
-                    below(path, &name, |path| walk(part, value, path, secret));
+                    below(path, &name, |path| walk(part, value, path, is_marked, found));
                 }
             }
         }
@@ -117,11 +136,11 @@ fn walk(schema: &Value, value: &Value, path: &mut String, secret: &mut dyn FnMut
             for (index, value) in values.iter().enumerate() {
                 let name = index.to_string();
                 if let Some(part) = first.get(index) {
-                    below(path, &name, |path| walk(part, value, path, secret));
+                    below(path, &name, |path| walk(part, value, path, is_marked, found));
                     continue;
                 }
                 for part in &further {
-                    below(path, &name, |path| walk(part, value, path, secret));
+                    below(path, &name, |path| walk(part, value, path, is_marked, found));
                 }
             }
         }
