@@ -208,3 +208,60 @@ fn a_coordinator_asks_for_another_key_with_the_session() {
     pair.connect(at(3));
     assert!(pair.worker.key_state().is_to_rotate);
 }
+
+/// Has a worker of this name open a session with a key, and use it.
+fn meet(
+    coordinator: &mut CoordinatorSessions,
+    suite: &ToySuite,
+    identity: u64,
+    name: &str,
+    now: Tick,
+) -> Result<(), Refused> {
+    let id = WorkerId::new(name).expect("an id");
+    let (channel, pins) =
+        (Channel::of(&Address::Worker(id.clone())), Pins::new("tinpot", [suite.public()]));
+    let mut worker = WorkerSessions::new(Arc::new(suite.owned_by(identity)), id.clone(), pins);
+    let init = worker.tick(now).expect("an init");
+    let admitted = coordinator.admit(now, &channel, &init)?;
+    let Admission::New(handshake) = admitted else { panic!("{admitted:?}") };
+    let answered = handshake.answer(now, suite)?;
+    let accept = coordinator.pend(now, answered)?;
+    worker.accepted(now, &accept)?;
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes.extend_from_slice(&Frame { from: Some(id), to: None, messages: Vec::new() }.encode());
+    let sealing = worker.sealings(Lane::Control).last().expect("a session");
+    sealing.seal(suite, &mut bytes);
+    let look = coordinator.look(now, &channel, Lane::Control, &bytes)?;
+    let CoordinatorFrame::Sealed(opening) = look else { panic!("{look:?}") };
+    coordinator.opened(now, &opening).map(drop)
+}
+
+#[test]
+fn a_worker_with_another_key_counts_for_that_key_and_no_more_for_the_former_one() {
+    const MOST: u64 = 1_000;
+    let Pair { suite, enrolled, mut coordinator, .. } = Pair::new();
+    let [first, second] = [1, 2].map(|identity| suite.owned_by(identity));
+    let grant = WorkerGrant::new(first.public(), "web-*");
+    let former = enrolled.enrol(&first, grant.clone());
+    enrolled.enrol(&second, grant.of_successor(second.public(), former));
+    // A key has five handshakes in a second.
+    let mut inits = 0;
+    let mut meet = |identity: u64, name: String| {
+        inits += 1;
+        meet(&mut coordinator, &suite, identity, &name, at(1 + inits / 4))
+    };
+    for number in 0..MOST {
+        assert_eq!(meet(1, format!("web-a{number}-1")), Ok(()), "{number}");
+    }
+    assert_eq!(meet(1, "web-b-1".to_owned()), Err(Refused::Budget));
+    // One takes the other key: the former one has room for another.
+    assert_eq!(meet(2, "web-a0-1".to_owned()), Ok(()));
+    assert_eq!(meet(1, "web-b-1".to_owned()), Ok(()));
+    assert_eq!(meet(1, "web-c-1".to_owned()), Err(Refused::Budget));
+    for number in 1..MOST {
+        assert_eq!(meet(2, format!("web-d{number}-1")), Ok(()), "{number}");
+    }
+    assert_eq!(meet(2, "web-e-1".to_owned()), Err(Refused::Budget));
+    assert_eq!(meet(2, "web-a1-1".to_owned()), Err(Refused::Budget), "one more of this key");
+    assert_eq!(meet(2, "web-a0-1".to_owned()), Ok(()), "it is one of them");
+}

@@ -177,10 +177,12 @@ impl Peers {
     pub(super) fn pend(&mut self, now: Tick, answered: Answered) -> Result<Vec<u8>, Refused> {
         let Answered { session, peer, init, accept } = answered;
         let (id, is_known) = (session.id(), self.current.contains_key(&peer.worker));
+        // A worker with another key is one more of this key, although not of all.
+        let is_counted = self.key_of(&peer.worker) == Some(peer.key);
         let key = self.key(peer.key);
         key.teams.clone_from(&peer.grant.teams);
         // Those that wait may be of further workers.
-        if !is_known && key.workers + key.pending.len() >= WORKERS_PER_KEY {
+        if !is_counted && key.workers + key.pending.len() >= WORKERS_PER_KEY {
             return Err(Refused::Budget);
         }
         let team = peer.grant.teams.as_ref().filter(|teams| teams.len() == 1);
@@ -279,8 +281,10 @@ impl Peers {
         match self.current.insert(peer.worker.clone(), id) {
             Some(before) => {
                 let until = now + FORMER;
+                let mut former = None;
                 if let Some(before) = self.entries.get_mut(&before) {
                     before.state = State::Former { until };
+                    former = Some(before.peer.key).filter(|key| *key != peer.key);
                     // It is of the same key and grant, or it would have ended before. A key that has
                     // replaced it has the same limits, unless they were changed meanwhile.
                     if before.peer.key == peer.key || before.peer.grant.is_like(&peer.grant) {
@@ -289,6 +293,10 @@ impl Peers {
                     }
                 }
                 self.ends.push_back((until, before));
+                if let Some(former) = former {
+                    self.leave(&former);
+                    self.key(peer.key).workers += 1;
+                }
             }
             None => self.key(peer.key).workers += 1,
         }
@@ -310,9 +318,15 @@ impl Peers {
         let peer = &entry.peer;
         if self.current.get(&peer.worker) == Some(&id) {
             self.current.remove(&peer.worker);
-            if let Some(key) = self.keys.get_mut(&peer.key) {
-                key.workers = key.workers.saturating_sub(1);
-            }
+            let key = peer.key;
+            self.leave(&key);
+        }
+    }
+
+    /// Counts one worker less of a key.
+    fn leave(&mut self, key: &KeyId) {
+        if let Some(key) = self.keys.get_mut(key) {
+            key.workers = key.workers.saturating_sub(1);
         }
     }
 
