@@ -92,7 +92,7 @@ impl State {
         let key = &stored.value;
         self.names.insert(key.limits.names.as_str().into());
         let mut grant = WorkerGrant::limited(PublicKey(key.key.0), key.limits.clone());
-        (grant.follows, grant.rotate) = (key.follows, key.rotate);
+        grant.follows = key.follows;
         if let Some(ends) = key.ends {
             self.ending.insert((ends, key.id));
         }

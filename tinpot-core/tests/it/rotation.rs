@@ -6,7 +6,7 @@ use tinpot_core::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, Enrolled, EnrolledKeys,
     HEADER_BYTES, KeyId, Peer, Pins, Refused, RotationRefusal, Suite, WorkerGrant, WorkerSessions,
 };
-use tinpot_core::protocol::{Frame, Message, Rotate, Rotated, Tick};
+use tinpot_core::protocol::{Frame, Message, ReplaceKey, Rotate, Rotated, Tick};
 use tinpot_core::testing::ToySuite;
 use tinpot_core::transport::{Address, Channel, Lane};
 use tinpot_core::{Epoch, WorkerId};
@@ -195,18 +195,40 @@ fn a_worker_that_was_away_when_its_key_ended_comes_in_with_the_other_one() {
 }
 
 #[test]
-fn a_coordinator_asks_for_another_key_with_the_session() {
+fn a_coordinator_asks_for_another_key_and_the_session_goes_on() {
     let mut pair = Pair::new();
-    pair.connect(at(1));
-    assert!(!pair.worker.key_state().is_to_rotate);
-    let first = pair.suite.owned_by(1);
-    let mut grant = WorkerGrant::new(first.public(), "web");
-    grant.rotate = true;
-    pair.enrolled.enrol(&first, grant);
-    assert!(pair.say(at(2), Vec::new()).is_err(), "the session ends, and the next one asks");
-    pair.worker = Pair::worker(&pair.suite, 1);
-    pair.connect(at(3));
+    let peer = pair.connect(at(1));
+    assert_eq!(pair.coordinator.replace_key(at(10), &peer), None);
+    pair.enrolled.ask_to_rotate(pair.key(1));
+    let peer = pair.say(at(11), Vec::new()).expect("the session goes on");
+    assert_eq!(pair.coordinator.replace_key(at(11), &peer), None, "it has looked a moment ago");
+    let asked = pair.coordinator.replace_key(at(15), &peer).expect("it asks");
+    assert_eq!(pair.coordinator.replace_key(at(19), &peer), None);
+    assert_eq!(pair.coordinator.replace_key(at(20), &peer), Some(asked.clone()), "it may be lost");
+    let other = ReplaceKey { key: pair.key(2).to_string() };
+    pair.worker.asked_to_replace(&other);
+    assert!(!pair.worker.key_state().is_to_rotate, "it has another key");
+    pair.worker.asked_to_replace(&asked);
     assert!(pair.worker.key_state().is_to_rotate);
+    pair.say(at(21), Vec::new()).expect("the session goes on");
+    // A handshake says so, too.
+    pair.worker = Pair::worker(&pair.suite, 1);
+    pair.connect(at(22));
+    assert!(pair.worker.key_state().is_to_rotate);
+}
+
+#[test]
+fn handshakes_leave_room_for_requests_to_replace_a_key() {
+    let mut pair = Pair::new();
+    let peer = pair.connect(at(1));
+    for _ in 0..20 {
+        let mut other = Pair::worker(&pair.suite, 1);
+        let init = other.tick(at(5)).expect("an init");
+        let _ = pair.coordinator.admit(at(5), &channel(), &init);
+    }
+    pair.worker.replace_key(at(5), Arc::new(pair.suite.owned_by(2)));
+    let rotate = pair.worker.rotate(at(5)).expect("a request");
+    assert_eq!(pair.decide(at(5), &peer, &rotate), Ok(Ok(())));
 }
 
 /// Has a worker of this name open a session with a key, and use it.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::address::Lane;
@@ -35,6 +35,10 @@ const WORKERS: usize = 10_000;
 const WORKERS_PER_TEAM: usize = WORKERS / 4;
 /// The maximum number of handshakes of one key in a second.
 const INITS_PER_KEY: u32 = 5;
+/// The maximum number of requests to replace one key in a second.
+const ROTATIONS_PER_KEY: u32 = 5;
+/// The time between two looks whether the worker of a session is to replace its key.
+const LOOK: Duration = Duration::from_secs(5);
 /// The time after which a session is given up if nothing was heard in it. Its worker asks for
 /// another one when it comes back.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -52,12 +56,23 @@ pub struct Peer {
     pub grant: Arc<WorkerGrant>,
     /// If true, the worker has said hello in this session, or in one that it has replaced.
     pub(super) introduced: AtomicBool,
+    /// The time of the last look whether it is to replace its key.
+    pub(super) looked: AtomicU64,
 }
 
 impl Peer {
     /// Returns true if this is the key of the worker, or the one that it has replaced.
     pub(super) fn is_of(&self, key: &KeyId) -> bool {
         self.key == *key || self.grant.follows.as_ref() == Some(key)
+    }
+
+    /// Returns true if it is time to look whether the worker is to replace its key.
+    pub(super) fn is_to_look(&self, now: Tick) -> bool {
+        let is_due = now.since(Tick(self.looked.load(Ordering::Relaxed))) >= LOOK;
+        if is_due {
+            self.looked.store(now.0, Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Limits a frame that was opened on a lane in a session of the worker: hellos to the grant.
@@ -126,6 +141,7 @@ enum State {
 #[derive(Debug)]
 struct KeyState {
     inits: Budget,
+    rotations: Budget,
     pending: VecDeque<SessionId>,
     workers: usize,
     /// The teams of the key's grant.
@@ -165,9 +181,15 @@ impl Peers {
         self.key(*key).inits.take(now)
     }
 
+    /// Counts a request to replace a key. Returns false if there were too many.
+    pub(super) fn may_rotate(&mut self, now: Tick, key: &KeyId) -> bool {
+        self.key(*key).rotations.take(now)
+    }
+
     fn key(&mut self, key: KeyId) -> &mut KeyState {
         self.keys.entry(key).or_insert_with(|| KeyState {
             inits: Budget::new(INITS_PER_KEY),
+            rotations: Budget::new(ROTATIONS_PER_KEY),
             pending: VecDeque::new(),
             workers: 0,
             teams: None,
@@ -353,8 +375,8 @@ impl Peers {
         heard.dedup();
         let silent = |entry: &Entry| now.since(entry.heard) >= SILENCE;
         self.remove_all(silent);
-        self.keys
-            .retain(|_, key| key.workers > 0 || !key.pending.is_empty() || !key.inits.is_idle(now));
+        let is_idle = |key: &KeyState| key.inits.is_idle(now) && key.rotations.is_idle(now);
+        self.keys.retain(|_, key| key.workers > 0 || !key.pending.is_empty() || !is_idle(key));
         heard
     }
 
