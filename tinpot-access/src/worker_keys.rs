@@ -32,7 +32,10 @@ const NOTED: Duration = Duration::from_secs(5 * 60);
 /// The time for which a temporary key is kept after its last frame.
 const TEMPORARY: Duration = Duration::from_secs(24 * 3_600);
 /// The time for which a key is valid after another one has replaced it.
-const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
+/// Longer than a session: a worker that was told nothing learns of the other key with its next one.
+const OVERLAP: Duration = Duration::from_secs(48 * 3_600);
+/// The time after which a key that has replaced another one may be replaced, unless an operator asks.
+const REST: Duration = Duration::from_secs(3_600);
 /// The time for which a token, or a key that was replaced, is kept after its end, so that its holder learns that it has ended.
 const ENDED: Duration = Duration::from_secs(30 * 86_400);
 
@@ -186,36 +189,42 @@ impl WorkerKeys {
     }
 
     /// Revokes a key, and those that it has replaced and that are still valid. Once this returns,
-    /// this process opens no frame of their sessions.
+    /// this process opens no frame of their sessions. A key that has replaced it stays valid: this
+    /// returns the last one.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`] and of the audit.
-    pub async fn revoke_key(&self, by: &AuditWho, id: &KeyId) -> Result<WorkerKey> {
-        self.change(by, "worker.revoke", |state, now| {
-            let stored = state.keys.get(id).map(|key| &key.stored);
-            let stored = stored.ok_or_else(|| not_found("key of a worker", id))?;
-            let revoked = stored.value.revoked.or(Some(now));
-            let key = WorkerKey { revoked, ..stored.value.clone() };
-            let mut changes = vec![write(KEY, &id.to_string(), stored.version, &key)?];
-            let mut before = key.follows;
-            while let Some(former) = before.and_then(|key| state.keys.get(&key))
-                && former.stored.value.is_valid(now)
-                && changes.len() < TOGETHER
-            {
-                let Stored { value, version } = &former.stored;
-                let former = WorkerKey { revoked: Some(now), ..value.clone() };
-                changes.push(write(KEY, &former.id.to_string(), *version, &former)?);
-                before = former.follows;
+    pub async fn revoke_key(&self, by: &AuditWho, id: &KeyId) -> Result<Option<KeyId>> {
+        let mut is_first = true;
+        loop {
+            let revoked = self.change(by, "worker.revoke", |state, now| {
+                let stored = state.keys.get(id).map(|key| &key.stored);
+                let stored = stored.ok_or_else(|| not_found("key of a worker", id))?;
+                let mut changes = Vec::new();
+                if is_first {
+                    let revoked = stored.value.revoked.or(Some(now));
+                    let key = WorkerKey { revoked, ..stored.value.clone() };
+                    changes.push(write(KEY, &id.to_string(), stored.version, &key)?);
+                }
+                let former = state.former_keys(&stored.value, now);
+                for Stored { value, version } in former.take(TOGETHER - changes.len()) {
+                    let former = WorkerKey { revoked: Some(now), ..value.clone() };
+                    changes.push(write(KEY, &former.id.to_string(), *version, &former)?);
+                }
+                let answer = (changes.len() == TOGETHER, state.last_successor(&stored.value, now));
+                let target = AuditTarget::new("worker_key", id.to_string());
+                Ok(Plan::new(changes, target, answer).detail(stored.value.limits.names.clone()))
+            });
+            let (is_more, successor) = revoked.await?;
+            if !is_more {
+                return Ok(successor);
             }
-            let target = AuditTarget::new("worker_key", id.to_string());
-            let detail = key.limits.names.clone();
-            Ok(Plan::new(changes, target, key).detail(detail))
-        })
-        .await
+            is_first = false;
+        }
     }
 
     /// Asks the workers with a key to replace it: they do so in their session, and go on meanwhile.
-    /// The key is valid for 24 hours more once they have.
+    /// The key is valid for 48 hours more once they have.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` if the key is not valid, or was replaced; those of [`Records`] and of the

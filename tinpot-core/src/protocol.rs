@@ -30,7 +30,7 @@ pub use self::message::{
     Probe, ProgressReport, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck,
     ResultReport, WhoIsThere,
 };
-pub use self::rotation::{Rotate, Rotated};
+pub use self::rotation::{ReplaceKey, Rotate, Rotated};
 pub use self::secret::{SecretAnswer, SecretGet, SecretState};
 pub use self::tick::Tick;
 pub use self::worker::{WorkerEffect, WorkerMachine, WorkerProfile};

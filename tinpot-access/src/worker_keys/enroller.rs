@@ -11,7 +11,8 @@ use tinpot_core::seal::{
 use tinpot_core::{Names, Result, Timestamp};
 
 use super::documents::{KEY, NAMES, TOKEN, WorkerKey};
-use super::{OVERLAP, WorkerKeys};
+use super::{OVERLAP, REST, WorkerKeys};
+use crate::clock::between;
 use crate::planned::{Plan, record};
 use crate::stored::write;
 
@@ -156,6 +157,11 @@ impl Enroller for WorkerKeys {
                     return decided(Err(RotationRefusal::Used));
                 }
                 None => {}
+            }
+            // A chain of keys would grow without end, each with records that are kept for a month.
+            let key = &stored.value;
+            if key.follows.is_some() && !key.rotate && between(key.created, now) < REST {
+                return decided(Err(RotationRefusal::TooSoon));
             }
             let ends = Timestamp(now.0.saturating_add(OVERLAP.as_micros() as u64));
             let mut former = stored.value.clone();

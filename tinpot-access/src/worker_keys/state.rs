@@ -1,5 +1,6 @@
 //! The keys and tokens in memory.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,7 +92,7 @@ impl State {
         let key = &stored.value;
         self.names.insert(key.limits.names.as_str().into());
         let mut grant = WorkerGrant::limited(PublicKey(key.key.0), key.limits.clone());
-        (grant.follows, grant.rotate) = (key.follows, key.rotate);
+        grant.follows = key.follows;
         if let Some(ends) = key.ends {
             self.ending.insert((ends, key.id));
         }
@@ -119,10 +120,41 @@ impl State {
         }
     }
 
+    /// Returns the keys that a key has replaced, from the last one on, and that are valid.
+    pub(super) fn former_keys(
+        &self,
+        key: &WorkerKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Stored<WorkerKey>> {
+        let before = move |key: &WorkerKey| Some(&self.keys.get(&key.follows?)?.stored);
+        // A key follows one that was there before it: there is no circle.
+        let all = std::iter::successors(before(key), move |stored: &&Stored<WorkerKey>| before(&stored.value));
+        all.filter(move |stored| stored.value.is_valid(now))
+    }
+
+    /// Returns the last of the keys that have replaced a key, if it is valid.
+    pub(super) fn last_successor(&self, key: &WorkerKey, now: Timestamp) -> Option<KeyId> {
+        let after = move |key: &WorkerKey| Some(&self.keys.get(&key.replaced_by?)?.stored.value);
+        let all = std::iter::successors(after(key), |key| after(key));
+        all.filter(|key| key.is_valid(now)).last().map(|key| key.id)
+    }
+
     /// Returns the last key of the worker with this user at the broker.
     pub(super) fn key_of_user(&self, user: &KeyId) -> Option<&WorkerKey> {
         let key = self.users.get(user).unwrap_or(user);
         self.keys.get(key).map(|key| &key.stored.value)
+    }
+
+    /// Forgets what follows from a key that is removed.
+    fn forget(&mut self, key: &WorkerKey) {
+        if let Some(ends) = key.ends {
+            self.ending.remove(&(ends, key.id));
+        }
+        if let Entry::Occupied(user) = self.users.entry(key.broker_user())
+            && *user.get() == key.id
+        {
+            user.remove();
+        }
     }
 
     /// Forgets a document.
@@ -131,7 +163,9 @@ impl State {
         let Ok(key) = id.parse::<KeyId>() else { return };
         match kind {
             KEY => {
-                self.keys.remove(&key);
+                if let Some(removed) = self.keys.remove(&key) {
+                    self.forget(&removed.stored.value);
+                }
                 if self.grants.remove(&key).is_some() {
                     self.revision += 1;
                 }

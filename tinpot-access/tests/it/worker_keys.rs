@@ -325,7 +325,7 @@ async fn a_worker_joins_runs_and_is_revoked() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_key_that_was_replaced_is_valid_for_a_day_and_its_successor_has_the_same_grant() {
+async fn a_key_that_was_replaced_is_valid_for_two_days_and_its_successor_has_the_same_grant() {
     let deployment = Deployment::new().await;
     let keys = &deployment.keys;
     let mut granted = limits("web-1");
@@ -363,7 +363,7 @@ async fn a_key_that_was_replaced_is_valid_for_a_day_and_its_successor_has_the_sa
     assert_eq!(login(keys, &first, password.expose()), name);
     assert_eq!(login(keys, &second, password.expose()), None);
     let other = deployment.other().await;
-    deployment.clock.pass(DAY - MINUTE);
+    deployment.clock.pass(2 * DAY - MINUTE);
     assert!(other.find(&id(&first)).is_some());
     let revision = other.revision();
     deployment.clock.pass(MINUTE);
@@ -390,4 +390,105 @@ async fn a_key_that_was_replaced_is_valid_for_a_day_and_its_successor_has_the_sa
         assert_eq!(keys.find(&id(key)), None);
     }
     assert_eq!(login(keys, &first, password.expose()), None);
+}
+
+/// A worker that has joined, and replaces its keys.
+struct Chain {
+    deployment: Deployment,
+    keys: Vec<RingSuite>,
+}
+
+fn id(key: &RingSuite) -> KeyId {
+    KeyId::of(key, &key.public())
+}
+
+impl Chain {
+    async fn new(is_temporary: bool) -> Self {
+        let (deployment, first) = (Deployment::new().await, suite());
+        let new = NewJoinToken::new(limits("web-1")).temporary(is_temporary);
+        let token = deployment.token(new).await;
+        let joined = deployment.keys.enrol(&claim(&token, &first, "web-1")).await;
+        joined.expect("an answer").expect("it joins");
+        Self { deployment, keys: vec![first] }
+    }
+
+    /// Replaces the last key.
+    async fn replace(&mut self) -> std::result::Result<(), RotationRefusal> {
+        let (from, to) = (self.keys.last().expect("a key"), suite());
+        let worker = WorkerId::new("web-1-1").expect("an id");
+        let claim = RotationClaim::new(id(from), to.public(), id(&to), worker);
+        let decided = self.deployment.keys.rotate(&claim).await.expect("an answer");
+        decided.map(|()| self.keys.push(to))
+    }
+
+    async fn ask(&self) {
+        let last = id(self.keys.last().expect("a key"));
+        self.deployment.keys.ask_to_rotate(&by(), &last).await.expect("it is asked");
+    }
+
+    async fn revoke(&self, index: usize) -> Option<KeyId> {
+        self.deployment.keys.revoke_key(&by(), &id(&self.keys[index])).await.expect("it is revoked")
+    }
+
+    /// Returns the places of the keys that are valid.
+    fn valid(&self) -> Vec<usize> {
+        let is_valid = |index: &usize| self.deployment.keys.find(&id(&self.keys[*index])).is_some();
+        (0..self.keys.len()).filter(is_valid).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_has_replaced_another_one_stays_for_an_hour_unless_an_operator_asks() {
+    let mut chain = Chain::new(false).await;
+    assert_eq!(chain.replace().await, Ok(()), "it joined");
+    assert_eq!(chain.replace().await, Err(RotationRefusal::TooSoon));
+    chain.ask().await;
+    assert_eq!(chain.replace().await, Ok(()), "it was asked to");
+    chain.deployment.clock.pass(HOUR - MINUTE);
+    assert_eq!(chain.replace().await, Err(RotationRefusal::TooSoon));
+    chain.deployment.clock.pass(MINUTE);
+    assert_eq!(chain.replace().await, Ok(()));
+    assert_eq!(chain.keys.len(), 4);
+}
+
+#[tokio::test]
+async fn all_keys_that_a_revoked_one_has_replaced_are_revoked() {
+    let mut chain = Chain::new(false).await;
+    // More than are written at once.
+    for _ in 0..250 {
+        chain.ask().await;
+        assert_eq!(chain.replace().await, Ok(()));
+    }
+    assert_eq!(chain.valid().len(), 251);
+    assert_eq!(chain.revoke(250).await, None);
+    assert!(chain.valid().is_empty());
+    assert_eq!(chain.revoke(250).await, None, "it is revoked already");
+}
+
+#[tokio::test]
+async fn who_revokes_a_key_that_was_replaced_learns_which_one_stays_valid() {
+    let mut chain = Chain::new(false).await;
+    for _ in 0..3 {
+        chain.ask().await;
+        assert_eq!(chain.replace().await, Ok(()));
+    }
+    assert_eq!(chain.revoke(1).await, Some(id(&chain.keys[3])));
+    assert_eq!(chain.valid(), [2, 3]);
+    assert_eq!(chain.revoke(3).await, None);
+    assert_eq!(chain.revoke(2).await, None);
+    assert!(chain.valid().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_was_removed_is_not_that_of_its_user_at_the_broker() {
+    let mut chain = Chain::new(true).await;
+    assert_eq!(chain.replace().await, Ok(()));
+    let (keys, first) = (&chain.deployment.keys, id(&chain.keys[0]));
+    // Only a process with the former key was heard: the other key is removed.
+    chain.deployment.clock.pass(20 * HOUR);
+    keys.heard(&[first]);
+    chain.deployment.clock.pass(4 * HOUR);
+    keys.maintain().await.expect("maintenance");
+    assert_eq!(chain.valid(), [0]);
+    assert_eq!(keys.name_of(&first).as_deref(), Some("web-1"));
 }

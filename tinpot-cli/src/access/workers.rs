@@ -446,7 +446,9 @@ async fn revoke(global: &Global, file: &StoreFile, named: &str) -> Done {
         id.parse::<KeyId>().map_err(|_| CliError::new(Code::Failed, format!("bad id {id:?}")))
     };
     match found {
-        Found::Key(id) => drop(keys.revoke_key(&by, &parsed(id)?).await.map_err(refused)?),
+        Found::Key(id) => {
+            keys.revoke_key(&by, &parsed(id)?).await.map_err(refused)?;
+        }
         Found::Token(id) => keys.revoke_token(&by, &parsed(id)?).await.map_err(refused)?,
     }
     found.was_revoked(global)

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Call, Called};
-use super::rotation::{Rotate, Rotated};
+use super::rotation::{ReplaceKey, Rotate, Rotated};
 use super::secret::{SecretAnswer, SecretGet};
 use crate::model::action::ActionSet;
 use crate::model::deployed::{BundleRef, BundleTicket};
@@ -539,6 +539,8 @@ messages! {
     Secret(Box<SecretAnswer>) = "secret",
     /// See [`Rotate`].
     Rotate(Box<Rotate>) = "rotate",
+    /// See [`ReplaceKey`].
+    ReplaceKey(ReplaceKey) = "replace_key",
     /// See [`Rotated`].
     Rotated(Box<Rotated>) = "rotated",
     /// See [`WhoIsThere`].

@@ -12,6 +12,14 @@ pub struct Rotate {
     pub proof: String,
 }
 
+/// Coordinator → worker, in a session only: asks the worker to replace its key. Repeated until it has,
+/// or until it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaceKey {
+    /// The id of the key that is to be replaced.
+    pub key: String,
+}
+
 /// Coordinator → worker, in a session only: the answer to a [`Rotate`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotated {

@@ -17,7 +17,7 @@ use crate::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorSessions, HEADER_BYTES, Header, Peer, Refused,
     RotationRefusal, SessionId, Suite,
 };
-use crate::protocol::{Message, Rotate, Rotated, Tick, encode};
+use crate::protocol::{Message, ReplaceKey, Rotate, Rotated, Tick, encode};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
@@ -32,11 +32,13 @@ const ROTATIONS: usize = 64;
 /// heard again.
 const LOCALS: usize = 16_384;
 
-/// Something that is answered with a signature.
+/// Something that is answered by another task than the control loop.
 #[derive(Debug)]
 enum Request {
     Init(Received),
     Unknown(Option<WorkerId>, Option<SessionId>),
+    /// A worker is to replace its key.
+    Replace(WorkerId, ReplaceKey),
 }
 
 /// The sessions of a coordinator, shared by its tasks. The lock is never held while a frame is
@@ -143,6 +145,12 @@ impl CoordinatorEnd {
                 let bytes = received.bytes;
                 let document = open(&*self.suite, &opening, bytes).ok_or(Refused::Forged)?;
                 let peer = self.lock().opened(now, &opening)?;
+                if lane == Lane::Control
+                    && let Some(asked) = self.lock().replace_key(now, &peer)
+                {
+                    // What is dropped here is asked for again.
+                    let _ = self.ask(Request::Replace(peer.worker.clone(), asked));
+                }
                 let worker = Address::Worker(peer.worker.clone());
                 let opened = Received::new(Channel::of(&worker), document);
                 let Some(mut frame) = read_frame(refusals, &opened) else { return Ok(None) };
@@ -238,9 +246,9 @@ impl CoordinatorEnd {
         refusals: &Refusals,
         request: Request,
     ) {
-        let answer = match request {
+        let answer: Option<(Address, Bytes)> = match request {
             Request::Init(received) => match self.accept(now, &received) {
-                Ok((worker, accept)) => Some((Address::Worker(worker), accept)),
+                Ok((worker, accept)) => Some((Address::Worker(worker), accept.into())),
                 Err(why) => {
                     refuse(refusals, &received.channel, why);
                     None
@@ -249,11 +257,18 @@ impl CoordinatorEnd {
             Request::Unknown(worker, session) => {
                 let notice = self.lock().answer_unknown(now, worker.as_ref(), session);
                 let to = worker.map_or(Address::AllWorkers, Address::Worker);
-                notice.map(|notice| (to, notice))
+                notice.map(|notice| (to, notice.into()))
+            }
+            Request::Replace(worker, asked) => {
+                let message = Message::ReplaceKey(asked);
+                let frame = encode(HEADER_BYTES, None, Some(&worker), &[message]);
+                let to = Address::Worker(worker);
+                let sealed = self.seal(now, &to, Lane::Control, frame).ok();
+                sealed.and_then(|mut frames| frames.pop()).map(|frame| (to, frame))
             }
         };
         if let Some((to, frame)) = answer
-            && let Err(error) = transport.send(&to, Lane::Control, frame.into()).await
+            && let Err(error) = transport.send(&to, Lane::Control, frame).await
         {
             tracing::debug!(%to, %error, "a handshake was not answered: it will be repeated");
         }

@@ -137,6 +137,12 @@ impl WorkerEnd {
                         self.show_key(&sessions);
                         false
                     }
+                    Message::ReplaceKey(asked) if lane == Lane::Control => {
+                        let mut sessions = self.lock();
+                        sessions.asked_to_replace(asked);
+                        self.show_key(&sessions);
+                        false
+                    }
                     _ => true,
                 });
                 Ok(Some(Incoming::Frame(frame)))

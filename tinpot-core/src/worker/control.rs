@@ -259,7 +259,10 @@ impl Control {
         }
         for message in frame.messages {
             match message {
-                Message::Unknown(_) | Message::LogAck(_) | Message::Rotated(_) => {
+                Message::Unknown(_)
+                | Message::LogAck(_)
+                | Message::ReplaceKey(_)
+                | Message::Rotated(_) => {
                     refuse_message(&self.refusals, "coordinator", &message, Lane::Control);
                 }
                 message => self.machine.receive(now, message, &mut self.effects),

@@ -12,7 +12,7 @@ use tinpot_core::action::{Action, LoadError};
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Accept, Beat, BeatAck, Call, Called, Cancel, Dispatch, Drain, GivenSecret, Goodbye, Hello,
-    LogAck, Message, Probe, Recorded, Reject, Released, ResultAck, ResultReport, Rotate, Rotated,
+    LogAck, Message, Probe, Recorded, Reject, Released, ResultAck, ResultReport, ReplaceKey, Rotate, Rotated,
     SecretAnswer, SecretGet, WhoIsThere,
 };
 use tinpot_core::{
@@ -122,6 +122,7 @@ fn the_schema_has_the_fields_of_every_type() {
     has_fields_of::<Called>("called", &[]);
     has_fields_of::<SecretGet>("secret_get", &[]);
     has_fields_of::<Rotate>("rotate", &[]);
+    has_fields_of::<ReplaceKey>("replace_key", &[]);
     has_fields_of::<Rotated>("rotated", &[]);
     has_fields_of::<SecretAnswer>("secret", &[]);
     has_fields_of::<WhoIsThere>("who_is_there", &[]);

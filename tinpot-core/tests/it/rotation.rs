@@ -6,7 +6,7 @@ use tinpot_core::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, Enrolled, EnrolledKeys,
     HEADER_BYTES, KeyId, Peer, Pins, Refused, RotationRefusal, Suite, WorkerGrant, WorkerSessions,
 };
-use tinpot_core::protocol::{Frame, Message, Rotate, Rotated, Tick};
+use tinpot_core::protocol::{Frame, Message, ReplaceKey, Rotate, Rotated, Tick};
 use tinpot_core::testing::ToySuite;
 use tinpot_core::transport::{Address, Channel, Lane};
 use tinpot_core::{Epoch, WorkerId};
@@ -195,16 +195,95 @@ fn a_worker_that_was_away_when_its_key_ended_comes_in_with_the_other_one() {
 }
 
 #[test]
-fn a_coordinator_asks_for_another_key_with_the_session() {
+fn a_coordinator_asks_for_another_key_and_the_session_goes_on() {
     let mut pair = Pair::new();
-    pair.connect(at(1));
-    assert!(!pair.worker.key_state().is_to_rotate);
-    let first = pair.suite.owned_by(1);
-    let mut grant = WorkerGrant::new(first.public(), "web");
-    grant.rotate = true;
-    pair.enrolled.enrol(&first, grant);
-    assert!(pair.say(at(2), Vec::new()).is_err(), "the session ends, and the next one asks");
-    pair.worker = Pair::worker(&pair.suite, 1);
-    pair.connect(at(3));
+    let peer = pair.connect(at(1));
+    assert_eq!(pair.coordinator.replace_key(at(10), &peer), None);
+    pair.enrolled.ask_to_rotate(pair.key(1));
+    let peer = pair.say(at(11), Vec::new()).expect("the session goes on");
+    assert_eq!(pair.coordinator.replace_key(at(11), &peer), None, "it has looked a moment ago");
+    let asked = pair.coordinator.replace_key(at(15), &peer).expect("it asks");
+    assert_eq!(pair.coordinator.replace_key(at(19), &peer), None);
+    assert_eq!(pair.coordinator.replace_key(at(20), &peer), Some(asked.clone()), "it may be lost");
+    let other = ReplaceKey { key: pair.key(2).to_string() };
+    pair.worker.asked_to_replace(&other);
+    assert!(!pair.worker.key_state().is_to_rotate, "it has another key");
+    pair.worker.asked_to_replace(&asked);
     assert!(pair.worker.key_state().is_to_rotate);
+    pair.say(at(21), Vec::new()).expect("the session goes on");
+    // A handshake says so, too.
+    pair.worker = Pair::worker(&pair.suite, 1);
+    pair.connect(at(22));
+    assert!(pair.worker.key_state().is_to_rotate);
+}
+
+#[test]
+fn handshakes_leave_room_for_requests_to_replace_a_key() {
+    let mut pair = Pair::new();
+    let peer = pair.connect(at(1));
+    for _ in 0..20 {
+        let mut other = Pair::worker(&pair.suite, 1);
+        let init = other.tick(at(5)).expect("an init");
+        let _ = pair.coordinator.admit(at(5), &channel(), &init);
+    }
+    pair.worker.replace_key(at(5), Arc::new(pair.suite.owned_by(2)));
+    let rotate = pair.worker.rotate(at(5)).expect("a request");
+    assert_eq!(pair.decide(at(5), &peer, &rotate), Ok(Ok(())));
+}
+
+/// Has a worker of this name open a session with a key, and use it.
+fn meet(
+    coordinator: &mut CoordinatorSessions,
+    suite: &ToySuite,
+    identity: u64,
+    name: &str,
+    now: Tick,
+) -> Result<(), Refused> {
+    let id = WorkerId::new(name).expect("an id");
+    let (channel, pins) =
+        (Channel::of(&Address::Worker(id.clone())), Pins::new("tinpot", [suite.public()]));
+    let mut worker = WorkerSessions::new(Arc::new(suite.owned_by(identity)), id.clone(), pins);
+    let init = worker.tick(now).expect("an init");
+    let admitted = coordinator.admit(now, &channel, &init)?;
+    let Admission::New(handshake) = admitted else { panic!("{admitted:?}") };
+    let answered = handshake.answer(now, suite)?;
+    let accept = coordinator.pend(now, answered)?;
+    worker.accepted(now, &accept)?;
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes.extend_from_slice(&Frame { from: Some(id), to: None, messages: Vec::new() }.encode());
+    let sealing = worker.sealings(Lane::Control).last().expect("a session");
+    sealing.seal(suite, &mut bytes);
+    let look = coordinator.look(now, &channel, Lane::Control, &bytes)?;
+    let CoordinatorFrame::Sealed(opening) = look else { panic!("{look:?}") };
+    coordinator.opened(now, &opening).map(drop)
+}
+
+#[test]
+fn a_worker_with_another_key_counts_for_that_key_and_no_more_for_the_former_one() {
+    const MOST: u64 = 1_000;
+    let Pair { suite, enrolled, mut coordinator, .. } = Pair::new();
+    let [first, second] = [1, 2].map(|identity| suite.owned_by(identity));
+    let grant = WorkerGrant::new(first.public(), "web-*");
+    let former = enrolled.enrol(&first, grant.clone());
+    enrolled.enrol(&second, grant.of_successor(second.public(), former));
+    // A key has five handshakes in a second.
+    let mut inits = 0;
+    let mut meet = |identity: u64, name: String| {
+        inits += 1;
+        meet(&mut coordinator, &suite, identity, &name, at(1 + inits / 4))
+    };
+    for number in 0..MOST {
+        assert_eq!(meet(1, format!("web-a{number}-1")), Ok(()), "{number}");
+    }
+    assert_eq!(meet(1, "web-b-1".to_owned()), Err(Refused::Budget));
+    // One takes the other key: the former one has room for another.
+    assert_eq!(meet(2, "web-a0-1".to_owned()), Ok(()));
+    assert_eq!(meet(1, "web-b-1".to_owned()), Ok(()));
+    assert_eq!(meet(1, "web-c-1".to_owned()), Err(Refused::Budget));
+    for number in 1..MOST {
+        assert_eq!(meet(2, format!("web-d{number}-1")), Ok(()), "{number}");
+    }
+    assert_eq!(meet(2, "web-e-1".to_owned()), Err(Refused::Budget));
+    assert_eq!(meet(2, "web-a1-1".to_owned()), Err(Refused::Budget), "one more of this key");
+    assert_eq!(meet(2, "web-a0-1".to_owned()), Ok(()), "it is one of them");
 }

@@ -22,13 +22,15 @@ use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
 use crate::protocol::frame::Frame;
 use crate::protocol::message::Message;
-use crate::protocol::rotation::Rotate;
+use crate::protocol::rotation::{ReplaceKey, Rotate};
 use crate::protocol::tick::Tick;
 
 /// The only shard.
 const SHARD: u32 = 0;
 /// The maximum number of handshakes in a second.
 const INITS: u32 = 1_000;
+/// The maximum number of requests to replace a key in a second.
+const ROTATIONS: u32 = 200;
 /// The maximum number of notices in a second that answer unknown sessions.
 const NOTICES: u32 = 100;
 /// The time between two notices to one worker.
@@ -97,6 +99,7 @@ pub struct CoordinatorSessions {
     options: CoordinatorOptions,
     peers: Peers,
     inits: Budget,
+    rotations: Budget,
     notices: Budget,
     /// The last notice to each worker of the last second.
     noticed: Vec<(Option<WorkerId>, Tick)>,
@@ -137,6 +140,7 @@ impl CoordinatorSessions {
             options,
             peers: Peers::default(),
             inits: Budget::new(INITS),
+            rotations: Budget::new(ROTATIONS),
             notices: Budget::new(NOTICES),
             noticed: Vec::new(),
         }
@@ -320,6 +324,13 @@ impl CoordinatorSessions {
         Ok(peer)
     }
 
+    /// Returns the message that asks a peer to replace its key, if it is to do so and was not asked a
+    /// moment ago. The owner calls it with each frame of the peer on the control lane.
+    pub fn replace_key(&self, now: Tick, peer: &Peer) -> Option<ReplaceKey> {
+        let is_asked = peer.is_to_look(now) && self.options.enrolled.is_to_rotate(&peer.key);
+        is_asked.then(|| ReplaceKey { key: peer.key.to_string() })
+    }
+
     /// Looks at a request of a peer to replace its key, without verifying it.
     ///
     /// # Errors
@@ -330,7 +341,7 @@ impl CoordinatorSessions {
         peer: &Peer,
         rotate: &Rotate,
     ) -> Result<Rotation, Refused> {
-        if !self.peers.may_ask(now, &peer.key) || !self.inits.take(now) {
+        if !self.peers.may_rotate(now, &peer.key) || !self.rotations.take(now) {
             return Err(Refused::Budget);
         }
         Rotation::read(&*self.suite, &self.options.namespace, peer.key, &peer.worker, rotate)

@@ -25,6 +25,8 @@ struct Keys {
     tokens: BTreeMap<KeyId, (PublicKey, JoinTerms)>,
     /// The keys that have replaced others, by those.
     successors: BTreeMap<KeyId, KeyId>,
+    /// The keys that are to be replaced.
+    asked: BTreeSet<KeyId>,
     reserved: Vec<String>,
     revision: u64,
 }
@@ -99,6 +101,11 @@ impl EnrolledKeys {
         Ok(())
     }
 
+    /// Asks the workers with a key to replace it.
+    pub fn ask_to_rotate(&self, key: KeyId) {
+        self.write().asked.insert(key);
+    }
+
     fn write(&self) -> RwLockWriteGuard<'_, Keys> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,8 +145,7 @@ impl Enrolled for EnrolledKeys {
 
     fn is_to_rotate(&self, key: &KeyId) -> bool {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let is_asked = keys.grants.get(key).is_some_and(|grant| grant.rotate);
-        is_asked || keys.successors.contains_key(key)
+        keys.asked.contains(key) || keys.successors.contains_key(key)
     }
 
     fn heard(&self, _keys: &[KeyId]) {}

@@ -33,8 +33,6 @@ pub struct WorkerGrant {
     pub teams: Option<Vec<String>>,
     /// The key that this one has replaced: its workers take over what those of that key hold.
     pub follows: Option<KeyId>,
-    /// If true, an operator has asked the worker to replace the key.
-    pub rotate: bool,
 }
 
 /// The limits of a [`WorkerGrant`], as they are stored and sent. `None` means no limit.
@@ -72,8 +70,7 @@ impl WorkerGrant {
     /// Grants what these limits allow.
     pub fn limited(key: PublicKey, limits: WorkerLimits) -> Self {
         let WorkerLimits { names, queues, groups, actions, slots, teams } = limits;
-        let (follows, rotate) = (None, false);
-        Self { key, names, queues, groups, actions, slots, teams, follows, rotate }
+        Self { key, names, queues, groups, actions, slots, teams, follows: None }
     }
 
     /// Grants everything to workers of these names.
@@ -86,13 +83,12 @@ impl WorkerGrant {
     /// Returns the grant of a key that replaces the one of this grant.
     #[must_use]
     pub fn of_successor(&self, key: PublicKey, follows: KeyId) -> Self {
-        Self { key, follows: Some(follows), rotate: false, ..self.clone() }
+        Self { key, follows: Some(follows), ..self.clone() }
     }
 
     /// Returns true if another grant has the same limits.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let Self { key, follows, rotate, .. } = other;
-        *other == Self { key: *key, follows: *follows, rotate: *rotate, ..self.clone() }
+        *other == Self { key: other.key, follows: other.follows, ..self.clone() }
     }
 
     /// Returns true if a worker of the key may have this name.
@@ -223,13 +219,14 @@ pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
     /// by plain frames.
     fn is_reserved(&self, name: &str) -> bool;
 
-    /// Returns the number of changes so far.
+    /// Returns the number of changes so far, without those of [`is_to_rotate`](Self::is_to_rotate).
     fn revision(&self) -> u64;
 
     /// Returns true if the worker of a key is to replace it: an operator has asked for it, or
-    /// another process of the same worker has done so.
+    /// another process of the same worker has done so. Its sessions go on meanwhile.
     fn is_to_rotate(&self, key: &KeyId) -> bool {
-        self.find(key).is_some_and(|grant| grant.rotate)
+        let _ = key;
+        false
     }
 
     /// Notes that workers of these keys have a session and were heard. The coordinator calls it

@@ -48,6 +48,12 @@ pub enum RotationRefusal {
     /// The other key is or was enrolled.
     #[error("the other key is or was enrolled for another worker: create one that is new")]
     Used,
+    /// The key has itself replaced another one a short while ago.
+    #[error(
+        "the present key has replaced another one less than an hour ago: ask again later, or ask an \
+         operator for \"tinpot workers rotate\""
+    )]
+    TooSoon,
     /// The coordinator keeps no keys that can be replaced.
     #[error("this coordinator does not replace keys: join again")]
     Unsupported,

@@ -14,7 +14,7 @@ use super::suite::{Digest, Ephemeral, PublicKey, Suite};
 use crate::model::address::Lane;
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
-use crate::protocol::rotation::{Rotate, Rotated};
+use crate::protocol::rotation::{ReplaceKey, Rotate, Rotated};
 use crate::protocol::tick::Tick;
 
 /// The only shard.
@@ -180,6 +180,11 @@ impl WorkerSessions {
     pub fn key_state(&self) -> KeyState {
         let Self { key, is_to_rotate, refused, .. } = self;
         KeyState { key: *key, is_to_rotate: *is_to_rotate, refused: refused.clone() }
+    }
+
+    /// Takes in that the coordinator asks for another key.
+    pub fn asked_to_replace(&mut self, asked: &ReplaceKey) {
+        self.is_to_rotate |= asked.key == self.key.to_string();
     }
 
     /// Asks the coordinator to enrol another key, that of a suite, in place of the worker's. The

@@ -201,6 +201,7 @@ fn digest(message: &Message) -> (u64, u64) {
         Message::Secret(answer) => (31, answer.fence.number),
         Message::Rotate(_) => (32, 0),
         Message::Rotated(answer) => (33, u64::from(answer.refused.is_some())),
+        Message::ReplaceKey(_) => (34, 0),
     }
 }
 

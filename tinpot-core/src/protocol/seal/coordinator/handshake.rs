@@ -1,7 +1,7 @@
 //! The answer to an init.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::SHARD;
 use super::peers::{Answered, Peer};
@@ -68,7 +68,9 @@ impl Handshake {
         let keys = suite.derive(&shared, &salt(suite, &self.digest, payload));
         let session = Session::new(now, u64::from_be_bytes(id), Side::Coordinator, keys);
         let (worker, key, introduced) = (self.init.worker, self.init.key, AtomicBool::new(false));
-        let peer = Peer { worker, key, grant: self.grant, introduced };
+        // The accept has told it.
+        let looked = AtomicU64::new(now.0);
+        let peer = Peer { worker, key, grant: self.grant, introduced, looked };
         Ok(Answered { session, peer: Arc::new(peer), init: self.digest, accept })
     }
 }

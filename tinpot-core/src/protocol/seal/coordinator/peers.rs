@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::address::Lane;
@@ -35,6 +35,10 @@ const WORKERS: usize = 10_000;
 const WORKERS_PER_TEAM: usize = WORKERS / 4;
 /// The maximum number of handshakes of one key in a second.
 const INITS_PER_KEY: u32 = 5;
+/// The maximum number of requests to replace one key in a second.
+const ROTATIONS_PER_KEY: u32 = 5;
+/// The time between two looks whether the worker of a session is to replace its key.
+const LOOK: Duration = Duration::from_secs(5);
 /// The time after which a session is given up if nothing was heard in it. Its worker asks for
 /// another one when it comes back.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -52,12 +56,23 @@ pub struct Peer {
     pub grant: Arc<WorkerGrant>,
     /// If true, the worker has said hello in this session, or in one that it has replaced.
     pub(super) introduced: AtomicBool,
+    /// The time of the last look whether it is to replace its key.
+    pub(super) looked: AtomicU64,
 }
 
 impl Peer {
     /// Returns true if this is the key of the worker, or the one that it has replaced.
     pub(super) fn is_of(&self, key: &KeyId) -> bool {
         self.key == *key || self.grant.follows.as_ref() == Some(key)
+    }
+
+    /// Returns true if it is time to look whether the worker is to replace its key.
+    pub(super) fn is_to_look(&self, now: Tick) -> bool {
+        let is_due = now.since(Tick(self.looked.load(Ordering::Relaxed))) >= LOOK;
+        if is_due {
+            self.looked.store(now.0, Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Limits a frame that was opened on a lane in a session of the worker: hellos to the grant.
@@ -126,6 +141,7 @@ enum State {
 #[derive(Debug)]
 struct KeyState {
     inits: Budget,
+    rotations: Budget,
     pending: VecDeque<SessionId>,
     workers: usize,
     /// The teams of the key's grant.
@@ -165,9 +181,15 @@ impl Peers {
         self.key(*key).inits.take(now)
     }
 
+    /// Counts a request to replace a key. Returns false if there were too many.
+    pub(super) fn may_rotate(&mut self, now: Tick, key: &KeyId) -> bool {
+        self.key(*key).rotations.take(now)
+    }
+
     fn key(&mut self, key: KeyId) -> &mut KeyState {
         self.keys.entry(key).or_insert_with(|| KeyState {
             inits: Budget::new(INITS_PER_KEY),
+            rotations: Budget::new(ROTATIONS_PER_KEY),
             pending: VecDeque::new(),
             workers: 0,
             teams: None,
@@ -177,10 +199,12 @@ impl Peers {
     pub(super) fn pend(&mut self, now: Tick, answered: Answered) -> Result<Vec<u8>, Refused> {
         let Answered { session, peer, init, accept } = answered;
         let (id, is_known) = (session.id(), self.current.contains_key(&peer.worker));
+        // A worker with another key is one more of this key, although not of all.
+        let is_counted = self.key_of(&peer.worker) == Some(peer.key);
         let key = self.key(peer.key);
         key.teams.clone_from(&peer.grant.teams);
         // Those that wait may be of further workers.
-        if !is_known && key.workers + key.pending.len() >= WORKERS_PER_KEY {
+        if !is_counted && key.workers + key.pending.len() >= WORKERS_PER_KEY {
             return Err(Refused::Budget);
         }
         let team = peer.grant.teams.as_ref().filter(|teams| teams.len() == 1);
@@ -279,8 +303,10 @@ impl Peers {
         match self.current.insert(peer.worker.clone(), id) {
             Some(before) => {
                 let until = now + FORMER;
+                let mut former = None;
                 if let Some(before) = self.entries.get_mut(&before) {
                     before.state = State::Former { until };
+                    former = Some(before.peer.key).filter(|key| *key != peer.key);
                     // It is of the same key and grant, or it would have ended before. A key that has
                     // replaced it has the same limits, unless they were changed meanwhile.
                     if before.peer.key == peer.key || before.peer.grant.is_like(&peer.grant) {
@@ -289,6 +315,10 @@ impl Peers {
                     }
                 }
                 self.ends.push_back((until, before));
+                if let Some(former) = former {
+                    self.leave(&former);
+                    self.key(peer.key).workers += 1;
+                }
             }
             None => self.key(peer.key).workers += 1,
         }
@@ -310,9 +340,15 @@ impl Peers {
         let peer = &entry.peer;
         if self.current.get(&peer.worker) == Some(&id) {
             self.current.remove(&peer.worker);
-            if let Some(key) = self.keys.get_mut(&peer.key) {
-                key.workers = key.workers.saturating_sub(1);
-            }
+            let key = peer.key;
+            self.leave(&key);
+        }
+    }
+
+    /// Counts one worker less of a key.
+    fn leave(&mut self, key: &KeyId) {
+        if let Some(key) = self.keys.get_mut(key) {
+            key.workers = key.workers.saturating_sub(1);
         }
     }
 
@@ -339,8 +375,8 @@ impl Peers {
         heard.dedup();
         let silent = |entry: &Entry| now.since(entry.heard) >= SILENCE;
         self.remove_all(silent);
-        self.keys
-            .retain(|_, key| key.workers > 0 || !key.pending.is_empty() || !key.inits.is_idle(now));
+        let is_idle = |key: &KeyState| key.inits.is_idle(now) && key.rotations.is_idle(now);
+        self.keys.retain(|_, key| key.workers > 0 || !key.pending.is_empty() || !is_idle(key));
         heard
     }
 
