@@ -58,8 +58,8 @@ pub trait Enroller: fmt::Debug + Send + Sync + 'static {
     /// `Unavailable`: the join is not answered, and the worker asks again.
     async fn enrol(&self, claim: &JoinClaim) -> Result<Result<Enrolment, JoinRefusal>>;
 
-    /// Enrols the key of a claim, which was verified, in place of another one, with the same limits.
-    /// Both are valid for a while, and the former one no longer. The worker receives the inner error.
+    /// Enrols the key of a verified claim in place of another one, with the same limits. Both are
+    /// valid for a while; then the former one ends. The worker receives the inner error.
     ///
     /// # Errors
     /// `Unavailable`: the request is not answered, and the worker asks again.

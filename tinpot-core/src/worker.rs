@@ -84,9 +84,9 @@ impl Worker {
         self.key.clone().map(Into::into)
     }
 
-    /// Has the coordinator enrol another key, that of a suite, in place of this worker's. The caller
-    /// keeps the key first, so that it is there at the next start, and [watches](Self::key) when it
-    /// is in use: until then, the worker needs both. Attempts go on meanwhile.
+    /// Has the coordinator enrol another key, that of a suite, in place of this worker's. Attempts
+    /// continue meanwhile. The caller stores the new key first, so that the next start finds it,
+    /// and keeps both keys until [`key`](Self::key) shows that the new one is in use.
     ///
     /// Has no effect if the frames of the worker are plain.
     pub async fn replace_key(&self, suite: impl Suite) {

@@ -372,7 +372,7 @@ impl Client {
             }
             Some(reply) => {
                 if reply != Reply::Ack {
-                    tracing::warn!(request = %kept.request, ?reply, "an answer is of no use");
+                    tracing::warn!(request = %kept.request, ?reply, "the daemon refuses an answer");
                 }
                 self.answers.remove(&at);
             }

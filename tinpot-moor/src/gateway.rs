@@ -154,8 +154,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Encrypts a TCP address by CURVE with this key, and admits these workers only. Workers of the
-    /// plain dialect can do so. Sockets that are files have their rights instead.
+    /// Encrypts a TCP address by CURVE with this key, and admits these workers only. Only the plain
+    /// dialect supports it. Sockets that are files rely on file permissions instead.
     pub fn curve(mut self, key: CurveKey, clients: CurveClients) -> Self {
         self.curve = Some(Curve { key, clients });
         self
@@ -168,7 +168,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Asks workers to end once they were drained. Some workers end even if another is meant.
+    /// Asks workers to end once they are drained. Some workers end even if the request names
+    /// another.
     pub fn end_drained(mut self, yes: bool) -> Self {
         self.ends_drained = yes;
         self

@@ -123,8 +123,8 @@ impl Guest {
         result
     }
 
-    /// Takes no new requests, and ends. Requests that run have `patience` to end, and are cancelled
-    /// then.
+    /// Takes no new requests, waits for those that run for at most `patience`, cancels the rest,
+    /// and ends.
     ///
     /// # Errors
     /// Those of [`ended`](Self::ended).

@@ -17,7 +17,7 @@ use crate::span::Span;
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The time between two warnings about the same collector.
 const QUIET: Duration = Duration::from_secs(600);
-/// The time for the last words of the thread, once its time is over.
+/// The extra time in which the thread ends after its deadline.
 const LAST: Duration = Duration::from_millis(500);
 
 /// Sends spans to a collector by OTLP/HTTP, on a thread of its own.

@@ -16,7 +16,7 @@ pub use self::tls::Tls;
 
 /// Serves `app` on a bound listener until `end` resolves, then answers the open requests and ends.
 ///
-/// Clients that are slow, silent or too many are sent away, within `limits`. Sets `TCP_NODELAY` on
+/// Disconnects clients that exceed `limits`, such as slow or silent ones. Sets `TCP_NODELAY` on
 /// every connection, which server-sent events need.
 pub fn serve_on(
     listener: TcpListener,

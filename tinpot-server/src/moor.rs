@@ -89,7 +89,8 @@ pub struct MoorSettings {
         arg(long, env = "TINPOT_MOOR_ENROLLMENT_TOKEN_FILE", value_name = "FILE")
     )]
     pub moor_enrollment_token_file: Option<PathBuf>,
-    /// Ask a worker of mooR to end once it is drained. Some workers end even if another is meant.
+    /// Ask a worker of mooR to end once it is drained. Some workers end even if the request names
+    /// another.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MOOR_END_DRAINED"))]
     pub moor_end_drained: bool,
 }

@@ -448,8 +448,8 @@ fn free_space(path: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::StorageFull, message))
 }
 
-/// Returns what pip's own log says about indexes that do not answer. That an index does not know a
-/// package is no trouble: others may.
+/// Returns what pip's own log says about indexes that do not answer. An index that does not know a
+/// package is no trouble, because another one may know it.
 fn troubles(pip_log: &Path) -> Vec<String> {
     let mut text = Vec::new();
     if let Ok(file) = fs::File::open(pip_log) {

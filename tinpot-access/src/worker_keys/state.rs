@@ -128,7 +128,9 @@ impl State {
     ) -> impl Iterator<Item = &Stored<WorkerKey>> {
         let before = move |key: &WorkerKey| Some(&self.keys.get(&key.follows?)?.stored);
         // A key follows one that was there before it: there is no circle.
-        let all = std::iter::successors(before(key), move |stored: &&Stored<WorkerKey>| before(&stored.value));
+        let all = std::iter::successors(before(key), move |stored: &&Stored<WorkerKey>| {
+            before(&stored.value)
+        });
         all.filter(move |stored| stored.value.is_valid(now))
     }
 

@@ -50,8 +50,8 @@ impl UploadClaim {
 /// Keeps uploads for the executions that refer to them.
 ///
 /// # Contract
-/// - **Own**: a caller refers to uploads of their own only. One of another caller and one that does
-///   not exist have the same answer.
+/// - **Own**: a caller can refer only to their own uploads. The answer is the same for an upload of
+///   another caller and for one that does not exist.
 /// - **Kept**: what was claimed stays while the execution is recorded.
 /// - **Repeatable**: a claim may be of an execution that is never accepted. It uses up nothing.
 #[async_trait]

@@ -276,9 +276,9 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Gives each execution and each attempt a span of its own, so that an observer can record them:
-    /// attempts get the trace contexts of their spans in place of that of the submitter. By default,
-    /// they get the latter.
+    /// Gives each execution and each attempt a span of its own, so that an observer can record
+    /// them. Each attempt then gets the trace context of its span; by default, it gets that of the
+    /// submitter.
     #[must_use]
     pub fn traces(mut self, sampling: Sampling) -> Self {
         self.sampling = Some(sampling);

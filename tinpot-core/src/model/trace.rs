@@ -15,9 +15,9 @@ const PARTS: [usize; 4] = [2, 32, 16, 2];
 /// The flag of a trace that is recorded.
 const SAMPLED: u8 = 1;
 
-/// A place in a trace: that of one span, below which others have theirs.
+/// The ids of a trace and of one of its spans, which can be the parent of others.
 ///
-/// Its text is that of the header `traceparent` of W3C Trace Context.
+/// Its text form is the value of the header `traceparent` of W3C Trace Context.
 ///
 /// ```
 /// use tinpot_core::TraceContext;

@@ -221,7 +221,7 @@ impl Handshakes {
                 end.answer_request(transport, clock.now(), refusals, request).await;
             }
         };
-        // Not one after the other: what a key is replaced by is written first.
+        // Concurrently, because a replacement waits until the new key is stored.
         let replacements = async {
             while let Some((peer, rotate)) = rotations.recv().await {
                 let answer =

@@ -89,9 +89,9 @@ impl WorkerEnd {
             let key = sessions.key();
             tracing::warn!(
                 %key,
-                "no coordinator answers this worker: none is running, its frames do not come through \
-                 (look at the rights of its user at the broker), or the key is not enrolled (any more): \
-                 ask for a join token, then run \"tinpot worker join\""
+                "no coordinator answers this worker: none is running, its frames do not arrive \
+                 (check the rights of its user at the broker), or the key is not enrolled (any \
+                 more): ask for a join token, then run \"tinpot worker join\""
             );
         }
         Some(init)

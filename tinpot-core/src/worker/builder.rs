@@ -191,9 +191,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Gives each attempt a span of its own, so that an observer can record it: the action gets the
-    /// trace context of that span in place of the one that the coordinator sent. By default, it gets
-    /// the latter.
+    /// Gives each attempt a span of its own, so that an observer can record it. The action then
+    /// gets the trace context of that span; by default, it gets the one that the coordinator sent.
     #[must_use]
     pub fn traces(mut self, sampling: Sampling) -> Self {
         self.sampling = Some(sampling);

@@ -12,8 +12,8 @@ use tinpot_core::action::{Action, LoadError};
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Accept, Beat, BeatAck, Call, Called, Cancel, Dispatch, Drain, GivenSecret, Goodbye, Hello,
-    LogAck, Message, Probe, Recorded, Reject, Released, ResultAck, ResultReport, ReplaceKey, Rotate, Rotated,
-    SecretAnswer, SecretGet, WhoIsThere,
+    LogAck, Message, Probe, Recorded, Reject, Released, ReplaceKey, ResultAck, ResultReport,
+    Rotate, Rotated, SecretAnswer, SecretGet, WhoIsThere,
 };
 use tinpot_core::{
     Backoff, BundleRef, EnvironmentState, Failure, Level, PythonEnvironment, RetryOn, Stream,

@@ -77,9 +77,9 @@ pub(crate) struct UploadJson {
 
 /// Uploads bytes for a parameter.
 ///
-/// A submission of the same caller then has the `upload` of the answer in the place of the base64, for
-/// any parameter of the type bytes. The upload stays for as long as an execution that refers to it is
-/// recorded; without one, for 24 hours.
+/// A submission by the same caller can then have the `upload` of the answer in place of the base64,
+/// for any parameter of the type bytes. The upload stays for as long as an execution that refers to
+/// it is recorded; without one, for 24 hours.
 #[utoipa::path(
     post,
     path = "/api/actions/{name}/uploads",

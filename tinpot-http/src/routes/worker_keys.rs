@@ -199,8 +199,8 @@ pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCod
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Asks the workers with a key to replace it by another one, in their sessions. The key is valid for
-/// 24 hours more once they have.
+/// Asks the workers with a key to replace it while they run. After that, the former key is valid
+/// for 24 hours more.
 #[utoipa::path(
     post,
     path = "/api/worker-keys/{id}/rotate",

@@ -1,4 +1,4 @@
-//! The enrolment of workers: who knows the token has its CURVE key admitted.
+//! The enrolment of workers: the CURVE key of a worker that knows the token is admitted.
 
 use tinpot_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
@@ -82,7 +82,7 @@ impl Enrolment {
     }
 }
 
-/// Compares in a time that says nothing about the place of the first difference.
+/// Compares two tokens in a time that does not reveal where they differ.
 fn is_same(one: &str, other: &str) -> bool {
     let differences =
         one.bytes().zip(other.bytes()).fold(0, |all, (one, other)| all | (one ^ other));

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # The largest head of an answer to CONNECT.
 MAX_HEAD_BYTES = 64 * 1024
-# Answers to CONNECT that may be others a little later.
+# The statuses of answers to CONNECT after which another try may succeed.
 _PASSING = (429, 500, 502, 503, 504)
 
 

@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 
 class Hazards:
-    """Looks after the import of each file at what is new in the process.
+    """Checks what is new in the process after the import of each file.
 
     Files import each other: what is new belongs to the innermost one.
     """

@@ -111,8 +111,9 @@ impl State {
 
     /// Takes the suitable idle interpreter that was used last, whose memory is in the caches.
     ///
-    /// Attempts that can share a process leave unused ones to those that cannot, and those that need
-    /// late files take one that has imported them, which the others leave to them.
+    /// Attempts that can share a process prefer used interpreters, and leave unused ones to
+    /// attempts that cannot. Attempts that need late files prefer interpreters that have imported
+    /// them; others prefer those that have not.
     fn take_idle(&mut self, isolation: Isolation, is_late: bool) -> Option<Interpreter> {
         let wants_used = isolation == Isolation::Reuse;
         let suits = |one: &Interpreter| wants_used || one.attempts == 0;

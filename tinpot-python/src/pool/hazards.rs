@@ -58,7 +58,7 @@ impl LateFiles {
     pub(super) fn notices(&self) -> impl Iterator<Item = LoadError> {
         self.files.iter().map(|(file, reason)| {
             let message = format!(
-                "each interpreter imports this file itself, before its first attempt of it: \
+                "each interpreter imports this file itself, before it runs an action of it: \
                  {reason}\nIf that is slow, {ADVICE}."
             );
             load_error(file, &message).notice()

@@ -28,7 +28,7 @@ pub(super) fn next(path: &Path) -> PathBuf {
 pub(super) fn finish(path: &Path) -> Result<()> {
     let next = next(path);
     fs::rename(&next, path).map_err(|error| failed("rename", &next, &error))?;
-    // So that the change outlives the machine. Without it, the next start does it again.
+    // So that the change survives a power failure. If this fails, the next start does it again.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let _ = fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
     Ok(())

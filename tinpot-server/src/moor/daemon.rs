@@ -22,8 +22,8 @@ pub struct MoorDaemonSettings {
     /// --moor-daemon-actions: ipc:///tmp/moor or tcp://127.0.0.1:7896.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MOOR_DAEMON", value_name = "ADDRESS"))]
     pub moor_daemon: Option<String>,
-    /// The actions that a MOO can run, separated by commas. Each is a type of workers there;
-    /// TYPE=ACTION has another name than its action.
+    /// The actions that a MOO can run, separated by commas. Each is a type of workers there, with
+    /// the name of the action; TYPE=ACTION sets another name.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -34,8 +34,8 @@ pub struct MoorDaemonSettings {
         )
     )]
     pub moor_daemon_actions: Vec<String>,
-    /// The file with the private key that signs tokens for the daemon of mooR, in PEM. Without it,
-    /// the daemon is one that wants no tokens.
+    /// The file with the private key that signs tokens for the daemon of mooR, in PEM. Omit it for
+    /// a daemon that takes no tokens.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MOOR_DAEMON_KEY", value_name = "FILE"))]
     pub moor_daemon_key: Option<PathBuf>,
 }

@@ -44,9 +44,9 @@ pub struct TraceSettings {
     /// tinpot-dev by default.
     #[cfg_attr(feature = "clap", arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME"))]
     pub otel_service_name: Option<String>,
-    /// The traces to export: always_on, always_off, traceidratio, or one of these behind
-    /// parentbased_, which follows the submitter where it has decided; parentbased_always_on by
-    /// default.
+    /// The traces to export: always_on, always_off, traceidratio, or one of these with the prefix
+    /// parentbased_, which follows the decision of the submitter, if there is one;
+    /// parentbased_always_on by default.
     #[cfg_attr(feature = "clap", arg(long, env = "OTEL_TRACES_SAMPLER", value_name = "NAME"))]
     pub otel_traces_sampler: Option<String>,
     /// The share of the traces that traceidratio exports, from 0 to 1; 1 by default.
@@ -154,7 +154,7 @@ impl TraceSettings {
             _ => {
                 return Err(invalid(format!(
                     "--otel-traces-sampler (OTEL_TRACES_SAMPLER) must be always_on, always_off or \
-                     traceidratio, or one of these behind parentbased_ (got {name:?})"
+                     traceidratio, or one of these with the prefix parentbased_ (got {name:?})"
                 )));
             }
         };

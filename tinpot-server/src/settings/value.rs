@@ -62,7 +62,7 @@ pub(super) fn request_size(text: &str) -> Result<u64, String> {
 /// Parses the size of an upload.
 pub(super) fn upload_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|bytes| match bytes > UPLOAD_BYTES {
-        true => Err("must be at most 1G, which workers fetch".to_owned()),
+        true => Err("must be at most 1G: workers fetch no larger upload".to_owned()),
         false => Ok(bytes),
     })
 }

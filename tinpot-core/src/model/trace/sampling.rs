@@ -1,7 +1,7 @@
 //! The spans of executions, and the choice of those that are recorded.
 //!
-//! The ids of spans are computed from those of executions and attempts. So a coordinator that was
-//! started again ends the spans that it has begun before, and a worker needs no answer of anyone.
+//! The ids of spans are computed from those of executions and attempts. So a restarted coordinator
+//! can end spans that it began before, and a worker computes its own without asking anyone.
 
 use std::fmt::Display;
 

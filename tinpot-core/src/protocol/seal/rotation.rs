@@ -13,8 +13,8 @@ use crate::protocol::tick::Tick;
 /// The time after which a worker that got no answer asks again.
 const RESEND: Duration = Duration::from_secs(5);
 
-/// A request to replace a key that was verified: the owner of the key that is enrolled asks for it,
-/// and the owner of the other key agrees.
+/// A verified request to replace a key: the owner of the enrolled key asks for it, and the owner of
+/// the new key agrees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RotationClaim {

@@ -91,8 +91,8 @@ export function WorkerKeysPage() {
           onDone={done}
           onClose={close}
         >
-          The worker replaces its key as soon as it is connected, and goes on meanwhile. The former
-          key ends 24 hours later.
+          The worker replaces its key as soon as it is connected, and keeps running. The former key
+          ends 24 hours later.
         </AskFirst>
       )}
       {asking?.kind === "token" && (
