@@ -282,6 +282,7 @@ def test_only_workers_that_are_enrolled_can_connect(curve: Scene) -> None:
         stranger.connect(curve.flags[3])
         stranger.send_multipart(protocol.attach())
         assert not stranger.poll(1000)
+    wait_for("the end of the first worker", lambda: curve.count("echo-") == 0)
     with curve.worker("echo"):
         assert curve.coordinator.result("echo", 2) == ["echo_response", 2]
 
