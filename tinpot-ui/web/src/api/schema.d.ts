@@ -83,9 +83,9 @@ export interface paths {
         put?: never;
         /**
          * Uploads bytes for a parameter.
-         * @description A submission of the same caller then has the `upload` of the answer in the place of the base64, for
-         *     any parameter of the type bytes. The upload stays for as long as an execution that refers to it is
-         *     recorded; without one, for 24 hours.
+         * @description A submission by the same caller can then have the `upload` of the answer in place of the base64,
+         *     for any parameter of the type bytes. The upload stays for as long as an execution that refers to
+         *     it is recorded; without one, for 24 hours.
          */
         post: operations["actions_create"];
         delete?: never;
@@ -1259,8 +1259,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Asks the workers with a key to replace it by another one, in their sessions. The key is valid for
-         *     24 hours more once they have.
+         * Asks the workers with a key to replace it while they run. After that, the former key is valid
+         *     for 24 hours more.
          */
         post: operations["worker_keys_rotate"];
         delete?: never;
