@@ -32,7 +32,7 @@ const NOTED: Duration = Duration::from_secs(5 * 60);
 /// The time for which a temporary key is kept after its last frame.
 const TEMPORARY: Duration = Duration::from_secs(24 * 3_600);
 /// The time for which a key is valid after another one has replaced it.
-/// Longer than a session: a worker that was told nothing learns of the other key with its next one.
+/// Longer than a session: a worker that has received nothing learns of the other key with its next one.
 const OVERLAP: Duration = Duration::from_secs(48 * 3_600);
 /// The time after which a key that has replaced another one may be replaced, unless an operator asks.
 const REST: Duration = Duration::from_secs(3_600);

@@ -42,6 +42,7 @@ fn every_message_is_shown_as_it_is_encoded() {
         "progress",
         "reject",
         "released",
+        "replace_key",
         "result",
         "result_ack",
         "rotate",

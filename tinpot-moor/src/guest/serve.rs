@@ -63,7 +63,7 @@ impl Serving {
     pub(super) async fn run(mut self, stop: watch::Receiver<Option<Duration>>) -> Result<()> {
         let mut tasks = Tasks::default();
         let ended = self.serve(&mut tasks, stop).await;
-        // Nobody waits for the answers of those that are left.
+        // The answers of those that are left have no receiver.
         self.cancel.send_replace(true);
         let requests = async { while tasks.requests.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST, requests).await.is_err() {
