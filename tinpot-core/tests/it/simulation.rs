@@ -41,10 +41,7 @@ fn sealed_frames_keep_every_promise_against_an_adversary_that_owns_the_network()
     for seed in 0..20 {
         let report = run(seed, &scenario().sealed(true));
         let report = report.unwrap_or_else(|violation| panic!("{violation}"));
-        report
-            .faults
-            .iter()
-            .for_each(|(fault, times)| *faults.entry(fault).or_default() += *times as u64);
+        report.faults.iter().for_each(|(fault, times)| *faults.entry(fault).or_default() += *times);
     }
     // Workers have replaced their keys meanwhile, and the former ones have ended.
     for fault in ["key replaced", "key ended"] {

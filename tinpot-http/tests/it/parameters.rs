@@ -40,7 +40,10 @@ async fn bad_input_is_named_by_its_path_and_runs_nothing() {
         (r#"{"days":3.0}"#.to_owned(), "days must be an integer (got 3.0)"),
         (r#"{"days":null}"#.to_owned(), "days must be an integer (got null)"),
         ("{}".to_owned(), "days is required"),
-        (r#"{"days":1,"dayz":2}"#.to_owned(), "dayz is not a parameter; use any, blob, days, hosts, "),
+        (
+            r#"{"days":1,"dayz":2}"#.to_owned(),
+            "dayz is not a parameter; use any, blob, days, hosts, ",
+        ),
         (
             r#"{"days":1,"options":{"froce":true}}"#.to_owned(),
             "options.froce is not a field; use force",
