@@ -42,7 +42,7 @@ impl Files {
         let deadline = Instant::now() + PATIENCE;
         while self.key() == former || self.path("worker.key.next").exists() {
             assert!(Instant::now() < deadline, "the key stays {former}");
-            std::thread::yield_now();
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
         }
         self.key()
     }
