@@ -220,8 +220,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a worker that was away does not try the key that has replaced its own",
         edits: &[Edit {
             file: "protocol/seal/worker.rs",
-            old: "let is_next = self.held.is_empty() && self.failed % 2 == 1;",
-            new: "let is_next = self.held.is_empty() && self.failed % 2 == 1 && !MUTANT;",
+            old: "let is_next = may_be_known && self.failed % 2 == 1;",
+            new: "let is_next = may_be_known && self.failed % 2 == 1 && !MUTANT;",
         }],
     },
 ];

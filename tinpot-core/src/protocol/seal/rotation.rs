@@ -107,6 +107,8 @@ pub(super) struct Successor {
     pub(super) key: KeyId,
     /// If true, the coordinator has said that it is enrolled.
     pub(super) is_enrolled: bool,
+    /// If true, the coordinator was asked to enrol it, and may have done so.
+    pub(super) was_asked_for: bool,
     message: Rotate,
     due: Tick,
 }
@@ -117,7 +119,7 @@ impl Successor {
         let proof = Hex(suite.sign(&text(namespace, from, &public)));
         let message = Rotate { key: public.to_string(), proof: proof.to_string() };
         let key = KeyId::of(&*suite, &public);
-        Self { suite, key, is_enrolled: false, message, due: now }
+        Self { suite, key, is_enrolled: false, was_asked_for: false, message, due: now }
     }
 
     /// Returns the time of the next request; `None` if it was answered.
@@ -129,6 +131,7 @@ impl Successor {
     pub(super) fn ask(&mut self, now: Tick) -> Option<Rotate> {
         self.due().filter(|due| *due <= now)?;
         self.due = now + RESEND;
+        self.was_asked_for = true;
         Some(self.message.clone())
     }
 

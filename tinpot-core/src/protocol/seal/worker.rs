@@ -221,7 +221,9 @@ impl WorkerSessions {
     /// know only the other one.
     fn identity(&self) -> (&Arc<dyn Suite>, KeyId) {
         let other = self.successor.as_ref().filter(|successor| {
-            let is_next = self.held.is_empty() && self.failed % 2 == 1;
+            // A session may be one that the coordinator has no more, since the key has ended.
+            let may_be_known = self.held.is_empty() || successor.was_asked_for;
+            let is_next = may_be_known && self.failed % 2 == 1;
             successor.is_enrolled != is_next
         });
         other.map_or((&self.suite, self.key), |successor| (&successor.suite, successor.key))
