@@ -77,9 +77,10 @@ impl Coordinator {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for an action without a version or beyond the bounds of offers; `Conflict` if a live worker offers an action of that name, or executions of one have
-    /// not ended; `Overloaded` if the catalogue is full; `StorageFull` if the store cannot write
-    /// (the deploy may still take effect once it can); `Closed` after the shutdown.
+    /// `InvalidInput` for an action without a version or beyond the bounds of offers; `Conflict` if a
+    /// live worker offers an action of that name, or executions of one have not ended; `Overloaded` if
+    /// the catalogue is full; `StorageFull` if the store cannot write (the deploy may still take effect
+    /// once it can); `Closed` after the shutdown.
     pub async fn deploy(&self, actions: Vec<Action>) -> Result<()> {
         let actions = actions.into_iter().map(Arc::new).collect();
         self.ask(|reply| Command::Deploy { actions, reply }).await?
