@@ -36,7 +36,8 @@ const TEMPORARY: Duration = Duration::from_secs(24 * 3_600);
 const OVERLAP: Duration = Duration::from_secs(48 * 3_600);
 /// The time after which a key that has replaced another one may be replaced, unless an operator asks.
 const REST: Duration = Duration::from_secs(3_600);
-/// The time for which a token, or a key that was replaced, is kept after its end, so that its holder learns that it has ended.
+/// The time for which a token, or a key that was replaced, is kept after its end, so that its holder
+/// learns that it has ended.
 const ENDED: Duration = Duration::from_secs(30 * 86_400);
 
 /// The keys of workers and the join tokens in [`Records`].

@@ -172,8 +172,9 @@ impl Kind {
     }
 }
 
-/// Returns bytes in base64, or a reference to those that are uploaded before the submission: those of a file, of standard input, or of the text after `@@` with its
-/// last `@`. Any other text is base64 already.
+/// Returns bytes in base64, or a reference to those that are uploaded before the submission: those of
+/// a file, of standard input, or of the text after `@@` with its last `@`. Any other text is base64
+/// already.
 fn bytes(text: &str) -> Result<String, String> {
     let content = match text.strip_prefix('@') {
         None => return Ok(text.to_owned()),
