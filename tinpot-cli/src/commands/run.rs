@@ -200,7 +200,12 @@ impl Words {
     /// Returns the parameters that the words give.
     pub(crate) fn parameters(&self) -> Result<Map<String, Value>, CliError> {
         let parameters = &self.arguments.parameters;
-        let data = parameters.data.as_deref().map(data).transpose()?;
+        let data = parameters.data.as_deref().map(data).transpose();
+        let data = data.map_err(|why| match self.flags.flag_of("data") {
+            Some(flag) => format!("{why}; the parameter `data` is {flag}"),
+            None => why,
+        });
+        let data = data.map_err(CliError::usage)?;
         self.flags.read(Some(&self.matches), &parameters.params, data)
     }
 
@@ -243,15 +248,15 @@ fn command(base: &Command, action: &ActionView, flags: &Flags) -> Command {
 }
 
 /// Returns the object that `--data` names.
-fn data(text: &str) -> Result<Map<String, Value>, CliError> {
+fn data(text: &str) -> Result<Map<String, Value>, String> {
     let (what, read) = match (text, text.strip_prefix('@')) {
         ("-" | "@-", _) => ("standard input must be a JSON object", input::stdin()),
         (_, Some("")) => ("", Err("must name a file after the @".to_owned())),
         (_, Some(path)) => ("the file must be a JSON object", input::file(path)),
         _ => ("must be a JSON object, @FILE or -", Ok(text.as_bytes().to_vec())),
     };
-    let read = read.map_err(|why| CliError::usage(format!("--data {why}")))?;
-    serde_json::from_slice(&read).map_err(|e| CliError::usage(format!("--data: {what}: {e}")))
+    let read = read.map_err(|why| format!("--data {why}"))?;
+    serde_json::from_slice(&read).map_err(|e| format!("--data: {what}: {e}"))
 }
 
 /// Returns the given options of a submission, in the form of the API.

@@ -22,6 +22,11 @@ def digest(blob: Annotated[bytes, Param(min_length=100)], more: bytes = b""):
     return [len(blob), hashlib.sha256(blob).hexdigest(), len(more)]
 
 
+@action
+def named_like_an_option(data: bytes):
+    return len(data)
+
+
 @action(concurrency=2)
 async def shared(blob: bytearray):
     return [type(blob).__name__, hashlib.sha256(blob).hexdigest()]
@@ -96,6 +101,12 @@ fn large_bytes_reach_a_worker_by_http() {
     let place = place(By::Http);
     let _worker = worker(place.joined("web"));
     runs_with_large_bytes(&place);
+    // The option `--data` has the name of the parameter: the error names the parameter's flag.
+    let bytes = format!("@{}", file(place.folder.path(), "bytes", "abc").display());
+    let run = ["run", "named_like_an_option"];
+    let refused = place.run(&[&run[..], &["--data", &bytes]].concat());
+    assert!(refused.failed(2).contains("; the parameter `data` is --param-data"), "{refused:?}");
+    assert_eq!(place.run(&[&run[..], &["--param-data", &bytes]].concat()).json(), json!(3));
 }
 
 #[test]
