@@ -88,7 +88,7 @@ pub(crate) struct UploadJson {
         ("name" = String, Path, description = "the name of an action"),
         ("Content-Digest" = Option<String>, Header, description = "the digest that the content must have, as in sha-256=:BASE64:"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Option<Vec<u8>>, description = "the bytes; no body is no byte", content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "the upload", body = UploadJson),
         (status = 400, description = "The body was cut off."),

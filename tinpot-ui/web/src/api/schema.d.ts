@@ -3562,9 +3562,10 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        /** @description the bytes; no body is no byte */
+        requestBody?: {
             content: {
-                "application/octet-stream": number[];
+                "application/octet-stream": number[] | null;
             };
         };
         responses: {
