@@ -154,13 +154,13 @@ class ProxyTest(unittest.TestCase):
 
     @both
     def test_a_proxy_of_another_kind_for_all_is_left_out_with_a_warning(self):
-        with FakeServer(answer(VERSION)) as server:
-            with mock.patch("tinpot._client_settings.is_here", return_value=False):
-                self.variables(ALL_PROXY="socks5h://me:secret@h:1080")
-                with self.assertWarnsRegex(RuntimeWarning, "ALL_PROXY is not used") as found:
-                    do = self.client(server.url)
-                self.assertNotIn("secret", str(found.warning))
-                self.assertEqual(do("version"), "1")
+        not_here = mock.patch("tinpot._client_settings.is_here", return_value=False)
+        with FakeServer(answer(VERSION)) as server, not_here:
+            self.variables(ALL_PROXY="socks5h://me:secret@h:1080")
+            with self.assertWarnsRegex(RuntimeWarning, "ALL_PROXY is not used") as found:
+                do = self.client(server.url)
+            self.assertNotIn("secret", str(found.warning))
+            self.assertEqual(do("version"), "1")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ class Discovery:
         self.files: dict[str, str] = {}
         # The actions of files that were imported late.
         self.late: set[str] = set()
-        # The descriptions by action, because they take long to make. An entry that has gone may have
-        # had the number of another one.
+        # The descriptions by action, because they take long to make. An entry that has gone may
+        # have had the number of another one.
         self.described: dict[int, tuple[_action.Entry, dict[str, Any]]] = {}
         self._import_late: Callable[[Callable[[str], object]], None] = lambda importing: None
 
