@@ -80,7 +80,7 @@ pub fn is_alive(id: i32) -> bool {
         .rsplit(')')
         .next()
         .and_then(|rest| rest.trim().chars().next())
-        .is_some_and(|state| state != 'Z')
+        .is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// The process ids that the action `family` writes down: itself, its child, and its child's child.

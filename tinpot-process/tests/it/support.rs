@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tinpot_core::executor::{ActionSet, Attempt, ContextParts, LogBuffer, stop_channel};
@@ -221,9 +221,11 @@ pub(crate) fn names(offer: &ActionSet) -> Vec<&str> {
 
 /// Returns true if a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: Pid) -> bool {
+    // In one look: between two, a zombie may go.
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let zombie = stat.is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')));
-    test_kill_process(pid).is_ok() && !zombie
+    stat.is_ok_and(|stat| {
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['Z', 'X']))
+    })
 }
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

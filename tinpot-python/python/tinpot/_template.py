@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import stat
 import sys
@@ -95,7 +96,7 @@ def serve(
     request, received = server.run()
     for fd in [lifeline, *server.children.values()]:
         os.close(fd)
-    server.socket.close()
+    server.close()
     requests, replies, lifeline, stdout, stderr, *group = received
     for fd in group:
         os.close(fd)
@@ -121,8 +122,15 @@ class _Template:
         self.socket = socket.socket(fileno=fd)
         # The descriptors of the processes, by id.
         self.children: dict[int, int] = {}
+        self._ends = _Ends()
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+        self._poll.register(self._ends.fd, select.POLLIN)
+
+    def close(self) -> None:
+        """Closes what only the template needs, in a copy."""
+        self.socket.close()
+        self._ends.close()
 
     def run(self) -> tuple[dict[str, Any], list[int]]:
         """Returns the request and its descriptors in a copy, and never in the template."""
@@ -132,6 +140,9 @@ class _Template:
                     received = self._receive()
                     if received is not None:
                         return received
+                elif fd == self._ends.fd:
+                    self._ends.read()
+                    self._reap_adopted()
                 else:
                     self._report(fd)
 
@@ -165,7 +176,10 @@ class _Template:
         return None
 
     def _reap_adopted(self) -> None:
-        """Reaps what copies left: this process adopts it when they end."""
+        """Reaps what copies left: this process adopts it when they end.
+
+        A copy that has ended and waits to be reaped comes first, and then this is called again.
+        """
         with contextlib.suppress(ChildProcessError):
             while True:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -182,6 +196,35 @@ class _Template:
 
     def _send(self, message: dict[str, Any]) -> None:
         self.socket.send(json.dumps(message).encode())
+
+
+class _Ends:
+    """Tells that children have ended, also those that this process adopted."""
+
+    def __init__(self) -> None:
+        self.fd, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._former = signal.getsignal(signal.SIGCHLD)
+        self._former_writer = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        # A handler that is not Python's could not be put back.
+        if self._former is not None:
+            signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
+
+    def read(self) -> None:
+        """Forgets the ends that were told so far."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 1 << 16)
+
+    def close(self) -> None:
+        """Puts back what was there before."""
+        if self._former is not None:
+            signal.signal(signal.SIGCHLD, self._former)
+        try:
+            signal.set_wakeup_fd(self._former_writer)
+        except (OSError, ValueError):
+            # Its file is closed.
+            signal.set_wakeup_fd(-1)
+        os.close(self.fd)
+        os.close(self._writer)
 
 
 def _prctl() -> Callable[..., int] | None:

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tinpot_core::executor::{ActionSet, Attempt, ContextParts, LogBuffer, stop_channel};
@@ -205,7 +205,12 @@ fn state(pid: Pid) -> Option<char> {
 
 /// Returns true if a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: Pid) -> bool {
-    test_kill_process(pid).is_ok() && state(pid) != Some('Z')
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Returns true if a process exists, also as a zombie.
+pub(crate) fn exists(pid: Pid) -> bool {
+    state(pid).is_some()
 }
 
 /// Stops a process, and waits until it has stopped: until then it still reads what comes.

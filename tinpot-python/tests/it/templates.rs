@@ -1,7 +1,6 @@
 //! Interpreters that are copies of one that has imported the actions.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use serde_json::json;
 use tinpot_core::Outcome;
 use tinpot_python::PythonPool;
 
-use crate::support::{Actions, MODES, call, is_alive, start, until};
+use crate::support::{Actions, MODES, call, exists, is_alive, run, start, until};
 
 const ACTIONS: &str = r#"
 import random
@@ -224,6 +223,22 @@ async fn processes_of_killed_copies_do_not_stay_as_zombies() {
     let pids = actions.pids("note", 2).await;
     running.ask(Duration::ZERO);
     assert_eq!(running.end().await.outcome, Outcome::Cancelled);
-    until("the end of the child", || !Path::new(&format!("/proc/{}", pids[1])).exists()).await;
+    until("the end of the child", || !exists(pids[1])).await;
+    assert!(is_alive(pids[0]), "the template has ended");
+}
+
+#[tokio::test]
+async fn what_outlives_a_copy_does_not_stay_as_a_zombie() {
+    let text = "\n@action\ndef leave(note: str):\n    \
+                child = subprocess.Popen(['/bin/sleep', '1000'], env={}, start_new_session=True)\n    \
+                with open(note, 'w') as file: file.write('%d\\n%d\\n' % (os.getppid(), child.pid))\n    \
+                os._exit(3)\n";
+    let actions = Actions::of(&format!("{ACTIONS}{text}"));
+    let pool = pool(&actions, 1).await;
+    run(&pool, "leave", json!({ "note": actions.path("note") })).await.failure();
+    let pids = actions.pids("note", 2).await;
+    // With a cgroup, it was killed with the copy.
+    let _ = kill_process(pids[1], Signal::KILL);
+    until("the end of the child", || !exists(pids[1])).await;
     assert!(is_alive(pids[0]), "the template has ended");
 }
