@@ -65,6 +65,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_run.py", include_str!("../python/tinpot/_run.py")),
     ("tinpot/_secret.py", include_str!("../python/tinpot/_secret.py")),
     ("tinpot/_sources.py", include_str!("../python/tinpot/_sources.py")),
+    ("tinpot/_swallowed.py", include_str!("../python/tinpot/_swallowed.py")),
     ("tinpot/_streams.py", include_str!("../python/tinpot/_streams.py")),
     ("tinpot/_shared_interpreter.py", include_str!("../python/tinpot/_shared_interpreter.py")),
     ("tinpot/_text.py", include_str!("../python/tinpot/_text.py")),

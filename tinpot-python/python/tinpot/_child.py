@@ -28,6 +28,7 @@ from tinpot import (
     _modules,
     _run,
     _sources,
+    _swallowed,
     _template,
     _text,
 )
@@ -64,6 +65,7 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
         if fd >= 0:
             os.set_inheritable(fd, False)
     signal.signal(signal.SIGTERM, _on_terminate)
+    _swallowed.bring_back(Cancelled, _terminate_again)
     _tie_to_worker(lifeline_fd)
     connection = Connection(requests_fd, replies_fd)
     settings = json.loads(connection.request() or b"null")
@@ -319,6 +321,15 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
         _control.hook()
     else:
         raise Cancelled("the attempt was asked to end")
+
+
+def _terminate_again() -> Callable[[], object] | None:
+    if not _control.stopped:
+        return None
+    # The end of the attempt sets it back.
+    _control.running = True
+    main = threading.main_thread().ident or 0
+    return partial(signal.pthread_kill, main, signal.SIGTERM)
 
 
 def _tie_to_worker(lifeline_fd: int) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinpot import _channel, _command, _connection, _context, _discovery, _run
+from tinpot import _channel, _command, _connection, _context, _discovery, _run, _swallowed
 from tinpot._errors import Cancelled
 
 if TYPE_CHECKING:
@@ -185,8 +185,25 @@ def stop(attempt: Attempt) -> None:
         if attempt.hook is not None:
             attempt.hook()
         else:
-            thread, exception = ctypes.c_ulong(attempt.thread), ctypes.py_object(Cancelled)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, exception)
+            _raise_in(attempt.thread)
+
+
+def stop_again() -> Callable[[], object] | None:
+    """Returns what raises `Cancelled` in this thread's attempt again; None if it must not."""
+    attempt = _current.get()
+    if attempt is None or not attempt.stopped:
+        return None
+
+    def again() -> None:
+        with attempt.lock:
+            if attempt.running and not attempt.shielded and attempt.thread is not None:
+                _raise_in(attempt.thread)
+
+    return again
+
+
+def _raise_in(thread: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Cancelled))
 
 
 class _Shield:
@@ -279,6 +296,7 @@ def install(mark: str) -> None:
     """
     _Channel.prefix = _channel.markup_prefix(mark)
     _command.shield = _Shield
+    _swallowed.bring_back(Cancelled, stop_again)
     streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
     sys.stdout, sys.stderr = streams
     start = threading.Thread.start

@@ -30,6 +30,7 @@ import tinpot
 from tinpot import action
 
 VARIABLE = contextvars.ContextVar("variable", default="none")
+UNRAISABLE = sys.unraisablehook
 
 
 async def job():
@@ -410,7 +411,7 @@ def hooks():
             threading._trace_hook,
             sys.excepthook is sys.__excepthook__,
             sys.displayhook is sys.__displayhook__,
-            sys.unraisablehook is sys.__unraisablehook__,
+            sys.unraisablehook is UNRAISABLE,
             threading.excepthook is threading.__excepthook__,
         )
     ]

@@ -1,8 +1,9 @@
 //! Attempts that take their interpreter with them.
 
 use serde_json::json;
+use tinpot_core::Outcome;
 
-use crate::support::{Actions, call};
+use crate::support::{AMPLE, Actions, SWALLOWING, call, start};
 
 #[tokio::test]
 async fn crash_fails_one_attempt_and_says_how() {
@@ -96,4 +97,15 @@ def own(): return os.getpid()
         next = call(&pool, "own").await.value();
     }
     assert_ne!(next, first);
+}
+
+#[tokio::test]
+async fn request_to_end_is_not_lost_in_a_destructor() {
+    let actions = Actions::of(SWALLOWING);
+    let pool = actions.pool().await;
+    let running = start(&pool, "swallow", json!({}));
+    running.until_line("ready").await;
+    running.ask(AMPLE);
+    let ended = running.end().await;
+    assert_eq!((&ended.outcome, ended.stdout().last()), (&Outcome::Cancelled, Some(&"cleaned")));
 }

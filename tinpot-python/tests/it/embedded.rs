@@ -10,7 +10,9 @@ use serde_json::json;
 use tinpot_core::{Backoff, ErrorKind, Outcome, RetryPolicy};
 use tinpot_python::PythonExecutor;
 
-use crate::support::{AMPLE, Actions, call, is_alive, names, offer, start, until, within};
+use crate::support::{
+    AMPLE, Actions, SWALLOWING, call, is_alive, names, offer, start, until, within,
+};
 
 async fn executor(actions: &Actions) -> Arc<PythonExecutor> {
     Arc::new(PythonExecutor::builder(actions.0.path()).start().await.expect("an executor"))
@@ -217,6 +219,17 @@ def command():
     let pid = std::fs::read_to_string(actions.path("pid")).unwrap_or_default();
     let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw);
     until("its end", || !pid.is_some_and(is_alive)).await;
+}
+
+#[tokio::test]
+async fn request_to_end_is_not_lost_in_a_destructor() {
+    let actions = Actions::of(SWALLOWING);
+    let executor = executor(&actions).await;
+    let running = start(&executor, "swallow", json!({}));
+    running.until_line("ready").await;
+    running.ask(AMPLE);
+    let ended = running.end().await;
+    assert_eq!((&ended.outcome, ended.stdout().last()), (&Outcome::Cancelled, Some(&"cleaned")));
 }
 
 #[tokio::test]

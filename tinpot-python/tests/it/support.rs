@@ -26,6 +26,23 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(3600);
 pub(crate) const MODES: [ContainmentMode; 2] =
     [ContainmentMode::Auto, ContainmentMode::ProcessGroup];
 
+/// An action that is asked to end where nothing that is raised comes out.
+pub(crate) const SWALLOWING: &str = "
+class Closing:
+    def __del__(self):
+        print('ready', flush=True)
+        while True: time.sleep(0.01)
+
+@action
+def swallow():
+    one = Closing()
+    del one
+    try:
+        while True: time.sleep(0.01)
+    finally:
+        print('cleaned')
+";
+
 /// A directory of actions.
 pub(crate) struct Actions(pub(crate) TempDir);
 
