@@ -41,7 +41,7 @@ struct Edit {
 }
 
 /// Histories that a mutant may survive. Most are seen in the first few.
-const SEEDS: &str = "2000";
+const SEEDS: &str = "3000";
 const FOLDER: &str = "target/mutants";
 const MODULE: &str = "\
 /// Returns true if the mutant of this number is switched on.

@@ -55,7 +55,7 @@ impl World {
         };
         let name = format!("w{index}");
         let queues = queues_of(index);
-        let slots = 1 + (index as u32 % 3);
+        let slots = self.teams.slots_of(index);
         let (groups, version, started_at) = Default::default();
         let (pull, lease) = (self.plan.pulls(index), self.plan.own_lease(index));
         let profile = WorkerProfile {
