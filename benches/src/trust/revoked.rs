@@ -41,12 +41,8 @@ pub fn measure(program: &Path) -> Result<Vec<Line>, AnyError> {
         &["tokens", "revoke", token_id],
     )?);
     // A grant.
-    server.user("bob", "admin")?;
+    let grant = server.user("bob", "admin")?;
     let token = server.token("bob")?;
-    let grants: Value = serde_json::from_str(&server.operate(&["grants", "list", "--json"])?)?;
-    let grants = grants["grants"].as_array().or(grants.as_array()).ok_or("no grants")?;
-    let of_bob = grants.iter().find(|grant| grant.to_string().contains("bob"));
-    let grant_id = of_bob.and_then(|grant| grant["id"].as_str()).ok_or("no grant of bob")?;
     let as_bob = |path: &str| Request::get(path).bearer(&token);
     let path = format!("/api/executions/{id}");
     lines.push(ends(
@@ -54,7 +50,7 @@ pub fn measure(program: &Path) -> Result<Vec<Line>, AnyError> {
         "grant",
         &as_bob(&path),
         Some(&as_bob(&stream)),
-        &["grants", "remove", grant_id],
+        &["grants", "remove", &grant],
     )?);
     // A sign-in.
     server.user("cyd", "viewer")?;

@@ -79,10 +79,12 @@ impl Server {
         Ok(self.operate(&["tokens", "create", "bench", "--user", user])?.trim().to_owned())
     }
 
-    /// Adds a user with a role.
-    pub fn user(&self, name: &str, role: &str) -> Result<(), AnyError> {
+    /// Adds a user with a role. Returns the id of the grant.
+    pub fn user(&self, name: &str, role: &str) -> Result<String, AnyError> {
         self.operate(&["users", "add", name, "--password-file", "password"])?;
-        self.operate(&["grants", "add", role, "--user", name]).map(drop)
+        let added = self.operate(&["grants", "add", role, "--user", name])?;
+        let id = added.split_whitespace().nth(1).ok_or("no grant was added")?;
+        Ok(id.to_owned())
     }
 
     /// Sends one request over a connection of its own.
@@ -138,8 +140,8 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let actions = self.json(&Request::get("/api/actions").bearer(&token))?;
-            let all = actions["actions"].as_array().or(actions.as_array());
-            if all.is_some_and(|all| all.iter().any(|one| one["available"] == true)) {
+            let all = actions.as_object();
+            if all.is_some_and(|all| all.values().any(|one| one["available"] == true)) {
                 break;
             }
             if Instant::now() > deadline {

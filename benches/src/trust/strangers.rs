@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tinpot_core::action::{Action, ActionSet};
 use tinpot_core::protocol::{Frame, Hello, Message};
 use tinpot_core::transport::{Address, Lane};
-use tinpot_core::{Coordinator, FunctionExecutor, MemoryNetwork, Transport, Worker, WorkerId};
+use tinpot_core::{
+    Coordinator, ErrorKind, FunctionExecutor, MemoryNetwork, Transport, Worker, WorkerId,
+};
 
 use super::{AnyError, Line};
 use crate::process::resident_mb;
@@ -15,6 +17,8 @@ use crate::stats::percentile;
 
 /// The actions of each stranger.
 const ACTIONS: usize = 5;
+/// The time before a frame is offered again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Measures this many strangers.
 pub async fn measure(strangers: usize) -> Result<Vec<Line>, AnyError> {
@@ -58,11 +62,18 @@ pub async fn measure(strangers: usize) -> Result<Vec<Line>, AnyError> {
     let begin = Instant::now();
     for (id, frame) in frames {
         let transport = network.transport_of(&Address::Worker(id));
-        transport.send(&Address::Coordinator, Lane::Control, frame).await?;
+        // As fast as they are read.
+        while let Err(error) =
+            transport.send(&Address::Coordinator, Lane::Control, frame.clone()).await
+        {
+            if error.kind() != ErrorKind::Overloaded {
+                return Err(error.into());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
     let took = begin.elapsed();
-    // They are taken in, or refused.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Until the echo that began last has come: the frames are taken in, or refused.
     ended.store(true, Ordering::Relaxed);
     let mut times = echoes.await??;
     let memory = resident_mb(std::process::id()).unwrap_or_default() - before;

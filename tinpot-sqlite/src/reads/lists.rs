@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
@@ -18,6 +18,9 @@ pub(super) const ID_TO_ACCEPTANCE_MILLIS: u64 = 60_000;
 
 /// The further rows that a page looks for, in place of those that cannot be read.
 pub(super) const SPARE: usize = 8;
+
+/// The rows that are read for each row of a page, before an index of the visible routes is asked.
+const LATEST: usize = 10;
 
 /// The range of ids and times of a page. Ids begin with their millisecond of creation and are in
 /// every index, so a query reads only the rows between two times.
@@ -60,6 +63,20 @@ fn condition(visible: Option<&VisibleRoutes>, first: usize) -> String {
         Some(visible) => visible.condition(first, first + 1),
         None => format!("(?{first} IS NULL OR ?{} IS NOT NULL)", first + 1),
     }
+}
+
+/// Returns the id of the `n`th row of a range of ids, from the newest; `None` if there are fewer.
+fn nth_before(
+    connection: &Connection,
+    first: &[u8; 16],
+    before: &[u8; 16],
+    n: usize,
+) -> Result<Option<[u8; 16]>> {
+    let sql =
+        "SELECT id FROM executions WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3";
+    let skipped = i64::try_from(n.saturating_sub(1)).unwrap_or(i64::MAX);
+    let mut id = connection.prepare_cached(sql)?;
+    Ok(id.query_row(params![first, before, skipped], |row| row.get(0)).optional()?)
 }
 
 /// Returns one page of executions, newest first.
@@ -120,20 +137,38 @@ pub(crate) fn executions(
         let params = params![first, before, since, until, action, queue, parent, who, team, caller];
         return select(connection, &sql, params, (limit, usize::MAX), damage);
     }
-    let is_selective = seen.is_some_and(VisibleRoutes::are_few);
+    if let Some(seen) = seen.filter(|seen| seen.are_own() && options.statuses.is_empty()) {
+        let (visible, name) = (seen.condition(7, 8), name_in("r.action"));
+        let sql = format!(
+            "SELECT {COLUMNS} FROM executions AS e INDEXED BY owned JOIN routes AS r ON r.route = e.route \
+             WHERE {within} AND (?5 IS NULL OR r.action = ?5 OR {name} = ?5) AND (?6 IS NULL OR r.queue = ?6) \
+             AND {visible} ORDER BY e.id DESC"
+        );
+        let (action, queue) = (&options.action, &options.queue);
+        let params = params![first, before, since, until, action, queue, team, caller];
+        return select(connection, &sql, params, (limit, usize::MAX), damage);
+    }
     let is_unfiltered =
         options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None);
-    if is_unfiltered && !is_selective {
-        let visible = condition(seen, 5);
-        let sql =
-            format!("SELECT {COLUMNS} {FROM} WHERE {within} AND {visible} ORDER BY e.id DESC");
-        return select(
-            connection,
-            &sql,
-            params![first, before, since, until, team, caller],
-            (limit, usize::MAX),
-            damage,
+    if is_unfiltered {
+        let sql = format!(
+            "SELECT {COLUMNS} {FROM} WHERE {within} AND {} ORDER BY e.id DESC",
+            condition(seen, 5)
         );
+        let from = |first| {
+            let params = params![first, before, since, until, team, caller];
+            select(connection, &sql, params, (limit, usize::MAX), damage)
+        };
+        if !seen.is_some_and(VisibleRoutes::are_few) {
+            return from(first);
+        }
+        // Often some of the newest rows are visible, and fill the page.
+        let latest = limit.saturating_mul(LATEST);
+        let begin = nth_before(connection, &first, &before, latest)?;
+        let found = from(begin.unwrap_or(first))?;
+        if found.len() >= limit || begin.is_none() {
+            return Ok(found);
+        }
     }
     // With any filters, the rows are ranges of one index, each in the order of ids. The newest of
     // each range are merged.

@@ -74,6 +74,11 @@ impl VisibleRoutes {
         self.all.is_empty() && self.own.is_empty()
     }
 
+    /// Returns true if only executions of the caller are visible.
+    pub(super) fn are_own(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Returns true if few routes are visible.
     pub(super) fn are_few(&self) -> bool {
         self.all.len() + self.own.len() <= FEW
