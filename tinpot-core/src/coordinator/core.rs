@@ -128,6 +128,11 @@ impl Core {
         self.machine.catalogue()
     }
 
+    /// Returns the workers that have introduced themselves, with their names.
+    pub(crate) fn worker_names(&self) -> impl Iterator<Item = (&WorkerId, &str)> {
+        self.machine.worker_names()
+    }
+
     pub(crate) fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
         self.machine.workers(now)
     }

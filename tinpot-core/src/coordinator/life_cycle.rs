@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::id::WorkerId;
 use crate::model::transition::Transition;
-use crate::protocol::{Catalogue, WorkerInfo};
+use crate::protocol::Catalogue;
 
 /// Logs committed transitions.
 pub(super) fn committed(batch: &[Transition]) {
@@ -49,9 +49,13 @@ pub(super) struct Observed {
 
 impl Observed {
     /// Logs the differences to the workers and actions that were logged last.
-    pub(super) fn log_changes(&mut self, workers: Vec<WorkerInfo>, catalogue: &Catalogue) {
+    pub(super) fn log_changes<'a>(
+        &mut self,
+        workers: impl Iterator<Item = (&'a WorkerId, &'a str)>,
+        catalogue: &Catalogue,
+    ) {
         let workers: BTreeMap<_, _> =
-            workers.into_iter().map(|worker| (worker.id, worker.name)).collect();
+            workers.map(|(worker, name)| (worker.clone(), name.to_owned())).collect();
         for (worker, name) in &workers {
             if !self.workers.contains_key(worker) {
                 tracing::info!(%worker, name, "worker seen");

@@ -273,6 +273,12 @@ impl WorkerEntry {
 }
 
 impl CoordinatorMachine {
+    /// Returns the workers that have introduced themselves, with their names.
+    pub fn worker_names(&self) -> impl Iterator<Item = (&WorkerId, &str)> {
+        let introduced = self.workers.iter().filter(|(_, worker)| worker.introduced);
+        introduced.map(|(id, worker)| (id, worker.name.as_ref()))
+    }
+
     /// Returns the live workers.
     pub fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
         let time = self.time(now);
