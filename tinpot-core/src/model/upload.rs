@@ -26,6 +26,7 @@ pub(crate) fn may_have(parameters: &Json) -> bool {
 }
 
 /// Returns true if a text is a reference.
+#[cfg(feature = "validation")]
 pub(crate) fn is_reference(text: &str) -> bool {
     read(text).is_some()
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 use tinpot_core::store::ListOptions;
-use tinpot_core::{DEFAULT_TEAM, Execution, ExecutionId, Json, Visible};
+use tinpot_core::{DEFAULT_TEAM, Target};
 
 use crate::error::Result;
 
@@ -35,22 +35,18 @@ impl VisibleRoutes {
         let mut routes = connection.prepare_cached("SELECT route, queue, action FROM routes")?;
         let mut rows = routes.query([])?;
         while let Some(row) = rows.next()? {
-            let (route, queue, key): (i64, String, String) =
-                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let route = row.get(0)?;
+            let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+            let (queue, key) = (text(1)?, text(2)?);
             let name = match &team {
                 Some(team) => key.strip_prefix(team.as_str()).and_then(|key| key.strip_prefix('/')),
-                None => Some(key.as_str()),
+                None => Some(key),
             };
             let Some(action) = name else { continue };
-            let mut probe = Execution::new(ExecutionId::from_u128(0), action, Json::empty_object());
-            probe.queue = queue.into();
-            probe.team = visible.team.clone();
-            if shows(visible, &probe) {
+            let target = Target::team(&visible.team).action(action).queue(queue);
+            if visible.shows(&target) {
                 all.insert(route);
-                continue;
-            }
-            probe.caller = visible.caller.clone();
-            if shows(visible, &probe) {
+            } else if visible.shows(&target.owner(&visible.caller)) {
                 own.insert(route);
             }
         }
@@ -116,8 +112,4 @@ pub(super) fn routes(connection: &Connection, options: &ListOptions) -> Result<V
     ))?;
     let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
     Ok(routes.collect::<rusqlite::Result<_>>()?)
-}
-
-fn shows(visible: &Visible, execution: &Execution) -> bool {
-    visible.shows(&execution.target(None))
 }
