@@ -41,10 +41,6 @@ const TURN_INPUTS: usize = 256;
 /// The time before a failed commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
-/// The longest time for publishing without a pause after it. What takes longer takes a tenth of the
-/// time at most: while thousands of workers come, each turn changes a large catalogue.
-const QUICK_PUBLISHING: Duration = Duration::from_millis(1);
-
 /// The state that the loop publishes.
 #[derive(Debug)]
 pub(super) struct Published {
@@ -59,9 +55,6 @@ pub(super) struct Control {
     clock: Clock,
     published: Published,
     version: u64,
-    /// The time before which changes wait to be published, unless a caller waits for them.
-    publish_at: Instant,
-    is_awaited: bool,
     observed: Observed,
     log_ends: mpsc::Sender<LogEnd>,
     /// The ends of logs for which the pipeline has no room yet.
@@ -94,8 +87,6 @@ impl Control {
             clock,
             published,
             version: 0,
-            publish_at: Instant::now(),
-            is_awaited: false,
             observed: Observed::default(),
             log_ends,
             late_log_ends: VecDeque::new(),
@@ -180,11 +171,9 @@ impl Control {
     fn arm(&self, mut sleep: std::pin::Pin<&mut Sleep>) {
         let retry = self.core.store_failing().then(|| Instant::now() + COMMIT_RETRY);
         let wake = self.core.wake_at().map(|tick| self.clock.instant(tick));
-        let publish = (self.version != self.core.version()).then_some(self.publish_at);
         let at = retry
             .into_iter()
             .chain(wake)
-            .chain(publish)
             .chain(self.outbox.wake_at())
             .min()
             .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
@@ -273,7 +262,6 @@ impl Control {
             }
             Command::Deploy { actions, reply } => {
                 let ticket = self.replies.open(Reply::Done(reply));
-                self.is_awaited = true;
                 self.core.deploy(now, &actions, ticket);
             }
             Command::RemoveBundles { bundles, reply } => {
@@ -285,8 +273,6 @@ impl Control {
                 self.core.drain_worker(now, &worker, ticket);
             }
             Command::Workers(reply) => {
-                self.is_awaited = true;
-                self.publish();
                 let _ = reply.send(self.core.workers(now));
             }
             Command::WaitsFor { id, reply } => {
@@ -340,23 +326,15 @@ impl Control {
         Ok(())
     }
 
-    /// Publishes workers and catalogue if they have changed, and if it is time.
+    /// Publishes workers and catalogue if they have changed.
     fn publish(&mut self) {
-        if self.version == self.core.version() {
-            return;
+        if self.version != self.core.version() {
+            self.version = self.core.version();
+            let catalogue = Arc::new(self.core.catalogue().clone());
+            self.observed.log_changes(self.core.worker_names(), &catalogue);
+            self.published.catalogue.send_replace(catalogue);
+            self.published.changes.catalogue_changed();
         }
-        let began = Instant::now();
-        if !std::mem::take(&mut self.is_awaited) && began < self.publish_at {
-            return;
-        }
-        self.version = self.core.version();
-        let catalogue = Arc::new(self.core.catalogue().clone());
-        self.observed.log_changes(self.core.worker_names(), &catalogue);
-        self.published.catalogue.send_replace(catalogue);
-        self.published.changes.catalogue_changed();
-        let took = began.elapsed();
-        let pause = if took > QUICK_PUBLISHING { took * 9 } else { Duration::ZERO };
-        self.publish_at = Instant::now() + pause;
     }
 
     /// Commits the transitions, then performs the effects that waited for them: persist before

@@ -137,29 +137,21 @@ pub(crate) fn executions(
         let params = params![first, before, since, until, action, queue, parent, who, team, caller];
         return select(connection, &sql, params, (limit, usize::MAX), damage);
     }
-    if let Some(seen) = seen.filter(|seen| seen.are_own() && options.statuses.is_empty()) {
-        let (visible, name) = (seen.condition(7, 8), name_in("r.action"));
-        let sql = format!(
-            "SELECT {COLUMNS} FROM executions AS e INDEXED BY owned JOIN routes AS r ON r.route = e.route \
-             WHERE {within} AND (?5 IS NULL OR r.action = ?5 OR {name} = ?5) AND (?6 IS NULL OR r.queue = ?6) \
-             AND {visible} ORDER BY e.id DESC"
-        );
-        let (action, queue) = (&options.action, &options.queue);
-        let params = params![first, before, since, until, action, queue, team, caller];
-        return select(connection, &sql, params, (limit, usize::MAX), damage);
-    }
     let is_unfiltered =
         options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None);
     if is_unfiltered {
+        // What only the caller has submitted is in an index of its own.
+        let is_own = seen.is_some_and(VisibleRoutes::are_own);
+        let index = if is_own { "INDEXED BY owned" } else { "" };
         let sql = format!(
-            "SELECT {COLUMNS} {FROM} WHERE {within} AND {} ORDER BY e.id DESC",
+            "SELECT {COLUMNS} FROM executions AS e {index} JOIN routes AS r ON r.route = e.route WHERE {within} AND {} ORDER BY e.id DESC",
             condition(seen, 5)
         );
         let from = |first| {
             let params = params![first, before, since, until, team, caller];
             select(connection, &sql, params, (limit, usize::MAX), damage)
         };
-        if !seen.is_some_and(VisibleRoutes::are_few) {
+        if is_own || !seen.is_some_and(VisibleRoutes::are_few) {
             return from(first);
         }
         // Often some of the newest rows are visible, and fill the page.
