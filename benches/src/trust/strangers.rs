@@ -107,7 +107,7 @@ fn connect(port: u16) -> Result<TcpStream, AnyError> {
     }
 }
 
-/// Returns the packet that publishes the hello of a worker that nobody knows.
+/// Returns the packet that publishes the hello of an unknown worker.
 fn hello(number: usize) -> Vec<u8> {
     let id = WorkerId::generate(&format!("stranger-{number}"));
     let actions = (0..ACTIONS).filter_map(|n| Action::new(format!("a{number}-{n}")).ok());

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ _TRACEPARENT = "TRACEPARENT"
 # The beginning of the request to import late files: with true to describe all actions.
 _IMPORT_LATE = b'{"import_late":'
 _control = _run.Control()
+# What was raised to end the attempt. The frames of its traceback must not be kept.
+_requests: weakref.WeakSet[BaseException] = weakref.WeakSet()
 
 
 def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) -> None:
@@ -65,7 +68,7 @@ def main(requests_fd: int, replies_fd: int, lifeline_fd: int, template_fd: int) 
         if fd >= 0:
             os.set_inheritable(fd, False)
     signal.signal(signal.SIGTERM, _on_terminate)
-    _swallowed.bring_back(Cancelled, _terminate_again)
+    _swallowed.bring_back(_terminate_again)
     _tie_to_worker(lifeline_fd)
     connection = Connection(requests_fd, replies_fd)
     settings = json.loads(connection.request() or b"null")
@@ -320,11 +323,13 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
     if _control.hook is not None:
         _control.hook()
     else:
-        raise Cancelled("the attempt was asked to end")
+        request = Cancelled("the attempt was asked to end")
+        _requests.add(request)
+        raise request
 
 
-def _terminate_again() -> Callable[[], object] | None:
-    if not _control.stopped:
+def _terminate_again(dropped: BaseException | None) -> Callable[[], object] | None:
+    if not isinstance(dropped, Cancelled) or dropped not in _requests:
         return None
     # The end of the attempt sets it back.
     _control.running = True

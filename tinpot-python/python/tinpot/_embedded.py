@@ -50,6 +50,7 @@ class Attempt(_run.Control):
         "context",
         "emit",
         "lock",
+        "owed",
         "parts",
         "reply",
         "shielded",
@@ -64,12 +65,14 @@ class Attempt(_run.Control):
         self.context = _context.Context(attempt)
         self.parts: tuple[list[str], list[str]] = ([], [])
         self.buffered = 0
-        # Guards `running`, `stopped` and `shielded` against a stop from another thread.
+        # Guards `running`, `stopped`, `shielded` and `owed` against a stop from another thread.
         self.lock = threading.Lock()
         self.thread: int | None = None
         self.reply: bytes | None = None
         self.closed = False
         self.shielded = False
+        # A request that came while the attempt was shielded.
+        self.owed = False
 
     def write(self, stream: int, text: str) -> None:
         """Buffers output until the end of a line."""
@@ -180,50 +183,51 @@ def stop(attempt: Attempt) -> None:
         if attempt.stopped:
             return
         attempt.stopped = True
-        if not attempt.running or attempt.shielded or attempt.thread is None:
-            return
-        if attempt.hook is not None:
-            attempt.hook()
-        else:
-            _raise_in(attempt.thread)
+        if attempt.running and attempt.thread is not None:
+            _interrupt(attempt, attempt.thread)
 
 
-def stop_again() -> Callable[[], object] | None:
-    """Returns what raises `Cancelled` in this thread's attempt again; None if it must not."""
+def _stop_again(dropped: BaseException | None) -> Callable[[], object] | None:
+    """Returns what asks this thread's attempt to end again; None if no request was dropped."""
     attempt = _current.get()
-    if attempt is None or not attempt.stopped:
+    # What another thread raises has no arguments, unlike all others.
+    is_request = isinstance(dropped, Cancelled) and not dropped.args
+    if attempt is None or not attempt.stopped or not is_request:
         return None
 
     def again() -> None:
         with attempt.lock:
-            if attempt.running and not attempt.shielded and attempt.thread is not None:
-                _raise_in(attempt.thread)
+            if attempt.running and attempt.thread is not None:
+                _interrupt(attempt, attempt.thread)
 
     return again
 
 
-def _raise_in(thread: int) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Cancelled))
+def _interrupt(attempt: Attempt, thread: int) -> None:
+    if attempt.shielded:
+        attempt.owed = True
+    elif attempt.hook is not None:
+        attempt.hook()
+    else:
+        exception = ctypes.py_object(Cancelled)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
 
 
 class _Shield:
     """A block that defers a request to end."""
 
-    _was_stopped = False
-
     def __enter__(self) -> None:
         self._attempt = _current.get()
         if self._attempt is not None:
             with self._attempt.lock:
-                self._was_stopped = self._attempt.stopped
                 self._attempt.shielded = True
 
     def __exit__(self, *_: object) -> None:
         if self._attempt is not None:
             with self._attempt.lock:
-                self._attempt.shielded = False
-                is_stopped_now = self._attempt.stopped and not self._was_stopped
-            if is_stopped_now:
+                is_owed = self._attempt.owed
+                self._attempt.shielded = self._attempt.owed = False
+            if is_owed:
                 raise Cancelled(_STOPPED)
 
 
@@ -296,7 +300,7 @@ def install(mark: str) -> None:
     """
     _Channel.prefix = _channel.markup_prefix(mark)
     _command.shield = _Shield
-    _swallowed.bring_back(Cancelled, stop_again)
+    _swallowed.bring_back(_stop_again)
     streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
     sys.stdout, sys.stderr = streams
     start = threading.Thread.start

@@ -19,8 +19,8 @@ _PAUSE = 0.01
 _sleep = time.sleep
 
 
-def bring_back(kind: type[BaseException], again: Callable[[], Callable[[], object] | None]) -> None:
-    """Asks `again` about each exception of this kind that was dropped, from now on.
+def bring_back(again: Callable[[BaseException | None], Callable[[], object] | None]) -> None:
+    """Asks `again` about each exception that was dropped, from now on.
 
     again: returns what raises the exception once more, which is called soon in another thread; None
         if it need not be raised.
@@ -28,7 +28,7 @@ def bring_back(kind: type[BaseException], again: Callable[[], Callable[[], objec
     former = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        raise_it = again() if isinstance(unraisable.exc_value, kind) else None
+        raise_it = again(unraisable.exc_value)
         if raise_it is None:
             former(unraisable)
         else:

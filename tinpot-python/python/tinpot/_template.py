@@ -218,13 +218,12 @@ class _Ends:
         """Puts back what was there before."""
         if self._former is not None:
             signal.signal(signal.SIGCHLD, self._former)
-        try:
-            signal.set_wakeup_fd(self._former_writer)
-        except (OSError, ValueError):
-            # Its file is closed.
-            signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(-1)
         os.close(self.fd)
         os.close(self._writer)
+        # Its file may be closed.
+        with contextlib.suppress(OSError, ValueError):
+            signal.set_wakeup_fd(self._former_writer)
 
 
 def _prctl() -> Callable[..., int] | None:

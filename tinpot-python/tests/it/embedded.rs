@@ -230,6 +230,10 @@ async fn request_to_end_is_not_lost_in_a_destructor() {
     running.ask(AMPLE);
     let ended = running.end().await;
     assert_eq!((&ended.outcome, ended.stdout().last()), (&Outcome::Cancelled, Some(&"cleaned")));
+    let running = start(&executor, "shielded", json!({}));
+    running.until_line("ready").await;
+    running.ask(AMPLE);
+    assert_eq!(running.end().await.outcome, Outcome::Cancelled);
 }
 
 #[tokio::test]

@@ -26,12 +26,17 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(3600);
 pub(crate) const MODES: [ContainmentMode; 2] =
     [ContainmentMode::Auto, ContainmentMode::ProcessGroup];
 
-/// An action that is asked to end where nothing that is raised comes out.
+/// An action that is asked to end where nothing that is raised comes out. What its own clean-up drops
+/// is no request.
 pub(crate) const SWALLOWING: &str = "
 class Closing:
     def __del__(self):
         print('ready', flush=True)
         while True: time.sleep(0.01)
+
+class Checking:
+    def __del__(self):
+        current().check_cancelled()
 
 @action
 def swallow():
@@ -40,7 +45,16 @@ def swallow():
     try:
         while True: time.sleep(0.01)
     finally:
+        one = Checking()
+        del one
+        for _ in range(20): time.sleep(0.01)
         print('cleaned')
+
+@action
+def shielded():
+    one = Closing()
+    del one
+    for _ in range(1000): run_command('sleep 0.01')
 ";
 
 /// A directory of actions.
