@@ -617,7 +617,7 @@ pub(crate) enum Workers {
         #[command(flatten)]
         store: AnyStore,
     },
-    /// Ask a worker to replace its key while it runs; the former key ends after 24 hours
+    /// Ask a worker to replace its key while it runs; the former key ends after 48 hours
     Rotate {
         /// Id of the key, or the name of its worker if no other key has it
         key: String,

@@ -75,7 +75,7 @@ pub(crate) fn worker_keys(command: &Workers, global: &Global) -> Done {
                     Found::Key(id) => server.remove("worker-keys", id)?,
                     Found::Token(id) => server.remove("join-tokens", id)?,
                 }
-                found.was_revoked(global)
+                found.was_revoked(global, &keys)
             }
         },
         Workers::Rotate { key, store } => match Place::of(global, store)? {
@@ -420,16 +420,33 @@ fn find_key<'a>(keys: &'a [KeyView], named: &str) -> Result<&'a str, CliError> {
     }
 }
 
+/// Returns the last of the keys that have replaced a key, one after the other, if it is valid.
+fn successor<'a>(keys: &'a [KeyView], id: &str) -> Option<&'a str> {
+    let next = |id: &str| {
+        let key = keys.iter().find(|key| key.id == id)?;
+        keys.iter().find(|next| Some(&*next.id) == key.replaced_by.as_deref())
+    };
+    // A server may name them in a circle.
+    let all = std::iter::successors(next(id), |key| next(&key.id)).take(keys.len());
+    all.last().filter(|key| key.revoked_at.is_none()).map(|key| &*key.id)
+}
+
 impl Found<'_> {
-    fn was_revoked(&self, global: &Global) -> Done {
+    fn was_revoked(&self, global: &Global, keys: &[KeyView]) -> Done {
         let (id, what, effect) = match self {
             Self::Key(id) => {
                 (id, "key", "its worker is ignored from now on; what it runs ends with its lease")
             }
             Self::Token(id) => (id, "join token", "no worker joins with it from now on"),
         };
+        let successor = successor(keys, id);
         if global.json {
-            output::println(&json!({ "id": id }).to_string())?;
+            output::println(&json!({ "id": id, "replaced_by": successor }).to_string())?;
+        } else if let Some(successor) = successor {
+            output::println(&format!(
+                "{what} {id} was revoked: its worker goes on with key {successor}, which has \
+                 replaced it; if others may know that one, too: tinpot workers revoke {successor}"
+            ))?;
         } else {
             output::println(&format!("{what} {id} was revoked: {effect}"))?;
         }
@@ -451,7 +468,7 @@ async fn revoke(global: &Global, file: &StoreFile, named: &str) -> Done {
         }
         Found::Token(id) => keys.revoke_token(&by, &parsed(id)?).await.map_err(refused)?,
     }
-    found.was_revoked(global)
+    found.was_revoked(global, &all)
 }
 
 async fn ask_to_rotate(global: &Global, file: &StoreFile, named: &str) -> Done {
@@ -469,7 +486,7 @@ fn was_asked(global: &Global, id: &str) -> Done {
         output::println(&json!({ "id": id }).to_string())?;
     } else {
         output::println(&format!(
-            "the worker with key {id} replaces it as soon as it is connected; the key ends 24 hours \
+            "the worker with key {id} replaces it as soon as it is connected; the key ends 48 hours \
              later"
         ))?;
     }

@@ -138,7 +138,9 @@ fn a_worker_replaces_its_key_while_it_runs_and_comes_in_wherever_it_was_interrup
     files.write("worker.key.next", &key);
     files.write("worker.key", &former_key);
     files.write("worker.toml", &former_facts);
-    place.operate(&["workers", "revoke", &former]).ok();
+    let revoked = place.operate(&["workers", "revoke", &former]);
+    let goes_on = format!("goes on with key {second}, which has replaced it");
+    assert!(revoked.ok().contains(&goes_on), "{revoked:?}");
     let worker = start(&place);
     assert_eq!(files.wait_for_another_key(&former), second);
     says(&place, "fifth");

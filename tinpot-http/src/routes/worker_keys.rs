@@ -200,7 +200,7 @@ pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCod
 }
 
 /// Asks the workers with a key to replace it while they run. After that, the former key is valid
-/// for 24 hours more.
+/// for 48 hours more.
 #[utoipa::path(
     post,
     path = "/api/worker-keys/{id}/rotate",

@@ -19,7 +19,7 @@ pub struct IdentitySettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_JOIN_TOKEN_FILE", value_name = "FILE"))]
     pub join_token_file: Option<PathBuf>,
     /// The age in days at which this worker replaces its key while it runs; 0 for never: an operator
-    /// asks for it with "tinpot workers rotate". The former key is valid for 24 hours more.
+    /// asks for it with "tinpot workers rotate". The former key is valid for 48 hours more.
     #[cfg_attr(
         feature = "clap",
         arg(long, env = "TINPOT_WORKER_KEY_DAYS", value_name = "DAYS", default_value_t)

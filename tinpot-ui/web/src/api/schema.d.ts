@@ -1260,7 +1260,7 @@ export interface paths {
         put?: never;
         /**
          * Asks the workers with a key to replace it while they run. After that, the former key is valid
-         *     for 24 hours more.
+         *     for 48 hours more.
          */
         post: operations["worker_keys_rotate"];
         delete?: never;

@@ -80,7 +80,9 @@ export function WorkerKeysPage() {
           onDone={done}
           onClose={close}
         >
-          The coordinator ignores the worker from now on. What it runs is lost when its lease ends.
+          {all?.some((one) => one.id === asking.key.replaced_by && one.revoked_at === null)
+            ? `The worker has another key, ${asking.key.replaced_by?.slice(0, 8)}, which stays valid: revoke that one to stop the worker.`
+            : "The coordinator ignores the worker from now on. What it runs is lost when its lease ends."}
         </AskFirst>
       )}
       {asking?.kind === "rotate" && (
@@ -92,7 +94,7 @@ export function WorkerKeysPage() {
           onClose={close}
         >
           The worker replaces its key as soon as it is connected, and keeps running. The former key
-          ends 24 hours later.
+          ends 48 hours later.
         </AskFirst>
       )}
       {asking?.kind === "token" && (
