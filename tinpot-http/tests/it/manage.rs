@@ -158,7 +158,9 @@ async fn tokens_are_made_within_the_rights_of_their_maker_and_work_only_in_the_h
     let me = olga.send(with(&format!("Bearer {secret}"))).await.json();
     assert_eq!((&me["via"], &me["name"]), (&json!("token"), &json!("olga")));
     assert!(!me["rights"].as_array().unwrap().contains(&json!("run")), "{me}");
-    let wrong = olga.send(with(&format!("Bearer {}x", &secret[..secret.len() - 1]))).await;
+    let (most, other) =
+        (&secret[..secret.len() - 1], if secret.ends_with('x') { 'y' } else { 'x' });
+    let wrong = olga.send(with(&format!("Bearer {most}{other}"))).await;
     assert!(wrong.detail(401).contains("typing error"));
     let stranger = people.browser();
     for path in
