@@ -1,9 +1,8 @@
 //! Attempts that take their interpreter with them.
 
 use serde_json::json;
-use tinpot_core::Outcome;
 
-use crate::support::{AMPLE, Actions, SWALLOWING, call, start};
+use crate::support::{Actions, SWALLOWING, call, requests_are_not_lost};
 
 #[tokio::test]
 async fn crash_fails_one_attempt_and_says_how() {
@@ -102,14 +101,5 @@ def own(): return os.getpid()
 #[tokio::test]
 async fn request_to_end_is_not_lost_in_a_destructor() {
     let actions = Actions::of(SWALLOWING);
-    let pool = actions.pool().await;
-    let running = start(&pool, "swallow", json!({}));
-    running.until_line("ready").await;
-    running.ask(AMPLE);
-    let ended = running.end().await;
-    assert_eq!((&ended.outcome, ended.stdout().last()), (&Outcome::Cancelled, Some(&"cleaned")));
-    let running = start(&pool, "shielded", json!({}));
-    running.until_line("ready").await;
-    running.ask(AMPLE);
-    assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+    requests_are_not_lost(&actions.pool().await).await;
 }

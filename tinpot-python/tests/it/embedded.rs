@@ -11,7 +11,8 @@ use tinpot_core::{Backoff, ErrorKind, Outcome, RetryPolicy};
 use tinpot_python::PythonExecutor;
 
 use crate::support::{
-    AMPLE, Actions, SWALLOWING, call, is_alive, names, offer, start, until, within,
+    AMPLE, Actions, SWALLOWING, call, is_alive, names, offer, requests_are_not_lost, start, until,
+    within,
 };
 
 async fn executor(actions: &Actions) -> Arc<PythonExecutor> {
@@ -224,16 +225,7 @@ def command():
 #[tokio::test]
 async fn request_to_end_is_not_lost_in_a_destructor() {
     let actions = Actions::of(SWALLOWING);
-    let executor = executor(&actions).await;
-    let running = start(&executor, "swallow", json!({}));
-    running.until_line("ready").await;
-    running.ask(AMPLE);
-    let ended = running.end().await;
-    assert_eq!((&ended.outcome, ended.stdout().last()), (&Outcome::Cancelled, Some(&"cleaned")));
-    let running = start(&executor, "shielded", json!({}));
-    running.until_line("ready").await;
-    running.ask(AMPLE);
-    assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+    requests_are_not_lost(&executor(&actions).await).await;
 }
 
 #[tokio::test]

@@ -26,8 +26,8 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(3600);
 pub(crate) const MODES: [ContainmentMode; 2] =
     [ContainmentMode::Auto, ContainmentMode::ProcessGroup];
 
-/// An action that is asked to end where nothing that is raised comes out. What its own clean-up drops
-/// is no request.
+/// Actions that are asked to end where Python drops what is raised. What their own clean-up drops is
+/// no request.
 pub(crate) const SWALLOWING: &str = "
 class Closing:
     def __del__(self):
@@ -56,6 +56,19 @@ def shielded():
     del one
     for _ in range(1000): run_command('sleep 0.01')
 ";
+
+/// Runs the actions of [`SWALLOWING`], and asks them to end.
+pub(crate) async fn requests_are_not_lost(executor: &Arc<impl Executor>) {
+    let running = start(executor, "swallow", json!({}));
+    running.until_line("ready").await;
+    running.ask(AMPLE);
+    let ended = running.end().await;
+    assert_eq!((&ended.outcome, ended.stdout().last()), (&Outcome::Cancelled, Some(&"cleaned")));
+    let running = start(executor, "shielded", json!({}));
+    running.until_line("ready").await;
+    running.ask(AMPLE);
+    assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+}
 
 /// A directory of actions.
 pub(crate) struct Actions(pub(crate) TempDir);
