@@ -90,7 +90,7 @@ impl VisibleRoutes {
             numbers.join(", ")
         };
         let own = format!("(e.caller = ?{caller} AND +e.route IN ({}))", list(&self.own));
-        match self.all.is_empty() {
+        match self.are_own() {
             true => format!("+e.team IS ?{team} AND {own}"),
             false => {
                 format!("+e.team IS ?{team} AND (+e.route IN ({}) OR {own})", list(&self.all))

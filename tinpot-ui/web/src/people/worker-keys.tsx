@@ -47,6 +47,8 @@ export function WorkerKeysPage() {
   if (!identity.manages("enrol")) return <NotAllowed />;
   const all = keys.data?.keys;
   const open = tokens.data?.tokens;
+  const replacedBy = asking?.kind === "key" ? asking.key.replaced_by : null;
+  const successor = all?.find((one) => one.id === replacedBy && one.revoked_at === null);
   const error = keys.error ?? tokens.error;
   return (
     <>
@@ -80,9 +82,9 @@ export function WorkerKeysPage() {
           onDone={done}
           onClose={close}
         >
-          {all?.some((one) => one.id === asking.key.replaced_by && one.revoked_at === null)
-            ? `The worker has another key, ${asking.key.replaced_by?.slice(0, 8)}, which stays valid: revoke that one to stop the worker.`
-            : "The coordinator ignores the worker from now on. What it runs is lost when its lease ends."}
+          {successor === undefined
+            ? "The coordinator ignores the worker from now on. What it runs is lost when its lease ends."
+            : `The worker has another key, ${successor.id.slice(0, 8)}, which stays valid: revoke that one to stop the worker.`}
         </AskFirst>
       )}
       {asking?.kind === "rotate" && (
