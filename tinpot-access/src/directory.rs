@@ -18,7 +18,6 @@ mod tokens;
 mod users;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -36,6 +35,7 @@ pub use self::teams::{NewTeam, TeamUpdate};
 pub use self::tokens::NewToken;
 pub use self::users::{NewUser, UserUpdate};
 use crate::clock::{Clock, SystemClock};
+use crate::last_read::LastRead;
 use crate::planned::{Boxed, Plan, TRIES, make, record};
 use crate::rules::{Environments, Rules};
 
@@ -149,8 +149,7 @@ struct Inner {
     state: RwLock<State>,
     /// Held while changes are taken in, so that an older answer never follows a newer one.
     refreshing: tokio::sync::Mutex<()>,
-    /// The stamp of the records before they were last read.
-    stamp: AtomicU64,
+    last_read: LastRead,
     rules: Rules,
 }
 
@@ -208,7 +207,7 @@ impl DirectoryBuilder {
             state: RwLock::new(State { has_teams, ..State::default() }),
             refreshing: tokio::sync::Mutex::default(),
             // No revision.
-            stamp: AtomicU64::new(u64::MAX),
+            last_read: LastRead::default(),
             rules: Rules::new(),
         };
         let (inner, team) = (Arc::new(inner), DEFAULT_TEAM.into());
@@ -302,19 +301,15 @@ impl Directory {
     }
 
     fn is_current(&self) -> bool {
-        let stamp = self.inner.records.stamp();
-        stamp.is_none_or(|stamp| stamp == self.inner.stamp.load(Ordering::Acquire))
+        self.inner.last_read.is_current(&*self.inner.records)
     }
 
     /// Takes in changes, in the turn of the caller.
     async fn take_in(&self) -> Result<()> {
         let Inner { records, rules, environments, .. } = &*self.inner;
-        // What changes from now on differs from it, even if it is taken in, too.
         let stamp = records.stamp();
         self.take_in_from(&**records, rules, environments).await?;
-        if let Some(stamp) = stamp {
-            self.inner.stamp.store(stamp, Ordering::Release);
-        }
+        self.inner.last_read.note(stamp);
         Ok(())
     }
 

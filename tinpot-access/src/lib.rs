@@ -6,6 +6,7 @@ mod directory;
 mod documents;
 mod identity_key;
 mod join_token;
+mod last_read;
 #[cfg(feature = "passwords")]
 mod login;
 #[cfg(feature = "oidc")]

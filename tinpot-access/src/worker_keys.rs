@@ -18,6 +18,7 @@ use self::documents::{KEY, KINDS, TOKEN};
 use self::state::State;
 pub use self::tokens::NewJoinToken;
 use crate::clock::{Clock, SystemClock, between};
+use crate::last_read::LastRead;
 use crate::planned::{Boxed, Plan, TRIES, make};
 use crate::ring_suite::RingSuite;
 use crate::secret::{Digest, Secret, base62};
@@ -60,6 +61,7 @@ struct Inner {
     former: Option<RingSuite>,
     state: RwLock<State>,
     refreshing: tokio::sync::Mutex<()>,
+    last_read: LastRead,
 }
 
 /// Builds [`WorkerKeys`].
@@ -108,8 +110,8 @@ impl WorkerKeysBuilder {
     /// Those of [`Records::changed`] and [`Records::list`].
     pub async fn open(self) -> Result<WorkerKeys> {
         let Self { records, clock, audit, logins, former } = self;
-        let (state, refreshing) = Default::default();
-        let inner = Inner { records, clock, audit, logins, former, state, refreshing };
+        let (state, refreshing, last_read) = Default::default();
+        let inner = Inner { records, clock, audit, logins, former, state, refreshing, last_read };
         let keys = WorkerKeys { inner: Arc::new(inner) };
         keys.refresh().await?;
         Ok(keys)
@@ -150,6 +152,7 @@ impl WorkerKeys {
     fn take_in(&self) -> Boxed<'_, Result<()>> {
         Box::pin(async {
             let _turn = self.inner.refreshing.lock().await;
+            let stamp = self.inner.records.stamp();
             loop {
                 let from = self.state().records_revision;
                 let changed = self.inner.records.changed(from).await?;
@@ -158,6 +161,7 @@ impl WorkerKeys {
                     let mut state =
                         self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
                     state.expire(now);
+                    self.inner.last_read.note(stamp);
                     return Ok(());
                 }
                 let listed = match changed.is_reset {

@@ -69,6 +69,10 @@ impl Outbox {
     /// resends their messages.
     pub(crate) async fn flush(&mut self, wire: &Wire, lane: Lane, from: Option<&WorkerId>) {
         self.add_company();
+        if self.frames.is_empty() {
+            return;
+        }
+        wire.keep_current().await;
         for (to, messages) in self.frames.drain(..) {
             let addressee = match &to {
                 Address::Worker(id) => Some(id),

@@ -128,6 +128,13 @@ impl Wire {
         Ok(())
     }
 
+    /// Takes in revocations of other processes: to be awaited before frames are opened or sealed.
+    pub(crate) async fn keep_current(&self) {
+        if let End::Coordinator(end) = &self.end {
+            end.keep_current().await;
+        }
+    }
+
     /// Reads what has arrived on a lane; `None` if it counts for nothing here.
     pub(crate) fn read(
         &self,

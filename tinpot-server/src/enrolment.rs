@@ -15,8 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::error::error_chain;
 use crate::settings::{EnrolmentSettings, Frames, StoreSettings};
 
-/// The interval at which changes of other processes are taken in: the sessions of a key that is
-/// revoked end within it.
+/// The interval at which changes of other processes are taken in while no frame comes or goes.
 const REFRESH: Duration = Duration::from_millis(500);
 /// The interval of the work that can wait, and of the warning about plain frames.
 const MAINTAIN: Duration = Duration::from_secs(60);

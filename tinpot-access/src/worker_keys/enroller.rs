@@ -19,6 +19,7 @@ use crate::stored::write;
 /// The maximum number of names that stay reserved after their temporary keys: about 5 MB.
 const NAMES_MOST: usize = 50_000;
 
+#[async_trait]
 impl Enrolled for WorkerKeys {
     fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {
         let state = self.state();
@@ -40,6 +41,14 @@ impl Enrolled for WorkerKeys {
 
     fn revision(&self) -> u64 {
         self.state().revision
+    }
+
+    fn is_current(&self) -> bool {
+        self.inner.last_read.is_current(&*self.inner.records)
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        Self::refresh(self).await
     }
 
     fn heard(&self, keys: &[KeyId]) {

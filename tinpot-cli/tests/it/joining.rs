@@ -23,6 +23,24 @@ def pay():
     return "paid"
 "#;
 
+const HOLD: &str = r#"
+import pathlib
+import time
+
+from tinpot import action
+
+here = pathlib.Path(__file__).parent
+
+
+@action(queue="web")
+def hold():
+    with open(here / "begun", "a") as begun:
+        begun.write(".")
+    while not (here / "go").exists():
+        time.sleep(0.001)
+    return "held"
+"#;
+
 /// A coordinator with its own broker, and folders for workers.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -165,6 +183,37 @@ fn a_worker_joins_runs_within_its_grant_and_is_revoked() {
     assert!(keys.ok().contains("revoked"), "{keys:?}");
     let audit = place.operate(&["audit", "verify"]);
     audit.ok();
+}
+
+/// A key that another process revokes is of no use from that moment on: what its worker reports
+/// after the command has ended is not taken.
+#[test]
+fn a_result_counts_for_nothing_once_the_key_is_revoked() {
+    let mut place = Place::start();
+    let actions = place.folder.path().join("actions");
+    file(&actions, "hold.py", HOLD);
+    let token = place.token(&["--names", "web-1", "--queue", "web"]);
+    place.join("web", &token, "web-1").ok();
+    let mut worker = Process::start(place.worker("web", &["--concurrency", "8"]));
+    worker.line("Worker web-1-");
+    place.wait_for_action("hold");
+    let ids: Vec<String> =
+        (0..8).map(|_| place.run(&["run", "hold", "--detach"]).ok().trim().to_owned()).collect();
+    let begun = |place: &Place| {
+        place.folder.path().join("actions/begun").metadata().map_or(0, |it| it.len())
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while begun(&place) < 8 {
+        assert!(Instant::now() < deadline, "the executions do not begin");
+    }
+    place.operate(&["workers", "revoke", "web-1"]).ok();
+    file(&actions, "go", "");
+    // The broker takes the first frame, since the coordinator has not looked at the keys since.
+    place.coordinator.line("not authorized to publish");
+    for id in ids {
+        let shown = place.run(&["executions", "show", &id, "--json"]).json();
+        assert_eq!(shown["status"], "running", "{shown}");
+    }
 }
 
 #[test]

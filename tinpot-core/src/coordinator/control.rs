@@ -111,7 +111,10 @@ impl Control {
             self.arm(sleep.as_mut());
             tokio::select! {
                 biased;
-                Some(frame) = frames.next() => self.take_frame(frame),
+                Some(frame) = frames.next() => {
+                    self.shared.wire.keep_current().await;
+                    self.take_frame(frame);
+                }
                 command = commands.recv() => match command {
                     Some(command) => shutdown = self.take_command(command),
                     None => break,

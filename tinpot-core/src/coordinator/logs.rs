@@ -69,6 +69,7 @@ impl LogPipeline {
                 Some(end) = ends.recv() => self.intake.begin_end(self.clock.now(), end),
                 frame = frames.next() => match frame {
                     Some(frame) => {
+                        self.shared.wire.keep_current().await;
                         self.take_frame(frame).await;
                         for _ in 1..TURN_FRAMES {
                             let Some(frame) = frames.next().now_or_never().flatten() else { break };

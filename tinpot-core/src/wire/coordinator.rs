@@ -14,8 +14,8 @@ use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
 use crate::model::id::WorkerId;
 use crate::protocol::seal::{
-    Admission, CoordinatorFrame, CoordinatorSessions, HEADER_BYTES, Header, Peer, Refused,
-    RotationRefusal, SessionId, Suite,
+    Admission, CoordinatorFrame, CoordinatorSessions, Enrolled, HEADER_BYTES, Header, Peer,
+    Refused, RotationRefusal, SessionId, Suite,
 };
 use crate::protocol::{Message, ReplaceKey, Rotate, Rotated, Tick, encode};
 use crate::refusals::{Refusal, Refusals};
@@ -46,6 +46,7 @@ enum Request {
 #[derive(Debug)]
 pub(crate) struct CoordinatorEnd {
     suite: Arc<dyn Suite>,
+    enrolled: Arc<dyn Enrolled>,
     sessions: Mutex<CoordinatorSessions>,
     requests: mpsc::Sender<Request>,
     rotations: mpsc::Sender<(Arc<Peer>, Box<Rotate>)>,
@@ -69,9 +70,10 @@ impl CoordinatorEnd {
     ) -> (Arc<Self>, Handshakes) {
         let (sender, requests) = mpsc::channel(HANDSHAKES);
         let (rotation_sender, rotations) = mpsc::channel(ROTATIONS);
-        let suite = sessions.suite().clone();
+        let (suite, enrolled) = (sessions.suite().clone(), sessions.enrolled().clone());
         let end = Arc::new(Self {
             suite,
+            enrolled,
             sessions: Mutex::new(sessions),
             requests: sender,
             rotations: rotation_sender,
@@ -82,6 +84,16 @@ impl CoordinatorEnd {
 
     fn lock(&self) -> MutexGuard<'_, CoordinatorSessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what other processes have changed of the keys. Without them, the keys stay as they
+    /// were.
+    pub(super) async fn keep_current(&self) {
+        if !self.enrolled.is_current()
+            && let Err(error) = self.enrolled.refresh().await
+        {
+            tracing::debug!(%error, "changes of the keys of workers are not seen");
+        }
     }
 
     /// Notes a worker that this process runs: it is sent plain frames.

@@ -151,6 +151,11 @@ impl CoordinatorSessions {
         &self.suite
     }
 
+    /// Returns the keys that it hears.
+    pub fn enrolled(&self) -> &Arc<dyn Enrolled> {
+        &self.options.enrolled
+    }
+
     /// Looks at an init that came by this channel, without verifying it.
     ///
     /// # Errors

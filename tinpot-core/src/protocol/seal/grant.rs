@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::handshake::KeyId;
 use super::suite::PublicKey;
 use crate::model::action::{Action, ActionSet, LoadError};
+use crate::model::error::Result;
 use crate::model::names::Names;
 use crate::model::visible::{DEFAULT_TEAM, action_key};
 use crate::protocol::coordinator::CatalogueEntry;
@@ -208,9 +210,10 @@ fn leave_out(offer: &mut ActionSet, why: impl Fn(&Action) -> Option<String>) {
 /// The worker keys that a coordinator hears.
 ///
 /// # Contract
-/// - Nothing waits: an implementation keeps a snapshot in memory.
+/// - Nothing but `refresh` waits: an implementation keeps a snapshot in memory.
 /// - `revision` changes after every change of what the other methods return. Sessions of keys that
 ///   are gone end with the next frame.
+#[async_trait]
 pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
     /// Returns the grant of a key; `None` if it is not enrolled, or revoked.
     fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>>;
@@ -221,6 +224,21 @@ pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the number of changes so far, without those of [`is_to_rotate`](Self::is_to_rotate).
     fn revision(&self) -> u64;
+
+    /// Returns false if another process may have changed the keys since they were read. The
+    /// coordinator asks before it opens and seals frames, and then awaits [`refresh`](Self::refresh):
+    /// so a revocation counts from the moment at which it is stored. Takes about a microsecond.
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    /// Takes in the changes of other processes.
+    ///
+    /// # Errors
+    /// `Unavailable`: the keys stay as they were, and the coordinator asks again.
+    async fn refresh(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Returns true if the worker of a key is to replace it: an operator has asked for it, or
     /// another process of the same worker has done so. Its sessions go on meanwhile.
