@@ -1,6 +1,7 @@
 //! The protocol between coordinator and workers: the messages, and both sides as state machines
 //! without clock, randomness or I/O.
 
+mod budget;
 mod call;
 mod config;
 mod coordinator;
@@ -14,6 +15,7 @@ mod secret;
 mod tick;
 mod worker;
 
+pub(crate) use self::budget::Budget;
 pub use self::call::{Call, CallId, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{

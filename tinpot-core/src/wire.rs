@@ -128,6 +128,17 @@ impl Wire {
         Ok(())
     }
 
+    /// Returns the worker that has sent a frame, if the frame is plain and may be taken.
+    pub(crate) fn plain_sender<'a>(&self, received: &'a Received) -> Option<&'a WorkerId> {
+        let Channel::Worker { id, .. } = &received.channel else { return None };
+        let takes_plain = match &self.end {
+            End::Plain => true,
+            End::Worker(_) => false,
+            End::Coordinator(end) => end.allows_plain(),
+        };
+        (takes_plain && is_plain(&received.bytes)).then_some(id)
+    }
+
     /// Takes in revocations of other processes: to be awaited before frames are opened or sealed.
     pub(crate) async fn keep_current(&self) {
         if let End::Coordinator(end) = &self.end {

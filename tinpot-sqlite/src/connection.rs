@@ -10,8 +10,14 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{Problem, Result};
 use crate::schema;
 
-/// The time to wait for another program that has the database locked, such as an SQLite shell.
-const BUSY: Duration = Duration::from_secs(5);
+/// The pause between tries while another connection writes, as a rule for a few milliseconds, and the
+/// number of such tries. SQLite's own pauses grow to many times the length of a transaction.
+const SHORT_PAUSE: Duration = Duration::from_micros(200);
+const SHORT_PAUSES: u32 = 50;
+/// The pause after those, and the number of tries: 5 seconds for another program that has the database
+/// locked, such as an SQLite shell.
+const LONG_PAUSE: Duration = Duration::from_millis(5);
+const LONG_PAUSES: u32 = 1_000;
 /// Page caches in KiB. A writer touches the ends of a few trees; a reader reads anywhere, and the
 /// operating system caches files as well.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
@@ -21,8 +27,8 @@ const LOG_PAGES: i64 = 16_384;
 /// Prepared statements kept: more than there are.
 const STATEMENTS: usize = 64;
 
-fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
-    connection.busy_timeout(BUSY)?;
+fn prepare(connection: &mut Connection, cache_kib: i64) -> Result<()> {
+    connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A dropped connection must not make a checkpoint; `close` makes one itself.
     keep_wal_on_close(connection, true)?;
@@ -30,6 +36,14 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
     // In memory, since a full temporary directory must not fail a query.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
+}
+
+/// Waits for the database, which is locked. Returns false to give up.
+fn wait(tries: i32) -> bool {
+    let tries = tries.unsigned_abs();
+    let is_short = tries < SHORT_PAUSES;
+    std::thread::sleep(if is_short { SHORT_PAUSE } else { LONG_PAUSE });
+    tries < SHORT_PAUSES + LONG_PAUSES
 }
 
 /// Sets the fate of the write-ahead log when the last connection is closed: if `true`, it stays;
@@ -49,7 +63,7 @@ pub(crate) fn writer(
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    prepare(&connection, WRITER_CACHE_KIB)?;
+    prepare(&mut connection, WRITER_CACHE_KIB)?;
     schema::check(&connection, path)?;
     check(&connection)?;
     write_ahead(&connection, path)?;
@@ -62,8 +76,8 @@ pub(crate) fn writer(
 /// Opens the database for one call about records. Its file must exist.
 pub(crate) fn of_records(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    prepare(&connection, READER_CACHE_KIB)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(&mut connection, READER_CACHE_KIB)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // A coordinator moves the log to the database itself. Without one, this bounds the log.
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
@@ -96,16 +110,16 @@ fn limit(connection: &Connection, max_bytes: Option<NonZeroU64>) -> Result<()> {
 /// Opens the database for checkpoints.
 pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    prepare(&connection, READER_CACHE_KIB)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(&mut connection, READER_CACHE_KIB)?;
     Ok(connection)
 }
 
 /// Opens the database for reading.
 pub(crate) fn reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    prepare(&connection, READER_CACHE_KIB)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(&mut connection, READER_CACHE_KIB)?;
     Ok(connection)
 }
 

@@ -12,6 +12,8 @@ use crate::secret::Digest;
 
 /// The largest entry in bytes. Longer texts are cut.
 const MOST_BYTES: usize = 2_048;
+/// The room that most entries need, in bytes.
+const ROOM: usize = 512;
 /// The bounds of the texts of an entry, in bytes, from the first try to the last. The last one fits,
 /// whatever the texts are: in JSON a byte takes at most 6.
 const BOUNDS: [usize; 5] = [1_024, 512, 128, 32, 12];
@@ -37,16 +39,32 @@ impl AuditEntry {
     }
 }
 
+/// An entry of an event that is elsewhere.
+#[derive(Serialize)]
+struct EntryOf<'a> {
+    n: u64,
+    prev: Digest,
+    #[serde(flatten)]
+    event: &'a AuditEvent,
+}
+
 /// Writes an event as the entry with this number, after the one with this digest.
 pub(super) fn write(n: u64, prev: Digest, event: &AuditEvent) -> Result<Bytes> {
-    let mut entry = AuditEntry { n, prev, event: event.clone() };
-    let mut bytes = serde_json::to_vec(&entry).map_err(|error| unreadable(&error))?;
-    for bound in BOUNDS {
-        if bytes.len() <= MOST_BYTES {
-            break;
+    let json = |event: &AuditEvent| {
+        let mut bytes = Vec::with_capacity(ROOM);
+        let written = serde_json::to_writer(&mut bytes, &EntryOf { n, prev, event });
+        written.map(|()| bytes).map_err(|error| unreadable(&error))
+    };
+    let mut bytes = json(event)?;
+    if bytes.len() > MOST_BYTES {
+        let mut short = event.clone();
+        for bound in BOUNDS {
+            cut(&mut short, bound);
+            bytes = json(&short)?;
+            if bytes.len() <= MOST_BYTES {
+                break;
+            }
         }
-        cut(&mut entry.event, bound);
-        bytes = serde_json::to_vec(&entry).map_err(|error| unreadable(&error))?;
     }
     Ok(bytes.into())
 }

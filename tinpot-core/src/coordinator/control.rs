@@ -30,7 +30,7 @@ use crate::model::transition::Transition;
 use crate::observer::Measure;
 use crate::outbox::Outbox;
 use crate::protocol::seal::keep_secrets;
-use crate::protocol::{Catalogue, Message, Tally};
+use crate::protocol::{Budget, Catalogue, Message, Tally};
 use crate::refusals::Refusal;
 use crate::transport::{Link, Received};
 use crate::wire::Incoming;
@@ -38,6 +38,10 @@ use crate::wire::Incoming;
 /// The maximum number of inputs in one turn, which are committed together: enough to amortise a
 /// commit, few enough to answer within milliseconds.
 const TURN_INPUTS: usize = 256;
+/// The maximum number of plain frames of unknown workers that are taken in each window of time: a
+/// flood of them must delay nobody. A worker that is not heard comes again, with its next beat.
+const NEWCOMERS: u32 = 100;
+const NEWCOMERS_WINDOW: Duration = Duration::from_millis(100);
 /// The time before a failed commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
@@ -63,6 +67,8 @@ pub(super) struct Control {
     reads: Reads,
     outputs: Vec<Output>,
     outbox: Outbox,
+    /// The plain frames of unknown workers that may be taken.
+    newcomers: Budget,
     /// If true, the store could not write at the last attempt.
     outage: bool,
     /// The counts of the machine that were measured last.
@@ -93,6 +99,7 @@ impl Control {
             replies: Replies::default(),
             outputs: Vec::new(),
             outbox: Outbox::default(),
+            newcomers: Budget::new(NEWCOMERS, NEWCOMERS_WINDOW),
             outage: false,
             tally: Tally::default(),
         }
@@ -188,6 +195,13 @@ impl Control {
 
     fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
+        if let Some(sender) = self.shared.wire.plain_sender(&received)
+            && !self.core.knows(sender)
+            && !self.newcomers.take(self.clock.now())
+        {
+            let detail = "too many unknown workers come at once: it is heard if it comes again";
+            return refusals.note(Refusal::Workers, sender.as_str(), &detail);
+        }
         let read = self.shared.wire.read(refusals, Lane::Control, received);
         let (frame, sender, is_local) = match read {
             Some(Incoming::Frame(frame)) => (frame, None, false),

@@ -133,6 +133,10 @@ impl Core {
         self.machine.worker_names()
     }
 
+    pub(crate) fn knows(&self, worker: &WorkerId) -> bool {
+        self.machine.knows(worker)
+    }
+
     pub(crate) fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
         self.machine.workers(now)
     }

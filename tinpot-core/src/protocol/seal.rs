@@ -5,7 +5,6 @@
 //! cryptography. [`WorkerSessions`] is the half of a worker, [`CoordinatorSessions`] that of a
 //! coordinator. The bytes are specified in `docs/protocol.md`.
 
-mod budget;
 mod coordinator;
 mod enrolled_keys;
 mod grant;

@@ -107,6 +107,11 @@ impl CoordinatorEnd {
         }
     }
 
+    /// Returns true if some workers may be heard by plain frames.
+    pub(super) fn allows_plain(&self) -> bool {
+        self.lock().allows_plain()
+    }
+
     fn is_local(&self, id: &WorkerId) -> bool {
         self.locals.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }

@@ -24,6 +24,7 @@ mod joining;
 mod log_delivery;
 mod log_sink;
 mod machine;
+mod newcomers;
 mod observer;
 mod options;
 mod parameters;

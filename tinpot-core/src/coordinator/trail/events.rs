@@ -75,10 +75,9 @@ impl fmt::Display for Particulars {
                 if let Some((how, id)) = from {
                     write!(f, ", {how} {id}")?;
                 }
-                if let Some(digest) = digest {
-                    f.write_str(", parameters ")?;
-                    // Half of it is enough to tell two apart.
-                    digest[..16].iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                // Half of it is enough to tell two apart.
+                if let Some(half) = digest.as_ref().and_then(|digest| digest.first_chunk()) {
+                    write!(f, ", parameters {:032x}", u128::from_be_bytes(*half))?;
                 }
                 Ok(())
             }

@@ -279,6 +279,11 @@ impl CoordinatorMachine {
         introduced.map(|(id, worker)| (id, worker.name.as_ref()))
     }
 
+    /// Returns true if a worker has an entry: it was heard, and did not go since.
+    pub fn knows(&self, id: &WorkerId) -> bool {
+        self.workers.contains_key(id)
+    }
+
     /// Returns the live workers.
     pub fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
         let time = self.time(now);

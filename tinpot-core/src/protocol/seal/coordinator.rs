@@ -9,7 +9,6 @@ use std::time::Duration;
 pub use self::handshake::Handshake;
 use self::peers::Peers;
 pub use self::peers::{Answered, Peer};
-use super::budget::Budget;
 use super::grant::Enrolled;
 use super::handshake::{Hex, Init, KeyId, Notice, SUITE, Signed, VERSION};
 use super::header::{FrameKind, Header, is_plain};
@@ -20,6 +19,7 @@ use super::suite::{PublicKey, Suite};
 use crate::model::address::{Channel, Lane};
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
+use crate::protocol::budget::Budget;
 use crate::protocol::frame::Frame;
 use crate::protocol::message::Message;
 use crate::protocol::rotation::{ReplaceKey, Rotate};
@@ -139,9 +139,9 @@ impl CoordinatorSessions {
             epoch,
             options,
             peers: Peers::default(),
-            inits: Budget::new(INITS),
-            rotations: Budget::new(ROTATIONS),
-            notices: Budget::new(NOTICES),
+            inits: Budget::per_second(INITS),
+            rotations: Budget::per_second(ROTATIONS),
+            notices: Budget::per_second(NOTICES),
             noticed: Vec::new(),
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::budget::Budget;
 use super::handshake::{Accept, Hex, Init, KeyId, Notice, SUITE, Signed, VERSION, salt};
 use super::header::{FrameKind, Header, is_plain};
 use super::join::COORDINATOR_KEYS;
@@ -14,6 +13,7 @@ use super::suite::{Digest, Ephemeral, PublicKey, Suite};
 use crate::model::address::Lane;
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
+use crate::protocol::budget::Budget;
 use crate::protocol::rotation::{ReplaceKey, Rotate, Rotated};
 use crate::protocol::tick::Tick;
 
@@ -155,8 +155,8 @@ impl WorkerSessions {
             successor: None,
             is_to_rotate: false,
             refused: None,
-            accepts: Budget::new(SIGNATURES),
-            notices: Budget::new(SIGNATURES),
+            accepts: Budget::per_second(SIGNATURES),
+            notices: Budget::per_second(SIGNATURES),
             jitter,
         }
     }

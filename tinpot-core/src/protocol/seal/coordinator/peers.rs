@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::model::address::Lane;
 use crate::model::id::WorkerId;
+use crate::protocol::budget::Budget;
 use crate::protocol::frame::Frame;
 use crate::protocol::message::Message;
-use crate::protocol::seal::budget::Budget;
 use crate::protocol::seal::grant::WorkerGrant;
 use crate::protocol::seal::handshake::KeyId;
 use crate::protocol::seal::header::Header;
@@ -188,8 +188,8 @@ impl Peers {
 
     fn key(&mut self, key: KeyId) -> &mut KeyState {
         self.keys.entry(key).or_insert_with(|| KeyState {
-            inits: Budget::new(INITS_PER_KEY),
-            rotations: Budget::new(ROTATIONS_PER_KEY),
+            inits: Budget::per_second(INITS_PER_KEY),
+            rotations: Budget::per_second(ROTATIONS_PER_KEY),
             pending: VecDeque::new(),
             workers: 0,
             teams: None,

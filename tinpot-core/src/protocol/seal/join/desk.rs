@@ -6,7 +6,7 @@ use super::{
     Answer, BrokerLogin, COUNTER, EnrolledAnswer, Join, JoinParts, JoinRefusal, VERSION, salt,
 };
 use crate::model::id::WorkerId;
-use crate::protocol::seal::budget::Budget;
+use crate::protocol::budget::Budget;
 use crate::protocol::seal::grant::WorkerLimits;
 use crate::protocol::seal::handshake::{Hex, KeyId, Signed};
 use crate::protocol::seal::header::{FrameKind, Header};
@@ -106,7 +106,7 @@ impl JoinAdmission {
 impl Desk {
     /// Creates the desk of the coordinator whose key is that of the suite.
     pub fn new(suite: Arc<dyn Suite>, namespace: impl Into<Arc<str>>) -> Self {
-        let (joins, unknown) = (Budget::new(JOINS), Budget::new(UNKNOWN));
+        let (joins, unknown) = (Budget::per_second(JOINS), Budget::per_second(UNKNOWN));
         let keys = vec![suite.public()];
         Self { suite, namespace: namespace.into(), server: None, keys, joins, unknown }
     }
