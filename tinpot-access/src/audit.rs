@@ -44,9 +44,9 @@ const PAGE: usize = 1_000;
 /// entry names the one that it follows. A task writes; when the last clone is dropped, the task
 /// writes what it has taken, and ends.
 ///
-/// After 1,000 entries, and with the first entry after an hour, the number and the digest of the
-/// last entry of a log are its head, which goes into the audit and to `tracing`. A log whose end
-/// was cut off does not agree with its heads.
+/// After 1,000 entries, at most once a second, and with the first entry after an hour, the number
+/// and the digest of the last entry of a log are its head, which goes into the audit and to
+/// `tracing`. A log whose end was cut off does not agree with its heads.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -10,6 +10,7 @@ use tinpot_core::access::records::Records;
 use tinpot_core::seal::Suite;
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::{AUDIT_LOG, RUNS_LOG, entry, heads, tail};
 use crate::clock::between;
@@ -17,12 +18,13 @@ use crate::secret::Digest;
 
 /// The most calls of one write.
 const CALLS: usize = 256;
-/// The most entries of one append: a quarter of what records take.
-const ENTRIES: usize = 1_024;
+/// The most entries of one append: the largest ones are as many bytes as records take.
+const ENTRIES: usize = 2_048;
 /// Tries of one append while other processes append to the same log.
 const TRIES: usize = 64;
-/// Entries after which the end of a log is written as a head.
+/// Entries after which the end of a log is written as a head, and the least time between two of those.
 const HEAD_ENTRIES: u64 = 1_000;
+const HEAD_PAUSE: Duration = Duration::from_secs(1);
 /// The time after which it does so with the next entry.
 const HEAD_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -40,6 +42,7 @@ struct End {
     digest: Digest,
     told: u64,
     told_at: Timestamp,
+    paused_at: Instant,
 }
 
 pub(super) struct Writer {
@@ -97,10 +100,11 @@ impl Writer {
         let now = Timestamp::now();
         let mut due = Vec::new();
         for (log, end) in &mut self.ends {
-            if end.number.saturating_sub(end.told) >= HEAD_ENTRIES
-                || (end.number > end.told && between(end.told_at, now) >= HEAD_INTERVAL)
+            let entries = end.number.saturating_sub(end.told);
+            if (entries >= HEAD_ENTRIES && end.paused_at.elapsed() >= HEAD_PAUSE)
+                || (entries > 0 && between(end.told_at, now) >= HEAD_INTERVAL)
             {
-                (end.told, end.told_at) = (end.number, now);
+                (end.told, end.told_at, end.paused_at) = (end.number, now, Instant::now());
                 due.push((*log, end.number, end.digest));
             }
         }
@@ -156,7 +160,7 @@ impl Writer {
     /// Notes the end of a log.
     fn end(&mut self, log: &'static str, number: u64, digest: Digest) {
         let now = Timestamp::now();
-        let new = End { number, digest, told: number, told_at: now };
+        let new = End { number, digest, told: number, told_at: now, paused_at: Instant::now() };
         let end = self.ends.entry(log).or_insert(new);
         (end.number, end.digest) = (number, digest);
     }
