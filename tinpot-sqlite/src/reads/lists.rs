@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
@@ -63,20 +63,6 @@ fn condition(visible: Option<&VisibleRoutes>, first: usize) -> String {
         Some(visible) => visible.condition(first, first + 1),
         None => format!("(?{first} IS NULL OR ?{} IS NOT NULL)", first + 1),
     }
-}
-
-/// Returns the id of the `n`th row of a range of ids, from the newest; `None` if there are fewer.
-fn nth_before(
-    connection: &Connection,
-    first: &[u8; 16],
-    before: &[u8; 16],
-    n: usize,
-) -> Result<Option<[u8; 16]>> {
-    let sql =
-        "SELECT id FROM executions WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3";
-    let skipped = i64::try_from(n.saturating_sub(1)).unwrap_or(i64::MAX);
-    let mut id = connection.prepare_cached(sql)?;
-    Ok(id.query_row(params![first, before, skipped], |row| row.get(0)).optional()?)
 }
 
 /// Returns one page of executions, newest first.
@@ -140,25 +126,29 @@ pub(crate) fn executions(
     let is_unfiltered =
         options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None);
     if is_unfiltered {
+        let visible = condition(seen, 5);
         // What only the caller has submitted is in an index of its own.
         let is_own = seen.is_some_and(VisibleRoutes::are_own);
-        let index = if is_own { "INDEXED BY owned" } else { "" };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM executions AS e {index} JOIN routes AS r ON r.route = e.route WHERE {within} AND {} ORDER BY e.id DESC",
-            condition(seen, 5)
-        );
-        let from = |first| {
-            let params = params![first, before, since, until, team, caller];
-            select(connection, &sql, params, (limit, usize::MAX), damage)
-        };
         if is_own || !seen.is_some_and(VisibleRoutes::are_few) {
-            return from(first);
+            let index = if is_own { "INDEXED BY owned" } else { "" };
+            let sql = format!(
+                "SELECT {COLUMNS} FROM executions AS e {index} JOIN routes AS r ON r.route = e.route \
+                 WHERE {within} AND {visible} ORDER BY e.id DESC"
+            );
+            let params = params![first, before, since, until, team, caller];
+            return select(connection, &sql, params, (limit, usize::MAX), damage);
         }
-        // Often some of the newest rows are visible, and fill the page.
-        let latest = limit.saturating_mul(LATEST);
-        let begin = nth_before(connection, &first, &before, latest)?;
-        let found = from(begin.unwrap_or(first))?;
-        if found.len() >= limit || begin.is_none() {
+        // Often some of the newest rows are visible, and fill the page. The first of the joined
+        // tables is read in its order, row by row, until the page is full.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM (SELECT row AS newest FROM executions WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?7) \
+             CROSS JOIN executions AS e ON e.row = newest CROSS JOIN routes AS r ON r.route = e.route \
+             WHERE e.accepted_at >= ?3 AND e.accepted_at <= ?4 AND {visible}"
+        );
+        let latest = i64::try_from(limit.saturating_mul(LATEST)).unwrap_or(i64::MAX);
+        let params = params![first, before, since, until, team, caller, latest];
+        let found = select(connection, &sql, params, (limit, usize::MAX), damage)?;
+        if found.len() >= limit {
             return Ok(found);
         }
     }
