@@ -30,6 +30,9 @@ const STATEMENTS: usize = 64;
 fn prepare(connection: &mut Connection, cache_kib: i64) -> Result<()> {
     connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Otherwise SQLite looks at bound values to see whether a partial index applies, and compiles a
+    // statement again for each other value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A dropped connection must not make a checkpoint; `close` makes one itself.
     keep_wal_on_close(connection, true)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;

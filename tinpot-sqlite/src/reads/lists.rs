@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
@@ -63,6 +63,17 @@ fn condition(visible: Option<&VisibleRoutes>, first: usize) -> String {
         Some(visible) => visible.condition(first, first + 1),
         None => format!("(?{first} IS NULL OR ?{} IS NOT NULL)", first + 1),
     }
+}
+
+/// Returns an id about `n` rows before the newest one of a range; `None` if there are fewer. Rows are
+/// numbered in about the order of ids, so that this need not count them.
+fn about_before(connection: &Connection, before: &[u8; 16], n: usize) -> Result<Option<[u8; 16]>> {
+    let sql = "SELECT id FROM executions WHERE row <= \
+               (SELECT row FROM executions WHERE id < ?1 ORDER BY id DESC LIMIT 1) - ?2 \
+               ORDER BY row DESC LIMIT 1";
+    let n = i64::try_from(n).unwrap_or(i64::MAX);
+    let mut id = connection.prepare_cached(sql)?;
+    Ok(id.query_row(params![before, n], |row| row.get(0)).optional()?)
 }
 
 /// Returns one page of executions, newest first.
@@ -126,29 +137,25 @@ pub(crate) fn executions(
     let is_unfiltered =
         options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None);
     if is_unfiltered {
-        let visible = condition(seen, 5);
         // What only the caller has submitted is in an index of its own.
         let is_own = seen.is_some_and(VisibleRoutes::are_own);
-        if is_own || !seen.is_some_and(VisibleRoutes::are_few) {
-            let index = if is_own { "INDEXED BY owned" } else { "" };
-            let sql = format!(
-                "SELECT {COLUMNS} FROM executions AS e {index} JOIN routes AS r ON r.route = e.route \
-                 WHERE {within} AND {visible} ORDER BY e.id DESC"
-            );
-            let params = params![first, before, since, until, team, caller];
-            return select(connection, &sql, params, (limit, usize::MAX), damage);
-        }
-        // Often some of the newest rows are visible, and fill the page. The first of the joined
-        // tables is read in its order, row by row, until the page is full.
+        let index = if is_own { "INDEXED BY owned" } else { "" };
         let sql = format!(
-            "SELECT {COLUMNS} FROM (SELECT row AS newest FROM executions WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?7) \
-             CROSS JOIN executions AS e ON e.row = newest CROSS JOIN routes AS r ON r.route = e.route \
-             WHERE e.accepted_at >= ?3 AND e.accepted_at <= ?4 AND {visible}"
+            "SELECT {COLUMNS} FROM executions AS e {index} JOIN routes AS r ON r.route = e.route WHERE {within} AND {} ORDER BY e.id DESC",
+            condition(seen, 5)
         );
-        let latest = i64::try_from(limit.saturating_mul(LATEST)).unwrap_or(i64::MAX);
-        let params = params![first, before, since, until, team, caller, latest];
-        let found = select(connection, &sql, params, (limit, usize::MAX), damage)?;
-        if found.len() >= limit {
+        let from = |first| {
+            let params = params![first, before, since, until, team, caller];
+            select(connection, &sql, params, (limit, usize::MAX), damage)
+        };
+        if is_own || !seen.is_some_and(VisibleRoutes::are_few) {
+            return from(first);
+        }
+        // Often some of the newest rows are visible, and fill the page.
+        let latest = limit.saturating_mul(LATEST);
+        let begin = about_before(connection, &before, latest)?.unwrap_or(first).max(first);
+        let found = from(begin)?;
+        if found.len() >= limit || begin == first {
             return Ok(found);
         }
     }
