@@ -130,3 +130,22 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
 pub(crate) fn plain(path: &Path) -> Result<Connection> {
     Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn a_statement_is_compiled_once_whatever_is_bound() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("tinpot.db");
+        let connection = super::writer(&path, None, |_| Ok(())).expect("a store");
+        // A partial index is about one of these states.
+        let mut statement =
+            connection.prepare("SELECT id FROM executions WHERE state = ?1").expect("a query");
+        for state in [0, 1, 0, 3] {
+            assert!(!statement.exists([state]).expect("an answer"));
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}

@@ -19,7 +19,7 @@ async fn say_hello(network: &MemoryNetwork, workers: &[WorkerId]) {
         let messages = vec![Message::Hello(hello)];
         let frame = Frame { from: Some(id.clone()), to: None, messages }.encode();
         let transport = network.transport_of(&Address::Worker(id.clone()));
-        transport.send(&Address::Coordinator, Lane::Control, frame.into()).await.expect("sent");
+        transport.send(&Address::Coordinator, Lane::Control, frame).await.expect("sent");
     }
 }
 
