@@ -32,22 +32,7 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
     let worker = WorkerId::new("w-1").expect("an id");
     let offer = ActionSet::new([Action::new("noop").expect("a name")]);
-    let hello = Hello {
-        name: "w".into(),
-        queues: vec![],
-        groups: vec![],
-        slots: 2,
-        offer,
-        clean_slate: vec![],
-        epoch: None,
-        version: String::new(),
-        started_at: None,
-        pull: false,
-        lease: None,
-        seq: 0,
-        teams: Vec::new(),
-        granted: Box::default(),
-    };
+    let hello = Hello { name: "w".into(), slots: 2, offer, ..Hello::default() };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
     machine.receive(

@@ -113,19 +113,9 @@ fn hello(number: usize) -> Vec<u8> {
     let actions = (0..ACTIONS).filter_map(|n| Action::new(format!("a{number}-{n}")).ok());
     let hello = Hello {
         name: id.name().to_owned(),
-        queues: Vec::new(),
-        groups: Vec::new(),
         slots: 1,
         offer: ActionSet::new(actions),
-        clean_slate: Vec::new(),
-        epoch: None,
-        version: String::new(),
-        started_at: None,
-        pull: false,
-        lease: None,
-        seq: 0,
-        teams: Vec::new(),
-        granted: Box::default(),
+        ..Hello::default()
     };
     let topic = format!("{NAMESPACE}/worker/{}/{id}/up/control", id.name());
     let messages = vec![Message::Hello(hello)];

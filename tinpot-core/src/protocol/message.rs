@@ -24,7 +24,7 @@ use crate::model::time::Timestamp;
 
 /// Worker → coordinator: the worker's identity and what it offers. Sent at the start, after a
 /// reconnect, when the offer changes, and on request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// The name of the worker, for people. Several workers may share one.
     pub name: String,

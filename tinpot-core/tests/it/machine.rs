@@ -20,22 +20,7 @@ fn execution(number: u128) -> Arc<Execution> {
 }
 
 pub(crate) fn hello(offer: ActionSet) -> Hello {
-    Hello {
-        name: "w".into(),
-        queues: vec![],
-        groups: vec![],
-        slots: 1,
-        offer,
-        clean_slate: vec![],
-        epoch: None,
-        version: String::new(),
-        started_at: None,
-        pull: false,
-        lease: None,
-        seq: 0,
-        teams: Vec::new(),
-        granted: Box::default(),
-    }
+    Hello { name: "w".into(), slots: 1, offer, ..Hello::default() }
 }
 
 fn profile() -> WorkerProfile {
@@ -275,11 +260,7 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
             epoch,
             version,
             started_at,
-            pull: false,
-            lease: None,
-            seq: 0,
-            teams: Vec::new(),
-            granted: Box::default(),
+            ..Hello::default()
         })
     };
     effects.clear();
@@ -316,19 +297,10 @@ fn a_worker_that_follows_the_coordinator_of_another_store_is_a_known_problem() {
 fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<CoordinatorEffect> {
     let hello = Hello {
         name: "w".into(),
-        queues: vec![],
-        groups: vec![],
         slots: 1,
         offer: ActionSet::default(),
         clean_slate: vec![WorkerId::new("w-1").expect("an id")],
-        epoch: None,
-        version: String::new(),
-        started_at: None,
-        pull: false,
-        lease: None,
-        seq: 0,
-        teams: Vec::new(),
-        granted: Box::default(),
+        ..Hello::default()
     };
     let (by, mut effects) = (WorkerId::new(by).expect("an id"), Vec::new());
     machine.receive(now, &by, Message::Hello(hello), &mut effects);

@@ -288,11 +288,7 @@ impl World {
                     epoch: Some(epoch),
                     version,
                     started_at,
-                    pull: false,
-                    lease: None,
-                    seq: 0,
-                    teams: Vec::new(),
-                    granted: Box::default(),
+                    ..Hello::default()
                 };
                 let beat = Beat { seq: 1, free: 9, held: Vec::new(), epoch: Some(epoch) };
                 (id.clone(), vec![Message::Hello(hello), Message::Beat(beat)])

@@ -98,9 +98,7 @@ impl World {
             started_at,
             pull: self.plan.pulls(liar),
             lease: self.plan.own_lease(liar),
-            seq: 0,
-            teams: Vec::new(),
-            granted: Box::default(),
+            ..Hello::default()
         })
     }
 
