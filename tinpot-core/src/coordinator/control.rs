@@ -39,7 +39,7 @@ use crate::wire::Incoming;
 /// commit, few enough to answer within milliseconds.
 const TURN_INPUTS: usize = 256;
 /// The maximum number of plain frames of unknown workers that are taken in each window of time: a
-/// flood of them must delay nobody. A worker that is not heard comes again, with its next beat.
+/// flood of them must not delay others. A worker that is not heard comes again, with its next beat.
 const NEWCOMERS: u32 = 100;
 const NEWCOMERS_WINDOW: Duration = Duration::from_millis(100);
 /// The time before a failed commit is tried again.
