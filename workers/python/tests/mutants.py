@@ -47,10 +47,11 @@ def nothing(*_: Any, **__: Any) -> None:
 def runs_repetitions() -> None:
     def make(dispatched: Any) -> Any:
         def forgetful(self: Machine, now: float, dispatch: Any) -> None:
-            self._seen.clear()
-            self._settled = 0
+            if self.store is not None:
+                self.store.seen.clear()
+                self.store.settled = 0
             held = self.held.get(dispatch.fence)
-            if held is not None and held.phase is machine.Phase.ENDED:
+            if held is not None and held.report is not None:
                 del self.held[dispatch.fence]
             dispatched(self, now, dispatch)
 
@@ -62,7 +63,7 @@ def runs_repetitions() -> None:
 @mutant("dispatch/late")
 def ignores_epochs() -> None:
     def make(adopt: Any) -> Any:
-        return lambda self, epoch, echo: adopt(self, epoch, echo) or True
+        return lambda self, epoch, echo: adopt(self, epoch, echo) or self.store
 
     replace(Machine, "_adopt", make)
 
@@ -74,7 +75,7 @@ def follows_any_store() -> None:
 
 @mutant("dispatch/settled")
 def forgets_what_is_settled() -> None:
-    Machine._settle = nothing  # type: ignore[method-assign]
+    machine.Store.settle = nothing  # type: ignore[method-assign]
 
 
 @mutant("dispatch/unknown-action")
@@ -95,8 +96,8 @@ def forgets_early_cancels() -> None:
     def make(cancelled: Any) -> Any:
         def forgetful(self: Machine, now: float, fence: Any, force: bool) -> None:
             cancelled(self, now, fence, force)
-            if self._seen.get(fence.number, "") is None:
-                del self._seen[fence.number]
+            if self.store is not None and self.store.seen.get(fence.number, "") is None:
+                del self.store.seen[fence.number]
 
         return forgetful
 
@@ -167,9 +168,9 @@ def sends_results_of_any_size() -> None:
 def runs_more_than_its_slots() -> None:
     def make(start_waiting: Any) -> Any:
         def eager(self: Machine, now: float) -> None:
-            self.profile.slots += 5
+            self.slots += 5
             start_waiting(self, now)
-            self.profile.slots -= 5
+            self.slots -= 5
 
         return eager
 

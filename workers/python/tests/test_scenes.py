@@ -9,7 +9,7 @@ from typing import Any
 
 from tinpot_worker.identity import JoinToken
 from tinpot_worker.logs import Log
-from tinpot_worker.machine import Machine, Profile, Stop
+from tinpot_worker.machine import Machine, Stop
 from tinpot_worker.messages import Dispatch, Fence, Malformed, Message
 
 VECTORS = Path(__file__).parents[3] / "docs" / "protocol" / "vectors"
@@ -72,7 +72,8 @@ class Scenes(unittest.TestCase):
         for scene in vectors["scenes"]:
             host = Recorder()
             offer = {"actions": [{"name": name} for name in worker["actions"]]}
-            machine = Machine(Profile(worker["id"], worker["name"], worker["slots"], offer), host)
+            hello = {"name": worker["name"], "slots": worker["slots"], "offer": offer}
+            machine = Machine(hello, host)
             for now, step in seconds(scene["steps"]):
                 if "link_up" in step:
                     machine.link_up(now)

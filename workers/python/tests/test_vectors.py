@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tinpot_worker import seal
 from tinpot_worker.identity import JoinRequest, JoinToken, open_login
-from tinpot_worker.messages import Malformed
+from tinpot_worker.messages import Epoch, Malformed
 
 VECTORS = Path(__file__).parents[3] / "docs" / "protocol" / "vectors"
 
@@ -60,11 +60,11 @@ class Frames(unittest.TestCase):
             frame = bytes.fromhex(entry["frame"])
             number = int.from_bytes(frame[8:16], "big")
             if entry["key"].startswith("up"):
-                sender = seal.Session(0.0, number, keys)
+                sender = seal.Session(0.0, Epoch(1, 1), number, keys)
                 sender._sent[lane] = int.from_bytes(frame[16:24], "big") - 1
                 self.assertEqual(sender.seal(lane, entry["document"].encode()), frame)
             else:
-                receiver = seal.Session(0.0, number, keys)
+                receiver = seal.Session(0.0, Epoch(1, 1), number, keys)
                 self.assertEqual(receiver.open(lane, frame).decode(), entry["document"])
                 with self.assertRaises(Malformed):
                     receiver.open(lane, frame)
@@ -79,7 +79,8 @@ class Frames(unittest.TestCase):
                 continue
             lane = int(entry["lane"])
             key = bytes.fromhex(session[entry["key"]])
-            opener = seal.Session(0.0, int.from_bytes(frame[8:16], "big"), [key] * 4)
+            number = int.from_bytes(frame[8:16], "big")
+            opener = seal.Session(0.0, Epoch(1, 1), number, [key] * 4)
             header = frame[:8] == b"TPF1\0" + bytes([lane, 0, 0])
             with self.assertRaises(Malformed, msg=entry["why"]):
                 if not header:

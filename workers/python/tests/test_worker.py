@@ -27,7 +27,7 @@ class Attempts(unittest.IsolatedAsyncioTestCase):
         machine = mock.Mock()
         machine.finished.side_effect = lambda _now, _fence, end, *_: self.ends.put_nowait(end)
         self.worker._machine = machine
-        self.worker._logs = Logs(lambda: None)
+        self.worker._logs = Logs()
         mock.patch.object(self.worker, "_turn").start()
         self.addCleanup(mock.patch.stopall)
 

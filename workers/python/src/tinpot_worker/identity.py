@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
+import string
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from .messages import Malformed, encode
+from .messages import Malformed, encode, typed
 from .seal import (
     HEADER,
     JOIN,
@@ -34,7 +37,7 @@ from .seal import (
     signed_frame,
 )
 
-DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 class JoinRefused(Exception):
@@ -51,21 +54,15 @@ class JoinToken:
     @classmethod
     def parse(cls, text: str) -> JoinToken:
         """Reads the text of a token. Raises ValueError if it was cut or mistyped."""
-        digits, checksum = text[4:-6], text[-6:]
-        if len(text) != 96 or not text.startswith("tpj_") or any(c not in DIGITS for c in text[4:]):
+        found = re.fullmatch("tpj_([0-9A-Za-z]{86})([0-9A-Za-z]{6})", text)
+        both, checksum = map(_base62, found.groups()) if found else (0, -1)
+        if checksum != zlib.crc32(text[:-6].encode()) or both >> 512:
             raise ValueError("the join token is incomplete or has a typing error")
-        number = _base62(digits)
-        if _base62(checksum) != zlib.crc32(text[:-6].encode()) or number >= 1 << 512:
-            raise ValueError("the join token has a typing error")
-        both = number.to_bytes(64, "big")
-        return cls(both[:32], both[32:])
+        return cls((both >> 256).to_bytes(32, "big"), (both % (1 << 256)).to_bytes(32, "big"))
 
 
 def _base62(digits: str) -> int:
-    number = 0
-    for digit in digits:
-        number = number * 62 + DIGITS.index(digit)
-    return number
+    return functools.reduce(lambda number, digit: number * 62 + DIGITS.index(digit), digits, 0)
 
 
 @dataclass(frozen=True)
@@ -86,12 +83,10 @@ class Identity:
         key = load_pem_private_key(path.read_bytes(), None)
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(f"{path} has no Ed25519 key")  # noqa: TRY004 the file is wrong
-        facts = {}
-        for line in path.with_suffix(".toml").read_text().splitlines():
-            name, equals, value = line.partition(" = ")
-            if equals and not line.startswith("#"):
-                # The file has plain texts and lists of them only, whose forms are the same in JSON.
-                facts[name] = json.loads(value)
+        lines = path.with_suffix(".toml").read_text().splitlines()
+        pairs = [line.split(" = ", 1) for line in lines if " = " in line and line[0] != "#"]
+        # The file has plain texts and lists of them only, whose forms are the same in JSON.
+        facts = {name: json.loads(value) for name, value in pairs}
         pins = [from_hex(pin, 32) for pin in facts["coordinator_keys"]]
         names = (facts["name"], facts["namespace"])
         login = (facts.get("broker_user"), facts.get("broker_password"))
@@ -124,61 +119,42 @@ class JoinRequest:
     """A request to enrol a key, and what is needed to read its answer."""
 
     def __init__(
-        self,
-        token: JoinToken,
-        key: Ed25519PrivateKey,
-        namespace: str,
-        name: str,
-        version: str,
-        ephemeral: X25519PrivateKey | None = None,
+        self, token: JoinToken, key: Ed25519PrivateKey, namespace: str, name: str, version: str
     ) -> None:
         signer = Ed25519PrivateKey.from_private_bytes(token.seed)
         public = key.public_key().public_bytes_raw()
-        self._ephemeral = ephemeral or X25519PrivateKey.generate()
-        self._key, self._token, self._name, self._namespace = key, token, name, namespace
+        self._ephemeral = X25519PrivateKey.generate()
+        self._key, self._pin = key, token.coordinator
+        self._worker = {"namespace": namespace, "name": name}
         self.joiner = key_id(public)
         """The id of the key, at which the answer arrives."""
-        payload = encode(
-            {
-                "v": 1,
-                "namespace": namespace,
-                "token": key_id(signer.public_key().public_bytes_raw()),
-                "key": public.hex(),
-                "e": self._ephemeral.public_key().public_bytes_raw().hex(),
-                "name": name,
-                "version": version,
-            }
-        )
+        e = self._ephemeral.public_key().public_bytes_raw().hex()
+        token_id = key_id(signer.public_key().public_bytes_raw())
+        request = {"v": 1, **self._worker, "token": token_id, "key": public.hex(), "e": e}
+        payload = encode({**request, "version": version})
         self._digest = sha256(payload)
         self.frame = signed_frame(JOIN, payload, signer, key)
         """The frame to send, and to send again until it is answered."""
 
     def answer(self, frame: bytes, broker: str = "") -> Identity:
         """Reads an answer. Raises `Malformed` if it is none, and `JoinRefused`."""
-        answer = read_signed(JOINED, frame, self._token.coordinator)
-        expected = {"v": 1, "namespace": self._namespace, "key": self.joiner}
-        expected["join"] = self._digest.hex()
-        if any(answer.get(name) != value for name, value in expected.items()):
-            raise Malformed("the answer is for another join")
-        refused, enrolled = answer.get("refused"), answer.get("enrolled")
+        namespace, name = self._worker.values()
+        expected = {"namespace": namespace, "key": self.joiner, "join": self._digest.hex()}
+        answer = read_signed(JOINED, frame, self._pin, **expected)
+        refused = answer.get("refused")
         if isinstance(refused, dict):
             detail = "".join(f", {name}: {refused[name]}" for name in refused if name != "why")
             raise JoinRefused(f"the coordinator refuses the join: {refused.get('why')}{detail}")
-        if not isinstance(enrolled, dict) or enrolled.get("name") != self._name:
-            raise Malformed("the answer enrols no worker of this name")
-        listed = enrolled.get("coordinator_keys")
-        pins = [from_hex(pin, 32) for pin in listed] if isinstance(listed, list) else []
-        if len(pins) > 2 or self._token.coordinator not in pins:
-            raise Malformed("the answer does not name the coordinator of the token")
-        user, password = self._login(enrolled)
-        return Identity(self._key, self._name, self._namespace, pins, broker, user, password)
-
-    def _login(self, enrolled: dict[str, object]) -> tuple[str | None, str | None]:
-        sealed = enrolled.get("broker")
-        if sealed is None:
-            return None, None
-        theirs = from_hex(enrolled.get("e"), 32)
-        return open_login(agree(self._ephemeral, theirs), self._digest, theirs, str(sealed))
+        enrolled = typed(dict, answer, "enrolled")
+        pins = [from_hex(pin, 32) for pin in typed(list, enrolled, "coordinator_keys")]
+        if enrolled.get("name") != name or len(pins) > 2 or self._pin not in pins:
+            raise Malformed("the answer is of another worker, or of another coordinator")
+        login: tuple[str | None, str | None] = (None, None)
+        if enrolled.get("broker") is not None:
+            theirs = from_hex(enrolled.get("e"), 32)
+            shared = agree(self._ephemeral, theirs)
+            login = open_login(shared, self._digest, theirs, str(enrolled["broker"]))
+        return Identity(self._key, name, namespace, pins, broker, *login)
 
 
 def open_login(shared: bytes, join: bytes, theirs: bytes, sealed: str) -> tuple[str, str]:

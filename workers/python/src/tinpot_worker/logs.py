@@ -7,9 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from .messages import U64, Fence, Message, number
+from .messages import U64, Fence, Message, number, typed
 
 RESEND = 1.0
 WINDOW_BYTES = 512 * 1024
@@ -25,44 +24,26 @@ SAME_TIME = 1_000
 
 @dataclass
 class Chunk:
-    """Lines of one origin that were written together."""
+    """A message with lines of one origin that were written together."""
 
-    first_seq: int
-    time: int
-    stream: str
-    level: str
-    fields: dict[str, Any] | None
-    lines: list[str]
+    origin: Message
+    body: Message
     size: int = 64
 
     def last_seq(self) -> int:
         """Returns the number of the last line."""
-        return self.first_seq + len(self.lines) - 1
-
-    def message(self, fence: Fence) -> Message:
-        """Returns the message with these lines."""
-        body: Message = {
-            "fence": str(fence),
-            "first_seq": self.first_seq,
-            "time": self.time,
-            "stream": self.stream,
-            "level": self.level,
-            "lines": self.lines,
-        }
-        if self.fields is not None:
-            body["fields"] = self.fields
-        return {"log": body}
+        return int(self.body["first_seq"]) + len(self.body["lines"]) - 1
 
 
 class Log:
     """The log of one attempt. Any thread may write to it."""
 
     def __init__(self, fence: Fence, wake: Callable[[], None]) -> None:
-        self.fence = fence
         self.last_seq = 0
         self.finished = False
         self.progress: Message | None = None
         self.wake = wake
+        self._fence = str(fence)
         self._lock = threading.Lock()
         self._pending: deque[Chunk] = deque()
         self._pending_bytes = 0
@@ -72,19 +53,20 @@ class Log:
         self._dropped = 0
         self._unwanted = False
 
-    def write(
-        self, text: str, stream: str, level: str, fields: dict[str, Any] | None = None
-    ) -> None:
+    def write(self, text: str, stream: str, level: str, fields: Message | None = None) -> None:
         """Adds the lines of a text."""
+        origin: Message = {"stream": stream, "level": level}
+        if fields is not None:
+            origin["fields"] = fields
         # A lone surrogate has no form in UTF-8.
         text = text.encode("utf-8", "replace").decode("utf-8")
         with self._lock:
             for line in text.split("\n"):
                 for at in range(0, max(len(line), 1), LINE_CHARACTERS):
-                    self._add(line[at : at + LINE_CHARACTERS], stream, level, fields)
+                    self._add(line[at : at + LINE_CHARACTERS], origin)
         self.wake()
 
-    def _add(self, line: str, stream: str, level: str, fields: dict[str, Any] | None) -> None:
+    def _add(self, line: str, origin: Message) -> None:
         size = len(line.encode()) + 8
         if self._unwanted:
             return
@@ -93,20 +75,17 @@ class Log:
             return
         if self._dropped:
             note, self._dropped = f"{self._dropped} lines were dropped: the log is too fast", 0
-            self._add(note, "system", "warning", None)
+            self._add(note, {"stream": "system", "level": "warning"})
         now = time.time_ns() // 1000
         self.last_seq += 1
         last = self._pending[-1] if self._pending else None
-        if (
-            last is None
-            or (last.stream, last.level, last.fields) != (stream, level, fields)
-            or now - last.time > SAME_TIME
-            or last.size + size > CHUNK_BYTES
-        ):
-            last = Chunk(self.last_seq, now, stream, level, fields, [])
+        fits = last is not None and last.origin == origin and last.size + size <= CHUNK_BYTES
+        if last is None or not fits or now - last.body["time"] > SAME_TIME:
+            body = {"fence": self._fence, "first_seq": self.last_seq, "time": now, "lines": []}
+            last = Chunk(origin, body | origin)
             self._pending.append(last)
             self._pending_bytes += last.size
-        last.lines.append(line)
+        last.body["lines"].append(line)
         last.size += size
         self._pending_bytes += size
 
@@ -125,12 +104,12 @@ class Log:
         """Returns what is to be sent now: first everything in flight, if that is overdue."""
         with self._lock:
             if self.progress is not None:
-                yield {"progress": {"fence": str(self.fence), **self.progress}}
+                yield {"progress": {"fence": self._fence, **self.progress}}
                 self.progress = None
             if self._in_flight and self._sent_at + RESEND <= now:
                 self._sent_at = now
                 for chunk in self._in_flight:
-                    yield chunk.message(self.fence)
+                    yield {"log": chunk.body}
             while self._pending and self._in_flight_bytes + self._pending[0].size <= WINDOW_BYTES:
                 chunk = self._pending.popleft()
                 self._pending_bytes -= chunk.size
@@ -139,56 +118,36 @@ class Log:
                     self._sent_at = now
                 self._in_flight.append(chunk)
                 self._in_flight_bytes += chunk.size
-                yield chunk.message(self.fence)
+                yield {"log": chunk.body}
 
     def is_over(self) -> bool:
         """Returns true if the attempt has ended and all its lines are stored."""
-        with self._lock:
-            waits = self._pending or self._in_flight or self.progress
-            return self.finished and not waits
+        return self.finished and not (self._pending or self._in_flight or self.progress)
 
     def wake_at(self) -> float | None:
         """Returns when lines in flight count as lost."""
         return self._sent_at + RESEND if self._in_flight else None
 
 
-class Logs:
-    """The logs of all attempts of a worker."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.wake = wake
-        self._logs: dict[Fence, Log] = {}
-
-    def open(self, fence: Fence) -> Log:
-        """Opens the log of an attempt that starts."""
-        log = self._logs[fence] = Log(fence, self.wake)
-        return log
-
-    def forget(self, fence: Fence) -> None:
-        """Drops a log that is not wanted any more."""
-        log = self._logs.pop(fence, None)
-        if log is not None:
-            log.acknowledged(0.0, U64)
+class Logs(dict[Fence, Log]):
+    """The logs of all attempts of a worker whose lines are not all stored."""
 
     def receive(self, now: float, message: Message) -> None:
         """Handles a message of the logs lane."""
-        body = message.get("log_ack")
-        if isinstance(body, dict):
-            log = self._logs.get(Fence.parse(body.get("fence")))
+        if "log_ack" in message:
+            body = typed(dict, message, "log_ack")
+            log = self.get(Fence.parse(body.get("fence")))
             if log is not None:
                 log.acknowledged(now, number(body, "seq"))
 
     def due(self, now: float) -> list[Message]:
         """Returns what is to be sent now, and drops the logs that are over."""
-        messages = [message for log in self._logs.values() for message in log.due(now)]
-        self._logs = {fence: log for fence, log in self._logs.items() if not log.is_over()}
+        messages = [message for log in self.values() for message in log.due(now)]
+        for fence in [fence for fence, log in self.items() if log.is_over()]:
+            del self[fence]
         return messages
-
-    def is_empty(self) -> bool:
-        """Returns true if every line is stored."""
-        return not self._logs
 
     def wake_at(self) -> float | None:
         """Returns when `due` must be called."""
-        times = (log.wake_at() for log in self._logs.values())
+        times = (log.wake_at() for log in self.values())
         return min((time for time in times if time is not None), default=None)

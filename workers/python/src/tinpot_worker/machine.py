@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .messages import Dispatch, Epoch, Fence, Malformed, Message, fences, number
+from .messages import Dispatch, Epoch, Fence, Message, fences, number, typed
 
 RESEND = 1.0
 """The time until an unanswered message is sent again."""
@@ -60,15 +60,6 @@ class Host(Protocol):
         """Notes that the coordinator asks the worker to drain."""
 
 
-class Phase(enum.Enum):
-    """The state of a held attempt."""
-
-    WAITING = 0
-    RUNNING = 1
-    STOPPING = 2
-    ENDED = 3
-
-
 @dataclass
 class Held:
     """An attempt that the worker holds, until its end is acknowledged."""
@@ -76,51 +67,52 @@ class Held:
     dispatch: Dispatch
     since: float
     """The begin of the wait or of the run."""
-    phase: Phase = Phase.WAITING
+    running: bool = False
     said: bool | None = None
     """The value of `running` in the last `accept`."""
     reason: Stop | None = None
+    """The first reason for which it was asked to end."""
     dropped: bool = False
     hurried: bool = False
     """True if the end of the lease has replaced a longer grace period."""
     report: Message | None = None
+    """The end of the attempt, which is sent until it is acknowledged."""
     sent_at: float = 0.0
 
 
 @dataclass
-class Former:
-    """A store whose coordinator the worker does not follow any more."""
+class Store:
+    """The latest known epoch of a coordinator's store, and what was handled in it."""
 
     epoch: Epoch
-    seen: dict[int, str | None]
-    settled: int
+    settled: int = 0
+    seen: dict[int, str | None] = field(default_factory=dict)
+    """The fences above `settled` that were handled, each with the reason of its rejection.
 
+    A cancel that arrives before its dispatch leaves its fence here, too.
+    """
 
-@dataclass
-class Profile:
-    """The description of a worker."""
-
-    id: str
-    name: str
-    slots: int
-    offer: Message
-    """The field `offer` of its `hello`."""
-    queues: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    version: str = ""
-    started_at: int | None = None
+    def settle(self, up_to: int) -> None:
+        """Forgets fences that are not dispatched again."""
+        if up_to > self.settled:
+            self.settled = up_to
+            self.seen = {seen: why for seen, why in self.seen.items() if seen > up_to}
 
 
 class Machine:
     """The worker's side of the protocol."""
 
-    def __init__(self, profile: Profile, host: Host) -> None:
-        self.profile = profile
+    def __init__(self, description: Message, host: Host) -> None:
+        """Takes the fields of a `hello` that do not change, with all slots."""
+        self.description = description
         self.host = host
-        self.actions = {action["name"] for action in profile.offer["actions"]}
-        self.epoch: Epoch | None = None
+        self.slots = int(description["slots"])
+        self.actions = {action["name"] for action in description["offer"]["actions"]}
+        self.store: Store | None = None
+        """The store whose coordinator the worker follows."""
         self.held: dict[Fence, Held] = {}
         self.draining = False
+        self._stores: dict[int, Store] = {}
         self._end_at: float | None = None
         self._waiting: deque[Fence] = deque()
         self._running = 0
@@ -132,22 +124,22 @@ class Machine:
         self._terms_of: Epoch | None = None
         self._beat_interval = 5.0
         self._last_echo = 0
-        self._settled = 0
-        # The fences of this epoch above `_settled` that were handled, each with the reason of its
-        # rejection. A cancel that arrives before its dispatch leaves its fence here, too.
-        self._seen: dict[int, str | None] = {}
-        self._former: list[Former] = []
         self._accepts: deque[tuple[float, Fence]] = deque()
         self._looked_at = 0.0
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch that the worker follows."""
+        return None if self.store is None else self.store.epoch
 
     # The link and the clock.
 
     def link_up(self, now: float) -> None:
         """Introduces the worker on a new connection, and repeats every report."""
         self._hello(now)
-        for fence, held in list(self.held.items()):
+        for fence, held in self.held.items():
             if held.report is not None:
-                self._send_report(now, fence)
+                self._repeat(now, fence, held)
 
     def wake_at(self) -> float | None:
         """Returns when `tick` must be called."""
@@ -164,7 +156,10 @@ class Machine:
         for fence, held in list(self.held.items()):
             self._look(now, fence, held)
         while self._accepts and self._accepts[0][0] <= now:
-            self._send_accept(self._accepts.popleft()[1], again=False)
+            fence = self._accepts.popleft()[1]
+            waiting = self.held.get(fence)
+            if waiting and waiting.report is None and waiting.said != waiting.running:
+                self._repeat(now, fence, waiting)
         if self._next_beat is not None and self._next_beat <= now:
             self._beat(now)
         if self._end_at is not None and self._end_at <= now:
@@ -174,20 +169,20 @@ class Machine:
 
     def _look(self, now: float, fence: Fence, held: Held) -> None:
         dispatch = held.dispatch
-        if held.phase is Phase.ENDED:
+        if held.report is not None:
             if held.sent_at + RESEND <= now:
-                self._send_report(now, fence)
+                self._repeat(now, fence, held)
         elif dispatch.retryable and self._lease_until - self._margin(dispatch) <= now:
             # Another worker may run it once the lease is over, so it must be dead by then.
-            if held.phase is Phase.WAITING:
+            if not held.running:
                 self._give_back(now, fence)
-            elif held.phase is Phase.RUNNING:
+            elif held.reason is None:
                 self._stop(fence, held, Stop.FENCED, min(dispatch.grace, self._lease / 3))
-            elif dispatch.grace > self._lease / 3 and not held.hurried and held.reason:
+            elif dispatch.grace > self._lease / 3 and not held.hurried:
                 held.hurried = True
                 if held.reason is not Stop.FENCED:
                     self.host.stop(fence, held.reason, self._lease / 3)
-        elif held.phase is Phase.WAITING:
+        elif not held.running:
             if held.since + WAITING <= now:
                 self._give_back(now, fence)
         elif dispatch.timeout is not None and held.since + dispatch.timeout <= now:
@@ -198,22 +193,14 @@ class Machine:
 
     # Messages to the coordinator.
 
+    def _send(self, kind: str, body: Message) -> None:
+        if self.store is not None:
+            body["epoch"] = str(self.store.epoch)
+        self.host.send({kind: body})
+
     def _hello(self, now: float) -> None:
-        profile = self.profile
-        hello: Message = {
-            "name": profile.name,
-            "queues": profile.queues,
-            "groups": profile.groups,
-            "slots": 0 if self.draining else profile.slots,
-            "offer": profile.offer,
-            "version": profile.version,
-            "seq": self._last_beat + 1,
-        }
-        if profile.started_at is not None:
-            hello["started_at"] = profile.started_at
-        if self.epoch is not None:
-            hello["epoch"] = str(self.epoch)
-        self.host.send({"hello": hello})
+        slots = 0 if self.draining else self.slots
+        self._send("hello", {**self.description, "slots": slots, "seq": self._last_beat + 1})
         self._beat(now)
 
     def _beat(self, now: float) -> None:
@@ -223,29 +210,18 @@ class Machine:
         while self._beats[0][1] < now - self._lease:
             self._beats.popleft()
         self._next_beat = now + self._beat_interval
-        beat: Message = {
-            "seq": self._last_beat,
-            "free": max(self.profile.slots - self._running, 0),
-            "held": [str(fence) for fence in self.held],
-        }
-        if self.epoch is not None:
-            beat["epoch"] = str(self.epoch)
-        self.host.send({"beat": beat})
+        free = max(self.slots - self._running, 0)
+        held = [str(fence) for fence in self.held]
+        self._send("beat", {"seq": self._last_beat, "free": free, "held": held})
 
-    def _send_report(self, now: float, fence: Fence) -> None:
-        held = self.held[fence]
-        held.sent_at = now
+    def _repeat(self, now: float, fence: Fence, held: Held) -> None:
+        """Sends the report of an attempt again, or says that the worker has it."""
         if held.report is not None:
+            held.sent_at = now
             self.host.send(held.report)
-
-    def _send_accept(self, fence: Fence, again: bool) -> None:
-        held = self.held.get(fence)
-        if held is None or held.phase is Phase.ENDED:
-            return
-        running = held.phase is not Phase.WAITING
-        if again or held.said != running:
-            held.said = running
-            self.host.send({"accept": {"fence": str(fence), "running": running}})
+        else:
+            held.said = held.running
+            self.host.send({"accept": {"fence": str(fence), "running": held.running}})
 
     # Messages from the coordinator.
 
@@ -254,9 +230,8 @@ class Machine:
         # Overdue attempts end before any message can extend the lease, also after a long sleep.
         if self._looked_at + LOOK <= now:
             self.tick(now)
-        kind, body = next(iter(message.items()))
-        if not isinstance(body, dict):
-            raise Malformed(f"{kind} must be an object")
+        kind = next(iter(message))
+        body = typed(dict, message, kind)
         epoch, last_beat = self.epoch, self._last_beat
         if kind == "dispatch":
             self._dispatched(now, Dispatch.read(body))
@@ -265,9 +240,9 @@ class Machine:
         elif kind == "who_is_there":
             # Also answers coordinators of later epochs and other stores: the echo of the next beat
             # shows that they are at work.
-            if self.epoch is None or not self.epoch.is_after(Epoch.parse(body.get("epoch"))):
+            if epoch is None or not epoch.is_after(Epoch.parse(body.get("epoch"))):
                 self._hello(now)
-        elif kind in EPOCHAL and Epoch.parse(body.get("epoch")) == self.epoch:
+        elif kind in EPOCHAL and Epoch.parse(body.get("epoch")) == epoch:
             self._asked(now, kind, body)
         if self.epoch != epoch and self._last_beat == last_beat:
             # The coordinator dispatches nothing before it knows that the worker follows it.
@@ -280,16 +255,14 @@ class Machine:
         fence = Fence.parse(body.get("fence"))
         held = self.held.get(fence)
         if kind == "cancel":
-            self._cancelled(now, fence, body.get("force", False) is True)
+            self._cancelled(now, fence, body.get("force") is True)
         elif kind == "result_ack":
-            if held is not None and held.phase is Phase.ENDED:
+            if held is not None and held.report is not None:
                 del self.held[fence]
         elif held is None:
             self._not_here(fence)
-        elif held.phase is Phase.ENDED:
-            self._send_report(now, fence)
         else:
-            self._send_accept(fence, again=True)
+            self._repeat(now, fence, held)
 
     def _acknowledged_beat(self, now: float, body: Message) -> None:
         epoch, echo = Epoch.parse(body.get("epoch")), number(body, "seq_echo")
@@ -298,13 +271,14 @@ class Machine:
         # Without these two, the coordinator is of an earlier version.
         lease = number(body, "lease_ms", 60_000) / 1000
         beat = number(body, "beat_ms", 5_000) / 1000
-        if not self._adopt(epoch, echo):
+        store = self._adopt(epoch, echo)
+        if store is None:
             return
         self._terms_of, self._lease = epoch, lease
         # A lease shorter than three beats would end between two of them.
         self._beat_interval = min(beat, lease / 3)
         self._renew(echo)
-        self._settle(settled)
+        store.settle(settled)
         for fence in dropped:
             self._dropped(fence)
         for fence in cancelled:
@@ -313,96 +287,68 @@ class Machine:
     def _renew(self, echo: int) -> bool:
         """Extends the lease from the moment at which the echoed beat was sent."""
         sent = next((at for seq, at in self._beats if seq == echo), None)
-        if sent is None:
-            return False
-        if self._terms_of == self.epoch:
+        if sent is not None and self._terms_of == self.epoch:
             self._lease_until = max(self._lease_until, sent + self._lease)
-        return True
+        return sent is not None
 
-    def _settle(self, up_to: int) -> None:
-        if up_to > self._settled:
-            self._settled = up_to
-            self._seen = {seen: why for seen, why in self._seen.items() if seen > up_to}
-
-    def _adopt(self, epoch: Epoch, echo: int) -> bool:
-        """Follows an epoch that echoes a beat, if it has taken over. Returns true if it is followed."""
+    def _adopt(self, epoch: Epoch, echo: int) -> Store | None:
+        """Follows an epoch that echoes a beat, if it has taken over. Returns its store if it has."""
+        present, known = self.store, self._stores.get(epoch.instance)
         is_ours = any(seq == echo for seq, _ in self._beats)
-        known = self.epoch
-        if known == epoch:
-            self._last_echo = max(self._last_echo, echo if is_ours else 0)
-            return True
-        if is_ours and (known is None or epoch.is_after(known)):
-            self.epoch, self._seen, self._settled = epoch, {}, 0
+        if present is None or present.epoch != epoch:
+            is_refused = known.epoch > epoch if known else len(self._stores) > FORMER
+            # Another store has taken over only if the present one has been silent.
+            is_other = present is not None and present is not known
+            if is_refused or not is_ours or (is_other and echo < self._last_echo + SILENT_BEATS):
+                return None
+        if known is None or known.epoch != epoch:
+            known = self._stores[epoch.instance] = Store(epoch)
+        if is_ours:
             self._last_echo = max(self._last_echo, echo)
-            return True
-        if known is None or known.instance == epoch.instance or not is_ours:
-            return False
-        # Another store: it has taken over only if the present one has been silent.
-        if echo < self._last_echo + SILENT_BEATS:
-            return False
-        former = next((old for old in self._former if old.epoch.instance == epoch.instance), None)
-        if former is None and len(self._former) >= FORMER:
-            return False
-        if former is not None:
-            if former.epoch > epoch:
-                return False
-            self._former.remove(former)
-        self._former.append(Former(known, self._seen, self._settled))
-        is_same = former is not None and former.epoch == epoch
-        self._seen = former.seen if former is not None and is_same else {}
-        self._settled = former.settled if former is not None and is_same else 0
-        self.epoch, self._last_echo = epoch, echo
-        return True
+        self.store = known
+        return known
 
     def _dispatched(self, now: float, dispatch: Dispatch) -> None:
         fence = dispatch.fence
-        if not self._adopt(fence.epoch, dispatch.seq_echo):
+        store = self._adopt(fence.epoch, dispatch.seq_echo)
+        if store is None:
             return
         held = self.held.get(fence)
         if held is not None:
-            if held.phase is Phase.ENDED:
-                self._send_report(now, fence)
-            else:
-                self._send_accept(fence, again=True)
+            self._repeat(now, fence, held)
             return
-        if fence.number <= self._settled:
+        if fence.number <= store.settled:
             return
-        if fence.number in self._seen:
-            why = self._seen[fence.number]
-            if why is not None:
-                self.host.send({"reject": {"fence": str(fence), "why": why}})
-            return
-        why = self._refusal(now, dispatch)
-        self._seen[fence.number] = why
-        self._settle(min(dispatch.settled, fence.number - 1))
+        is_new = fence.number not in store.seen
+        why = self._refusal(now, dispatch) if is_new else store.seen[fence.number]
         if why is not None:
             self.host.send({"reject": {"fence": str(fence), "why": why}})
-            return
-        self.held[fence] = Held(dispatch, since=now)
-        self._waiting.append(fence)
-        self._accepts.append((now + ACCEPT_DELAY, fence))
-        self._start_waiting(now)
+        if is_new:
+            store.seen[fence.number] = why
+            store.settle(min(dispatch.settled, fence.number - 1))
+        if is_new and why is None:
+            self.held[fence] = Held(dispatch, since=now)
+            self._waiting.append(fence)
+            self._accepts.append((now + ACCEPT_DELAY, fence))
+            self._start_waiting(now)
 
     def _refusal(self, now: float, dispatch: Dispatch) -> str | None:
-        if not self._renew(dispatch.seq_echo):
-            return "stale"
-        if self._lease_until - self._margin(dispatch) <= now:
+        is_fresh = self._renew(dispatch.seq_echo)
+        if not is_fresh or self._lease_until - self._margin(dispatch) <= now:
             return "stale"
         if self.draining:
             return "draining"
         if dispatch.is_deployed or dispatch.action not in self.actions:
             return "unknown_action"
-        if len(self._waiting) >= self.profile.slots * WAITING_PER_SLOT:
-            return "busy"
-        return None
+        return "busy" if len(self._waiting) >= self.slots * WAITING_PER_SLOT else None
 
     # Attempts.
 
     def _start_waiting(self, now: float) -> None:
-        while self._waiting and self._running < self.profile.slots:
+        while self._waiting and self._running < self.slots:
             fence = self._waiting.popleft()
             held = self.held[fence]
-            held.phase, held.since = Phase.RUNNING, now
+            held.running, held.since = True, now
             self._running += 1
             if held.said is False:
                 self._accepts.append((now + ACCEPT_DELAY, fence))
@@ -413,7 +359,7 @@ class Machine:
     ) -> None:
         """Ends an attempt of which nothing is alive any more."""
         held = self.held.get(fence)
-        if held is None or held.phase not in (Phase.RUNNING, Phase.STOPPING):
+        if held is None or not held.running:
             return
         self._running -= 1
         if outcome == "cancelled" and held.reason is Stop.TIMED_OUT:
@@ -426,14 +372,11 @@ class Machine:
             del self.held[fence]
             self.host.forget(fence)
         elif outcome == "cancelled" and held.reason is Stop.FENCED:
-            self._release(now, fence, "killed")
+            self._end(now, fence, {"released": {"fence": str(fence), "how": "killed"}})
         else:
-            result: Message = {
-                "fence": str(fence),
-                "outcome": outcome,
-                "last_log_seq": last_log_seq,
-                "ran_us": int((now - held.since) * 1e6),
-            }
+            ran_us = int((now - held.since) * 1e6)
+            result: Message = {"fence": str(fence), "outcome": outcome, "ran_us": ran_us}
+            result["last_log_seq"] = last_log_seq
             if killed and outcome in ("cancelled", "timed_out"):
                 result["killed"] = True
             self._end(now, fence, {"result": result})
@@ -441,55 +384,47 @@ class Machine:
 
     def _end(self, now: float, fence: Fence, report: Message) -> None:
         held = self.held[fence]
-        held.phase, held.report = Phase.ENDED, report
-        self._send_report(now, fence)
-
-    def _release(self, now: float, fence: Fence, how: str) -> None:
-        self._end(now, fence, {"released": {"fence": str(fence), "how": how}})
+        held.running, held.report = False, report
+        self._repeat(now, fence, held)
 
     def _give_back(self, now: float, fence: Fence) -> None:
         self._waiting.remove(fence)
-        self._release(now, fence, "never_ran")
+        self._end(now, fence, {"released": {"fence": str(fence), "how": "never_ran"}})
 
     def _stop(self, fence: Fence, held: Held, reason: Stop, grace: float) -> None:
         """Asks an attempt to end. The first reason counts; without grace, it is asked again."""
-        if held.phase is Phase.RUNNING:
-            held.phase, held.reason = Phase.STOPPING, reason
-            self.host.stop(fence, reason, grace)
-        elif held.phase is Phase.STOPPING and grace == 0 and held.reason is not None:
+        if held.running and (held.reason is None or grace == 0):
+            held.reason = held.reason or reason
             self.host.stop(fence, held.reason, grace)
 
     def _cancelled(self, now: float, fence: Fence, force: bool) -> None:
-        held = self.held.get(fence)
+        held, store = self.held.get(fence), self.store
         if held is None:
-            if fence.epoch == self.epoch and fence.number > self._settled:
-                self._seen.setdefault(fence.number, None)
+            if store is not None and store.epoch == fence.epoch and fence.number > store.settled:
+                store.seen.setdefault(fence.number, None)
             self._not_here(fence)
-        elif held.phase is Phase.WAITING:
-            self._give_back(now, fence)
-        elif held.phase is Phase.ENDED:
-            self._send_report(now, fence)
-        else:
+        elif held.report is not None:
+            self._repeat(now, fence, held)
+        elif held.running:
             self._stop(fence, held, Stop.CANCELLED, 0 if force else held.dispatch.grace)
+        else:
+            self._give_back(now, fence)
 
     def _dropped(self, fence: Fence) -> None:
         """Ends an attempt that does not belong to this worker any more. It is not reported."""
         held = self.held.get(fence)
-        if held is None:
-            return
-        if held.phase in (Phase.RUNNING, Phase.STOPPING):
-            held.phase, held.reason, held.dropped = Phase.STOPPING, Stop.FENCED, True
+        if held is not None and held.running:
+            held.reason, held.dropped = Stop.FENCED, True
             self.host.stop(fence, Stop.FENCED, min(held.dispatch.grace, SHORT_GRACE))
-            return
-        if held.phase is Phase.WAITING:
-            self._waiting.remove(fence)
-            self.host.forget(fence)
-        del self.held[fence]
+        elif held is not None:
+            if held.report is None:
+                self._waiting.remove(fence)
+            del self.held[fence]
 
     def _not_here(self, fence: Fence) -> None:
         # The worker holds each attempt until its end is acknowledged, and ignores dispatches of
         # earlier epochs. So one that it does not hold never ran, unless it is of another store.
-        same = self.epoch is None or self.epoch.instance == fence.epoch.instance
+        same = self.store is None or self.store.epoch.instance == fence.epoch.instance
         how = "never_ran" if same else "unknown"
         self.host.send({"released": {"fence": str(fence), "how": how}})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ Message = dict[str, Any]
 """A message as it travels: an object with one key, its type."""
 
 U64 = 2**64 - 1
+NUMBERS = re.compile(r"([0-9a-fA-F]{1,32})\.([0-9]{1,32})(?:\.([0-9]{1,32}))?")
 
 
 class Malformed(ValueError):
@@ -25,10 +27,7 @@ class Epoch(NamedTuple):
     @classmethod
     def parse(cls, text: object) -> Epoch:
         """Reads `instance.number`, hexadecimal and decimal."""
-        if not isinstance(text, str):
-            raise Malformed(f"an epoch must be a text (got {text!r})")
-        instance, dot, number = text.partition(".")
-        return cls(_digits(instance, 16, 32, text), _digits(number if dot else "", 10, 32, text))
+        return cls(*_numbers(text, 2))
 
     def __str__(self) -> str:
         return f"{self.instance:x}.{self.number}"
@@ -47,25 +46,20 @@ class Fence(NamedTuple):
     @classmethod
     def parse(cls, text: object) -> Fence:
         """Reads `instance.epoch.number`."""
-        if not isinstance(text, str):
-            raise Malformed(f"a fence must be a text (got {text!r})")
-        epoch, _, number = text.rpartition(".")
-        return cls(Epoch.parse(epoch), _digits(number, 10, 64, text))
+        instance, epoch, number = _numbers(text, 3)
+        return cls(Epoch(instance, epoch), number)
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.number}"
 
 
-def _digits(text: str, base: int, bits: int, whole: str) -> int:
-    # `int` accepts signs, spaces and underscores, too.
-    if text.isascii() and text.isalnum():
-        try:
-            value = int(text, base)
-        except ValueError:
-            value = -1
-        if 0 <= value < 1 << bits:
-            return value
-    raise Malformed(f"{whole!r} is neither an epoch nor a fence")
+def _numbers(text: object, count: int) -> list[int]:
+    found = NUMBERS.fullmatch(text) if isinstance(text, str) else None
+    digits = [part for part in found.groups() if part] if found else []
+    numbers = [int(part, base) for part, base in zip(digits, (16, 10, 10))]
+    if len(numbers) != count or any(it >> bits for it, bits in zip(numbers, (32, 32, 64))):
+        raise Malformed(f"{text!r} is not {'an epoch' if count == 2 else 'a fence'}")
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -87,47 +81,41 @@ class Dispatch:
     @classmethod
     def read(cls, body: Message) -> Dispatch:
         """Reads the body of a `dispatch`."""
-        timeout = body.get("timeout_ms")
-        parameters = body.get("parameters")
-        if not isinstance(parameters, dict):
-            raise Malformed("parameters must be an object")
+        has_timeout = body.get("timeout_ms") is not None
         return cls(
             fence=Fence.parse(body.get("fence")),
             seq_echo=number(body, "seq_echo"),
             settled=number(body, "settled", 0),
-            execution=text(body, "execution"),
+            execution=typed(str, body, "execution"),
             attempt=number(body, "attempt"),
-            action=text(body, "action"),
-            parameters=parameters,
-            timeout=None if timeout is None else number(body, "timeout_ms") / 1000,
+            action=typed(str, body, "action"),
+            parameters=typed(dict, body, "parameters"),
+            timeout=number(body, "timeout_ms") / 1000 if has_timeout else None,
             grace=number(body, "grace_ms") / 1000,
-            retryable=body.get("retryable", False) is True,
+            retryable=body.get("retryable") is True,
             is_deployed=body.get("bundle") is not None,
         )
 
 
-def number(body: Message, key: str, default: int | None = None) -> int:
-    """Returns a field that is a number from 0 to 2^64 - 1."""
+def typed(kind: type, body: Message, key: str, default: object = None) -> Any:
+    """Returns a field that is of a type."""
     value = body.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= U64:
-        raise Malformed(f"{key} must be a number from 0 to 2^64-1 (got {value!r})")
+    if type(value) is not kind:
+        raise Malformed(f"{key} must be of type {kind.__name__} (got {value!r})")
     return value
 
 
-def text(body: Message, key: str) -> str:
-    """Returns a field that is a text."""
-    value = body.get(key)
-    if not isinstance(value, str):
-        raise Malformed(f"{key} must be a text (got {value!r})")
+def number(body: Message, key: str, default: int | None = None) -> int:
+    """Returns a field that is a number from 0 to 2^64 - 1."""
+    value: int = typed(int, body, key, default)
+    if not 0 <= value <= U64:
+        raise Malformed(f"{key} must be a number from 0 to 2^64-1 (got {value})")
     return value
 
 
 def fences(body: Message, key: str) -> list[Fence]:
     """Returns a field that is a list of fences; empty if it is absent."""
-    value = body.get(key, [])
-    if not isinstance(value, list):
-        raise Malformed(f"{key} must be a list")
-    return [Fence.parse(item) for item in value]
+    return [Fence.parse(item) for item in typed(list, body, key, [])]
 
 
 def encode(document: object) -> bytes:
@@ -137,19 +125,24 @@ def encode(document: object) -> bytes:
     return form.encode()
 
 
+def decode(document: bytes) -> Message:
+    """Reads a JSON object."""
+    try:
+        value = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Malformed("a JSON object is expected")
+    return value
+
+
 def read_frame(document: bytes, worker: str) -> list[Message]:
     """Returns the messages of a frame that a coordinator sent to this worker."""
-    try:
-        frame = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"not a frame: {error}") from None
-    if not isinstance(frame, dict) or not isinstance(frame.get("messages"), list):
-        raise Malformed("not a frame: an object with messages is expected")
+    frame = decode(document)
+    messages = typed(list, frame, "messages")
     if frame.get("v") != 1:
         raise Malformed(f"the frame is of version {frame.get('v')!r}, and this side speaks 1")
     if frame.get("from") is not None:
         raise Malformed("the frame is of a worker, not of a coordinator")
-    if frame.get("to") not in (None, worker):
-        return []
-    messages = frame["messages"]
-    return [message for message in messages if isinstance(message, dict) and len(message) == 1]
+    is_ours = frame.get("to") in (None, worker)
+    return [it for it in messages if is_ours and isinstance(it, dict) and len(it) == 1]

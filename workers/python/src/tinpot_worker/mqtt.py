@@ -1,9 +1,10 @@
-"""One connection to a broker, in a thread of its own, for a task of asyncio."""
+"""One connection to a broker, which the loop of asyncio reads and writes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,14 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 KEEP_ALIVE = 10
 QUEUE_BYTES = 16 * 1024 * 1024
 """The bytes that may wait for a slow broker. Further frames are dropped: they are sent again."""
 PORTS = {"mqtt": 1883, "tcp": 1883, "mqtts": 8883}
+PATIENCE = 5.0
+"""The time for which a connection that is closed waits for the broker."""
 
 
 class Connection:
@@ -36,17 +37,15 @@ class Connection:
         parts = urlsplit(url)
         if parts.scheme not in PORTS or parts.hostname is None:
             raise ValueError(f"the broker must be mqtt://, tcp:// or mqtts://HOST (got {url!r})")
-        self._topics = list(topics)
-        self._on_up, self._on_frame = on_up, on_frame
+        self._topics = [(topic, SubscribeOptions(qos=0)) for topic in topics]
+        self._on_up = on_up
         self._loop = asyncio.get_running_loop()
-        self._sizes: dict[int, int] = {}
         self._queued = 0
         self.is_up = False
         self.refusal: str | None = None
         """The reason of the broker, if it refused the connection or a topic."""
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, f"{client}-{os.urandom(4).hex()}", protocol=mqtt.MQTTv5
-        )
+        client = f"{client}-{os.urandom(4).hex()}"
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client, protocol=mqtt.MQTTv5)
         if parts.scheme == "mqtts":
             self._client.tls_set_context(ssl.create_default_context())
         user, password = login
@@ -54,71 +53,72 @@ class Connection:
             user, password = unquote(parts.username), unquote(parts.password or "")
         if user is not None:
             self._client.username_pw_set(user, password)
-        self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
-        self._client.on_disconnect = self._disconnected
-        self._client.on_message = self._received
-        self._client.on_publish = self._published
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 0
+        self._client.on_socket_close = self._closing
+        self._client.on_message = lambda _c, _u, message: on_frame(bytes(message.payload))
         self._client.connect_async(
-            parts.hostname,
-            parts.port or PORTS[parts.scheme],
-            KEEP_ALIVE,
-            clean_start=True,
-            properties=properties,
+            parts.hostname, parts.port or PORTS[parts.scheme], KEEP_ALIVE, clean_start=True
         )
-        self._client.loop_start()
+        self._task = self._loop.create_task(self._keep())
 
     def publish(self, topic: str, frame: bytes) -> None:
         """Sends a frame, unless the connection is down or the broker is far behind."""
-        if not self.is_up or self._queued + len(frame) > QUEUE_BYTES:
-            return
-        self._queued += len(frame)
-        info = self._client.publish(topic, frame, qos=0)
-        # The callback of this frame runs in the loop, too, so it comes later.
-        self._sizes[info.mid] = len(frame)
+        if self.is_up and self._queued + len(frame) <= QUEUE_BYTES:
+            self._queued += len(frame)
+            self._client.publish(topic, frame, qos=0)
+            self._write()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Sends what waits, and disconnects."""
+        self._task.cancel()
         self._client.disconnect()
-        self._client.loop_stop()
+        self._write()
+        until = self._loop.time() + PATIENCE
+        while self._client.socket() is not None and self._loop.time() < until:
+            await asyncio.sleep(0.01)
 
-    # These run in the loop.
+    async def _keep(self) -> None:
+        while True:
+            try:
+                if self._client.socket() is None:
+                    await asyncio.to_thread(self._client.reconnect)
+                    socket: Any = self._client.socket()
+                    self._loop.add_reader(socket, self._read)
+                self._client.loop_misc()
+            except (OSError, ValueError) as error:
+                self.refusal = f"the broker cannot be reached: {error}"
+            await asyncio.sleep(0.5 + random.random())
 
-    def _set_up(self, is_up: bool) -> None:
-        self.is_up = is_up
-        if is_up:
-            self._on_up()
-        else:
-            self._queued, self._sizes = 0, {}
+    def _read(self) -> None:
+        self._client.loop_read()
+        # A socket with TLS has read more than the loop can see.
+        while isinstance(it := self._client.socket(), ssl.SSLSocket) and it.pending():
+            self._client.loop_read()
+        self._write()
 
-    def _sent(self, mid: int) -> None:
-        self._queued -= self._sizes.pop(mid, 0)
+    def _write(self) -> None:
+        self._client.loop_write()
+        socket = self._client.socket()
+        if socket is not None and self._client.want_write():
+            self._loop.add_writer(socket, self._write)
+        elif socket is not None:
+            self._loop.remove_writer(socket)
+            self._queued = 0
 
-    # These run in the thread of the client.
-
-    def _in_loop(self, call: Callable[..., None], *arguments: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call, *arguments)
+    def _closing(self, _c: Any, _u: Any, socket: Any) -> None:
+        self.is_up, self._queued = False, 0
+        self._loop.remove_reader(socket)
+        self._loop.remove_writer(socket)
 
     def _connected(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         if reason.is_failure:
             self.refusal = f"the broker refuses the connection: {reason}"
         else:
-            self._client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in self._topics])
+            self._client.subscribe(self._topics)
 
     def _subscribed(self, _c: Any, _u: Any, _m: int, reasons: Any, _p: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
         self.refusal = f"the broker refuses a topic: {refused[0]}" if refused else None
-        self._in_loop(self._set_up, True)
-
-    def _disconnected(self, _c: Any, _u: Any, _f: Any, _r: Any, _p: Any) -> None:
-        self._in_loop(self._set_up, False)
-
-    def _received(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
-        self._in_loop(self._on_frame, message.payload)
-
-    def _published(self, _c: Any, _u: Any, mid: int, _r: Any, _p: Any) -> None:
-        self._in_loop(self._sent, mid)
+        self.is_up = True
+        self._on_up()

@@ -6,12 +6,11 @@ See "Sealed frames" in the specification of the protocol.
 from __future__ import annotations
 
 import hashlib
-import json
 import random
+import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .messages import Epoch, Malformed, encode
+from .messages import Epoch, Malformed, Message, decode, encode
 
 CONTROL, LOGS = 0, 1
 SEALED, INIT, ACCEPT, NOTICE, JOIN, JOINED = range(6)
@@ -56,9 +55,8 @@ def signed_text(kind: int, payload: bytes) -> bytes:
 
 def signed_frame(kind: int, payload: bytes, *keys: Ed25519PrivateKey) -> bytes:
     """Returns a frame that is signed by each of the keys."""
-    text = signed_text(kind, payload)
-    signatures = b"".join(key.sign(text) for key in keys)
-    return HEADER.pack(b"TPF1", kind, CONTROL, 0, 0, 0) + signatures + payload
+    signatures = [key.sign(signed_text(kind, payload)) for key in keys]
+    return HEADER.pack(b"TPF1", kind, CONTROL, 0, 0, 0) + b"".join(signatures) + payload
 
 
 def is_by(public: bytes, kind: int, frame: bytes) -> bool:
@@ -77,31 +75,29 @@ def payload_of(frame: bytes) -> bytes:
     return frame[HEADER.size + SIGNATURE_BYTES :]
 
 
-def read_signed(kind: int, frame: bytes, public: bytes) -> dict[str, Any]:
-    """Returns the payload of a signed frame. Raises `Malformed` if the key has not signed it."""
+def read_signed(kind: int, frame: bytes, public: bytes, **expected: object) -> Message:
+    """Returns the payload of a signed frame of version 1.
+
+    Raises `Malformed` if the key has not signed it, or a field has not the value that is expected.
+    """
     if frame[: HEADER.size] != HEADER.pack(b"TPF1", kind, CONTROL, 0, 0, 0):
         raise Malformed(f"the frame is not of kind {NAMES[kind]}")
     if len(payload_of(frame)) > PAYLOAD_BYTES:
         raise Malformed("the payload is too long")
     if not is_by(public, kind, frame):
         raise Malformed("the signature is wrong")
-    try:
-        payload = json.loads(payload_of(frame))
-    except (ValueError, RecursionError):
-        payload = None
-    if not isinstance(payload, dict):
-        raise Malformed("the payload is not a JSON object")
+    payload = decode(payload_of(frame))
+    for name, value in {"v": 1, **expected}.items():
+        if payload.get(name) != value:
+            raise Malformed(f"the {NAMES[kind]} is for another one: {name} must be {value!r}")
     return payload
 
 
 def from_hex(text: object, length: int) -> bytes:
     """Reads lower-case hexadecimal digits."""
-    if isinstance(text, str) and len(text) == 2 * length and text == text.lower():
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            pass
-    raise Malformed(f"{2 * length} hexadecimal digits are expected")
+    if not isinstance(text, str) or not re.fullmatch(f"[0-9a-f]{{{2 * length}}}", text):
+        raise Malformed(f"{2 * length} hexadecimal digits are expected")
+    return bytes.fromhex(text)
 
 
 def agree(own: X25519PrivateKey, theirs: bytes) -> bytes:
@@ -142,11 +138,13 @@ class Window:
 
 
 class Session:
-    """The worker's end of a session."""
+    """The worker's end of a session with a coordinator."""
 
-    def __init__(self, now: float, session: int, keys: Sequence[bytes]) -> None:
-        self.id = session
-        self.began = now
+    def __init__(self, now: float, epoch: Epoch, session: int, keys: Sequence[bytes]) -> None:
+        self.epoch, self.id = epoch, session
+        self.began = self.heard = now
+        self.former: Session | None = None
+        """The session before it, for as long as that is still read."""
         self._up = [ChaCha20Poly1305(key) for key in keys[:2]]
         self._down = [ChaCha20Poly1305(key) for key in keys[2:]]
         self._sent = [0, 0]
@@ -165,28 +163,16 @@ class Session:
 
     def open(self, lane: int, frame: bytes) -> bytes:
         """Returns the document of a frame that arrived on a lane."""
-        header = frame[: HEADER.size]
+        header, sealed = frame[: HEADER.size], frame[HEADER.size :]
         counter = int.from_bytes(header[16:], "big")
         if not self._received[lane].is_fresh(counter):
             raise Malformed("a frame arrived twice, or too late")
         try:
-            sealed = frame[HEADER.size :]
             document = self._down[lane].decrypt(bytes(4) + header[16:], sealed, header)
         except InvalidTag:
             raise Malformed("a frame is forged") from None
         self._received[lane].note(counter)
         return document
-
-
-@dataclass
-class Open:
-    """A session with a coordinator, and the one before it while that is still read."""
-
-    epoch: Epoch
-    session: Session
-    heard: float
-    former: Session | None = None
-    former_until: float = 0.0
 
 
 @dataclass
@@ -206,20 +192,19 @@ class Sessions:
     def __init__(
         self, worker: str, key: Ed25519PrivateKey, namespace: str, pins: Sequence[bytes]
     ) -> None:
-        self._worker = worker
-        self._key = key
+        self._key, self._pins = key, pins
         self._own = key_id(key.public_key().public_bytes_raw())
-        self._namespace = namespace
-        self._pins = list(pins)
-        self._open: list[Open] = []
+        self._place = {"namespace": namespace, "shard": 0}
+        self._worker = worker
+        self._open: list[Session] = []
         self._handshake: Handshake | None = None
         self._turn = 0
         self._due: float | None = 0.0
-        self._asked_at: float | None = None
+        self._asked_at = -RETRY
         self.unanswered = 0
         """The number of inits since the last answer."""
         self._wanted: Epoch | None = None
-        self._budgets = {ACCEPT: (0.0, 0), NOTICE: (0.0, 0)}
+        self._verified = {ACCEPT: (0.0, 0), NOTICE: (0.0, 0)}
 
     def is_open(self) -> bool:
         """Returns true if there is a session."""
@@ -237,11 +222,11 @@ class Sessions:
     def tick(self, now: float) -> bytes | None:
         """Ends what is over. Returns an init to send on the control lane, if one is due."""
         for held in self._open:
-            if held.former is not None and held.former_until <= now:
+            if now - held.began >= FORMER:
                 held.former = None
         if len(self._open) > 1:
             self._open = [held for held in self._open if now - held.heard < SILENCE]
-        worn = next((held.epoch for held in self._open if held.session.is_worn(now)), None)
+        worn = next((held.epoch for held in self._open if held.is_worn(now)), None)
         if self._handshake is not None and now - self._handshake.began >= HANDSHAKE:
             # Another key of the namespace is asked next. A notice may have been of a coordinator
             # that is gone.
@@ -263,54 +248,46 @@ class Sessions:
     def _begin(self, now: float) -> Handshake:
         to = self._pins[self._turn % len(self._pins)]
         ephemeral = X25519PrivateKey.generate()
-        init = {
-            "v": 1,
-            "namespace": self._namespace,
-            "to": key_id(to),
-            "worker": self._worker,
-            "key": self._own,
-            "shard": 0,
-            "e": ephemeral.public_key().public_bytes_raw().hex(),
-            "suites": ["TP1"],
-        }
+        e = ephemeral.public_key().public_bytes_raw().hex()
+        init = {"v": 1, **self._place, "to": key_id(to), "worker": self._worker, "key": self._own}
+        init.update({"e": e, "suites": ["TP1"]})
         frame = signed_frame(INIT, encode(init), self._key)
         return Handshake(ephemeral, frame, to, now, self._wanted)
 
     def _earliest(self, now: float) -> float:
-        return now if self._asked_at is None else max(now, self._asked_at + RETRY)
+        return max(now, self._asked_at + RETRY)
 
     def _may_verify(self, now: float, kind: int) -> bool:
-        began, count = self._budgets[kind]
+        began, count = self._verified[kind]
         if now - began >= 1:
             began, count = now, 0
-        self._budgets[kind] = (began, count + 1)
+        self._verified[kind] = (began, count + 1)
         return count < SIGNATURES
 
     def seal(self, lane: int, document: bytes) -> list[bytes]:
         """Returns the frames of a document: one for each coordinator with a session."""
-        return [held.session.seal(lane, document) for held in self._open]
+        return [held.seal(lane, document) for held in self._open]
 
     def read(self, now: float, lane: int, frame: bytes) -> bytes | Epoch | None:
         """Returns the document of a sealed frame, or the epoch of a session that it has opened.
 
         Raises `Malformed` with the reason for which it counts for nothing.
         """
-        if frame[:1] == b"{":
-            raise Malformed("the frame is plain")
         if len(frame) < HEADER.size:
-            raise Malformed("the frame is too short")
+            raise Malformed("the frame is too short, or plain")
         magic, kind, on, reserved, session, _ = HEADER.unpack_from(frame)
-        if magic != b"TPF1" or reserved != 0:
-            raise Malformed("the frame has no header")
-        if kind == SEALED and on == lane:
-            for held, candidate in self._candidates():
-                if candidate.id == session:
-                    document = candidate.open(lane, frame)
-                    held.heard = now
-                    return document
+        if magic != b"TPF1" or reserved != 0 or on != lane:
+            raise Malformed("the frame is plain, or of another lane")
+        if kind == SEALED:
+            for held in self._open:
+                for candidate in (held, held.former):
+                    if candidate is not None and candidate.id == session:
+                        document = candidate.open(lane, frame)
+                        held.heard = now
+                        return document
             raise Malformed("the session of the frame is unknown")
-        if kind not in (ACCEPT, NOTICE) or on != CONTROL or lane != CONTROL:
-            raise Malformed("the frame is of another lane, or of a kind for coordinators")
+        if kind not in (ACCEPT, NOTICE) or lane != CONTROL:
+            raise Malformed("the frame is of a kind for coordinators")
         if not self._may_verify(now, kind):
             raise Malformed("too many signed frames")
         if kind == ACCEPT:
@@ -318,25 +295,14 @@ class Sessions:
         self._noticed(now, frame)
         return None
 
-    def _candidates(self) -> Iterator[tuple[Open, Session]]:
-        for held in self._open:
-            yield held, held.session
-            if held.former is not None:
-                yield held, held.former
-
     def _noticed(self, now: float, frame: bytes) -> None:
         signer = next((pin for pin in self._pins if is_by(pin, NOTICE, frame)), b"")
-        notice = read_signed(NOTICE, frame, signer)
-        expected = {"v": 1, "namespace": self._namespace, "shard": 0}
-        if any(notice.get(name) != value for name, value in expected.items()):
-            raise Malformed("the notice is of another namespace")
+        notice = read_signed(NOTICE, frame, signer, **self._place)
         epoch = Epoch.parse(notice.get("epoch"))
-        known = next((held for held in self._open if held.epoch.instance == epoch.instance), None)
-        if known is not None and known.epoch == epoch:
-            if notice.get("session") != f"{known.session.id:016x}":
+        for held in self._open:
+            is_of_another = held.epoch == epoch and notice.get("session") != f"{held.id:016x}"
+            if is_of_another or held.epoch.is_after(epoch):
                 return
-        elif known is not None and not epoch.is_after(known.epoch):
-            return
         # A worker without a session takes any: the notice may be of a coordinator that is gone.
         wanted = epoch if self._open else None
         if self._due is None or self._wanted != wanted:
@@ -350,40 +316,26 @@ class Sessions:
         handshake = self._handshake
         if handshake is None:
             raise Malformed("the accept answers nothing")
-        accept = read_signed(ACCEPT, frame, handshake.to)
-        digest = sha256(payload_of(handshake.frame))
-        expected = {
-            "v": 1,
-            "namespace": self._namespace,
-            "worker": self._worker,
-            "worker_key": self._own,
-            "key": key_id(handshake.to),
-            "chain": [],
-            "shard": 0,
-            "suite": "TP1",
-            "init": digest.hex(),
-        }
-        if any(accept.get(name) != value for name, value in expected.items()):
-            raise Malformed("the accept is for another init")
+        init = sha256(payload_of(handshake.frame))
+        signer = handshake.to
+        ours: Message = {"worker": self._worker, "worker_key": self._own, "init": init.hex()}
+        theirs: Message = {"key": key_id(signer), "chain": [], "suite": "TP1"}
+        accept = read_signed(ACCEPT, frame, signer, **self._place, **ours, **theirs)
         epoch, wanted = Epoch.parse(accept.get("epoch")), handshake.wanted
-        theirs, session = from_hex(accept.get("e"), 32), from_hex(accept.get("session"), 8)
-        is_wanted = wanted is None or (
-            wanted.instance == epoch.instance and not wanted.is_after(epoch)
-        )
+        is_wanted = wanted in (None, epoch) or (wanted is not None and epoch.is_after(wanted))
         if not is_wanted or any(held.epoch.is_after(epoch) for held in self._open):
             raise Malformed("the accept is of an earlier epoch")
-        salt = sha256(digest + sha256(payload_of(frame)))
-        keys = derive(agree(handshake.ephemeral, theirs), salt)
+        number = int.from_bytes(from_hex(accept.get("session"), 8), "big")
+        secret = agree(handshake.ephemeral, from_hex(accept.get("e"), 32))
+        keys = derive(secret, sha256(init + sha256(payload_of(frame))))
         self._handshake, self._due, self._wanted, self.unanswered = None, None, None, 0
-        self._add(now, epoch, Session(now, int.from_bytes(session, "big"), keys))
+        self._add(Session(now, epoch, number, keys))
         return epoch
 
-    def _add(self, now: float, epoch: Epoch, session: Session) -> None:
-        added = Open(epoch, session, now)
-        for held in self._open:
-            if held.epoch == epoch:
-                added.former, added.former_until = held.session, now + FORMER
-        self._open = [held for held in self._open if held.epoch.instance != epoch.instance]
+    def _add(self, added: Session) -> None:
+        others = [held for held in self._open if held.epoch.instance != added.epoch.instance]
+        added.former = next((held for held in self._open if held.epoch == added.epoch), None)
+        if added.former is not None:
+            added.former.former = None
         # One that takes over, and the one before it.
-        self._open = sorted(self._open, key=lambda held: held.heard)[-1:]
-        self._open.append(added)
+        self._open = [*sorted(others, key=lambda held: held.heard)[-1:], added]

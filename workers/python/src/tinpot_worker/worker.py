@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import os
@@ -15,13 +16,13 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from .identity import Identity, JoinRequest, JoinToken
 from .logs import Log, Logs
-from .machine import Machine, Profile, Stop
+from .machine import Machine, Stop
 from .messages import Dispatch, Epoch, Fence, Malformed, Message, encode, read_frame
 from .mqtt import Connection
 from .seal import CONTROL, LOGS, Sessions
@@ -62,7 +63,9 @@ class Context:
         """The identity of the attempt. Those of later attempts are greater."""
         self.stopping = threading.Event()
         """Set when the attempt is asked to end."""
-        self._log = log
+        self._dispatch, self._log = dispatch, log
+        self._task: asyncio.Task[Any]
+        self._killed = False
 
     def log(self, message: str, level: str = "info", **fields: Any) -> None:
         """Writes a line with structured fields. Levels: debug, info, warning, error."""
@@ -110,19 +113,16 @@ class Worker:
         self.broker, self.namespace, self.patience = broker, namespace, patience
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
         self.id = f"{safe[:64]}-{uuid.uuid4().hex[:8]}"
-        started_at = time.time_ns() // 1000
-        offer: Message = {"actions": []}
-        self._profile = Profile(self.id, name, slots, offer, queues or [], [], VERSION, started_at)
+        hello: Message = {"name": name, "slots": slots, "queues": queues or [], "groups": []}
+        hello.update(version=VERSION, started_at=time.time_ns() // 1000, offer={"actions": []})
+        self._hello = hello
         self._functions: dict[str, Callable[..., Any]] = {}
-        self._attempts: dict[Fence, tuple[asyncio.Task[Any], Context, Dispatch]] = {}
-        self._killed: set[Fence] = set()
+        self._attempts: dict[Fence, Context] = {}
         self._out: list[Message] = []
         self._links: list[Connection] = []
         self._sessions: Sessions | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turn_is_due = False
-        self._wakes = threading.Lock()
-        self._log_wake_is_due = False
 
     @overload
     def action(self, function: F, **options: Any) -> F: ...
@@ -136,15 +136,10 @@ class Worker:
         A first parameter of type `Context` is the attempt. The options are `name`, `group`,
         `queue`, `schema`, `timeout` in seconds, and `retry`, a policy as in the protocol.
         """
-        if function is not None:
-            self._offer(function, **options)
-            return function
-
-        def offer(function: F) -> F:
-            self._offer(function, **options)
-            return function
-
-        return offer
+        if function is None:
+            return lambda function: self.action(function, **options)
+        self._offer(function, **options)
+        return function
 
     def _offer(
         self,
@@ -157,19 +152,15 @@ class Worker:
         timeout: float | None = None,
         retry: Message | None = None,
     ) -> None:
-        action: Message = {
-            "name": name or function.__name__,
-            "group": group,
-            "queue": queue,
-            "description": inspect.getdoc(function) or "",
-            "schema": schema if schema is not None else schema_of(function),
-        }
+        action: Message = {"name": name or function.__name__, "group": group, "queue": queue}
+        action["description"] = inspect.getdoc(function) or ""
+        action["schema"] = schema_of(function) if schema is None else schema
         if timeout is not None:
             action["timeout_ms"] = int(timeout * 1000)
         if retry is not None:
             action["retry"] = retry
         self._functions[action["name"]] = function
-        self._profile.offer["actions"].append(action)
+        self._hello["offer"]["actions"].append(action)
 
     # Life.
 
@@ -177,9 +168,9 @@ class Worker:
         """Runs until SIGTERM, SIGINT, `drain`, or the coordinator asks the worker to drain."""
         loop = self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._machine = Machine(self._profile, self)
-        self._logs = Logs(self._log_written)
-        self._threads = ThreadPoolExecutor(self._profile.slots, "tinpot-action")
+        self._machine = Machine(self._hello, self)
+        self._logs = Logs()
+        self._threads = ThreadPoolExecutor(self._hello["slots"], "tinpot-action")
         login: tuple[str | None, str | None] = (None, None)
         if self.identity is not None:
             login = (self.identity.user, self.identity.password)
@@ -187,18 +178,10 @@ class Worker:
             self._sessions = Sessions(self.id, self.identity.key, self.namespace, pins)
         base = f"{self.namespace}/worker/{self.id.rpartition('-')[0]}/{self.id}"
         self._up = [f"{base}/up/{lane}" for lane in LANES]
-        for lane, lane_name in enumerate(LANES):
-            topics = [f"{base}/down/{lane_name}", f"{self.namespace}/workers/{lane_name}"]
-            self._links.append(
-                Connection(
-                    self.broker,
-                    f"{self.id}-{lane_name}",
-                    topics,
-                    self._link_up if lane == CONTROL else self._turn,
-                    self._take_control if lane == CONTROL else self._take_logs,
-                    login,
-                )
-            )
+        for lane, on_up in enumerate((self._link_up, self._turn)):
+            topics = [f"{base}/down/{LANES[lane]}", f"{self.namespace}/workers/{LANES[lane]}"]
+            take, client = functools.partial(self._take, lane), f"{self.id}-{LANES[lane]}"
+            self._links.append(Connection(self.broker, client, topics, on_up, take, login))
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.drain)
@@ -208,8 +191,7 @@ class Worker:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            for link in self._links:
-                await asyncio.to_thread(link.close)
+            await asyncio.gather(*(link.close() for link in self._links))
             self._threads.shutdown(wait=False)
 
     def drain(self) -> None:
@@ -219,12 +201,10 @@ class Worker:
 
     async def _last_lines(self) -> None:
         until = self._loop.time() + LAST_LINES
-        while not self._logs.is_empty() and self._loop.time() < until:
+        while self._logs and self._loop.time() < until:
             await asyncio.sleep(0.02)
             self._flush_logs()
-        self.send(self._machine.goodbye())
-        self._flush(CONTROL, self._out)
-        self._out = []
+        self._flush(CONTROL, [*self._out, self._machine.goodbye()])
 
     # Frames.
 
@@ -236,21 +216,14 @@ class Worker:
             self._machine.link_up(now)
         self._turn()
 
-    def _take_control(self, frame: bytes) -> None:
+    def _take(self, lane: int, frame: bytes) -> None:
+        receive = self._machine.receive if lane == CONTROL else self._logs.receive
         try:
-            for message in self._open(CONTROL, frame):
+            for message in self._open(lane, frame):
                 try:
-                    self._machine.receive(self._loop.time(), message)
+                    receive(self._loop.time(), message)
                 except Malformed as error:
                     logger.warning("a message was skipped: %s", error)
-        except Malformed as error:
-            logger.info("a frame was dropped: %s", error)
-        self._turn()
-
-    def _take_logs(self, frame: bytes) -> None:
-        try:
-            for message in self._open(LOGS, frame):
-                self._logs.receive(self._loop.time(), message)
         except Malformed as error:
             logger.info("a frame was dropped: %s", error)
         self._turn()
@@ -265,25 +238,24 @@ class Worker:
         if isinstance(opened, Epoch):
             # The coordinator seals with a session only once it has opened a frame in it.
             self._machine.link_up(self._loop.time())
-            return []
-        return [] if opened is None else read_frame(opened, self.id)
+        return read_frame(opened, self.id) if isinstance(opened, bytes) else []
 
     def _flush(self, lane: int, messages: list[Message]) -> None:
         if not messages or not self._links[lane].is_up:
             # They are sent again.
             return
-        head = b'{"v":1,"from":"' + self.id.encode() + b'","messages":['
         parts: list[bytes] = []
         size = 0
         for part in map(encode, messages):
             if parts and (len(parts) >= FRAME_MESSAGES or size + len(part) > FRAME_BYTES - 256):
-                self._publish(lane, head + b",".join(parts) + b"]}")
+                self._publish(lane, parts)
                 parts, size = [], 0
             parts.append(part)
             size += len(part) + 1
-        self._publish(lane, head + b",".join(parts) + b"]}")
+        self._publish(lane, parts)
 
-    def _publish(self, lane: int, document: bytes) -> None:
+    def _publish(self, lane: int, parts: list[bytes]) -> None:
+        document = b'{"v":1,"from":"%b","messages":[%b]}' % (self.id.encode(), b",".join(parts))
         sealed = [document] if self._sessions is None else self._sessions.seal(lane, document)
         for frame in sealed:
             self._links[lane].publish(self._up[lane], frame)
@@ -292,34 +264,26 @@ class Worker:
         if self._links[LOGS].is_up:
             self._flush(LOGS, self._logs.due(self._loop.time()))
 
-    def _log_written(self) -> None:
-        # Called by any thread. Lines that are written together travel together.
-        with self._wakes:
-            if self._log_wake_is_due:
-                return
-            self._log_wake_is_due = True
-        self._loop.call_soon_threadsafe(self._take_lines)
-
-    def _take_lines(self) -> None:
-        with self._wakes:
-            self._log_wake_is_due = False
-        self._turn()
-
     def _turn(self) -> None:
-        """Has everything sent that is ready once the present callbacks have run."""
+        """Has everything sent that is ready once the present callbacks have run.
+
+        Any thread may call it. Lines that are written together travel together.
+        """
         if not self._turn_is_due:
             self._turn_is_due = True
-            self._loop.call_soon(self._end_turn)
+            self._loop.call_soon_threadsafe(self._end_turn)
 
     def _end_turn(self) -> None:
         self._turn_is_due = False
         now = self._loop.time()
+        times = []
         if self._sessions is not None:
             init = self._sessions.tick(now)
-            if init is not None and self._links[CONTROL].is_up:
+            if init is not None:
                 self._links[CONTROL].publish(self._up[CONTROL], init)
-            if init is not None and self._sessions.unanswered % 15 == 5:
-                logger.warning("no coordinator answers: is one running, and the key enrolled?")
+                if self._sessions.unanswered % 15 == 5:
+                    logger.warning("no coordinator answers: is one running, and the key enrolled?")
+            times.append(self._sessions.wake_at())
         due = self._machine.wake_at()
         if due is not None and due <= now:
             self._machine.tick(now)
@@ -328,8 +292,7 @@ class Worker:
         self._flush_logs()
         if self._machine.draining and not self._machine.held:
             self._ended.set()
-        times = [self._machine.wake_at(), self._logs.wake_at()]
-        times.append(None if self._sessions is None else self._sessions.wake_at())
+        times += [self._machine.wake_at(), self._logs.wake_at()]
         wake = min((at for at in times if at is not None), default=None)
         if self._timer is not None:
             self._timer.cancel()
@@ -345,72 +308,70 @@ class Worker:
 
     def start(self, dispatch: Dispatch) -> None:
         """Starts an attempt."""
-        context = Context(dispatch, self._logs.open(dispatch.fence))
-        task = self._loop.create_task(self._outcome(dispatch, context))
-        self._attempts[dispatch.fence] = (task, context, dispatch)
-        task.add_done_callback(lambda task: self._finished(dispatch.fence, task))
+        log = self._logs[dispatch.fence] = Log(dispatch.fence, self._turn)
+        context = self._attempts[dispatch.fence] = Context(dispatch, log)
+        context._task = self._loop.create_task(self._outcome(context))
+        context._task.add_done_callback(functools.partial(self._finished, context))
 
     def stop(self, fence: Fence, reason: Stop, grace: float) -> None:
         """Asks an attempt to end."""
-        task, context, dispatch = self._attempts[fence]
-        context.stopping.set()
-        if inspect.iscoroutinefunction(self._functions[dispatch.action]):
-            task.cancel()
+        self._ask_to_end(self._attempts[fence])
         self._loop.call_later(grace, self._grace_is_over, fence, reason)
 
-    def _grace_is_over(self, fence: Fence, reason: Stop) -> None:
-        if fence not in self._attempts:
-            return
-        task, _, dispatch = self._attempts[fence]
-        self._killed.add(fence)
-        if inspect.iscoroutinefunction(self._functions[dispatch.action]):
-            task.cancel()
-        if reason is Stop.FENCED and dispatch.retryable:
-            self._exit(f"{dispatch.action} ({fence}) does not end, and another worker may run it")
+    def _ask_to_end(self, context: Context) -> None:
+        context.stopping.set()
+        if inspect.iscoroutinefunction(self._functions[context._dispatch.action]):
+            context._task.cancel()
 
-    def _exit(self, why: str) -> NoReturn:
-        logger.critical("the process exits: %s", why)
-        os._exit(EXIT_FENCED)
+    def _grace_is_over(self, fence: Fence, reason: Stop) -> None:
+        context = self._attempts.get(fence)
+        if context is None:
+            return
+        context._killed = True
+        self._ask_to_end(context)
+        if reason is Stop.FENCED and context._dispatch.retryable:
+            why = "does not end, and another worker may run it"
+            logger.critical("the process exits: %s (%s) %s", context._dispatch.action, fence, why)
+            os._exit(EXIT_FENCED)
 
     def forget(self, fence: Fence) -> None:
         """Drops the log of an attempt."""
-        self._logs.forget(fence)
+        self._logs.pop(fence, None)
 
     def drain_requested(self) -> None:
         """Drains, since the coordinator asks for it."""
         logger.info("the coordinator asks this worker to drain")
-        self._machine.drain(self._loop.time(), self.patience)
+        self.drain()
 
     # Attempts.
 
-    def _finished(self, fence: Fence, task: asyncio.Task[Any]) -> None:
-        _, context, _ = self._attempts.pop(fence)
+    def _finished(self, context: Context, task: asyncio.Task[Any]) -> None:
+        fence, log = context._dispatch.fence, context._log
+        del self._attempts[fence]
         # A task that is cancelled before its first step has no result.
         outcome = "cancelled" if task.cancelled() else task.result()
-        killed = fence in self._killed
-        self._killed.discard(fence)
-        log = context._log
         log.finished = True
-        self._machine.finished(self._loop.time(), fence, outcome, log.last_seq, killed)
+        self._machine.finished(self._loop.time(), fence, outcome, log.last_seq, context._killed)
         self._turn()
 
-    async def _outcome(self, dispatch: Dispatch, context: Context) -> Any:
-        function = self._functions[dispatch.action]
+    async def _outcome(self, context: Context) -> Any:
+        function = self._functions[context._dispatch.action]
         arguments = [context] if takes_context(function) else []
+        call = functools.partial(function, *arguments, **context._dispatch.parameters)
         try:
             if inspect.iscoroutinefunction(function):
-                value = await function(*arguments, **dispatch.parameters)
+                value = await call()
             else:
-                value = await self._loop.run_in_executor(
-                    self._threads, lambda: function(*arguments, **dispatch.parameters)
-                )
+                value = await self._loop.run_in_executor(self._threads, call)
         except (asyncio.CancelledError, Cancelled):
             if context.stopping.is_set():
                 return "cancelled"
             return failed("CancelledError", "the action cancelled itself")
         except BaseException as error:  # noqa: BLE001 an action may raise anything
-            trace = traceback.format_exc()
-            return failed(type(error).__name__, str(error), trace, isinstance(error, Permanent))
+            details: Message = {"traceback": _shown(traceback.format_exc())}
+            if isinstance(error, Permanent):
+                details["permanent"] = True
+            return failed(type(error).__name__, str(error), **details)
         try:
             size = len(encode(value))
         except (ValueError, TypeError, RecursionError) as error:
@@ -421,22 +382,9 @@ class Worker:
         return {"succeeded": value}
 
 
-def failed(
-    kind: str,
-    message: str,
-    trace: str | None = None,
-    permanent: bool = False,
-    code: str | None = None,
-) -> Message:
+def failed(kind: str, message: str, **details: Any) -> Message:
     """Returns the outcome of an action that failed."""
-    failure: Message = {"kind": kind, "message": _shown(message)}
-    if trace is not None:
-        failure["traceback"] = _shown(trace)
-    if permanent:
-        failure["permanent"] = True
-    if code is not None:
-        failure["code"] = code
-    return {"failed": failure}
+    return {"failed": {"kind": kind, "message": _shown(message), **details}}
 
 
 def _shown(text: str) -> str:
@@ -456,26 +404,19 @@ TYPES.update({"list": "array", "dict": "object"})
 def schema_of(function: Callable[..., Any]) -> Message:
     """Returns the schema of a function's parameters: simple types, and anything for others."""
     properties: Message = {}
-    required = []
-    for parameter in list(inspect.signature(function).parameters.values())[
-        takes_context(function) :
-    ]:
+    parameters = list(inspect.signature(function).parameters.values())[takes_context(function) :]
+    for parameter in parameters:
         annotation = parameter.annotation
         type_name = annotation if isinstance(annotation, str) else annotation.__name__
         kind = TYPES.get(type_name.partition("[")[0])
         properties[parameter.name] = {} if kind is None else {"type": kind}
-        if parameter.default is inspect.Parameter.empty:
-            required.append(parameter.name)
-        else:
+        if parameter.default is not parameter.empty:
             with contextlib.suppress(ValueError, TypeError):
                 encode(parameter.default)
                 properties[parameter.name]["default"] = parameter.default
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
+    required = [it.name for it in parameters if it.default is it.empty]
+    schema: Message = {"type": "object", "properties": properties, "required": required}
+    return {**schema, "additionalProperties": False}
 
 
 async def join(
@@ -490,7 +431,8 @@ async def join(
     """Has a new key enrolled with a join token. Raises `JoinRefused`, or TimeoutError."""
     key = Ed25519PrivateKey.generate()
     request = JoinRequest(JoinToken.parse(token.strip()), key, namespace, name, VERSION)
-    answered: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[Identity] = loop.create_future()
 
     def take(frame: bytes) -> None:
         try:
@@ -505,12 +447,12 @@ async def join(
     login = ("join", "") if "@" not in broker else (None, None)
     link = Connection(broker, f"{request.joiner}-control", topics, lambda: None, take, login)
     try:
-        until = asyncio.get_running_loop().time() + patience
-        while not answered.done() and asyncio.get_running_loop().time() < until:
+        until = loop.time() + patience
+        while not answered.done() and loop.time() < until:
             link.publish(f"{namespace}/join/{request.joiner}/up", request.frame)
             await asyncio.wait([answered], timeout=1.0 if link.is_up else 0.1)
     finally:
-        await asyncio.to_thread(link.close)
+        await link.close()
     if not answered.done():
         raise TimeoutError(link.refusal or "no coordinator answered the join")
     identity = answered.result()

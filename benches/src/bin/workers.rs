@@ -1,0 +1,3 @@
+//! Measures workers of each language.
+
+fn main() {}
