@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
+import logging
 import os
 import re
 import string
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
-from .messages import Malformed, encode, typed
-from .seal import (
-    HEADER,
-    JOIN,
-    JOINED,
-    agree,
-    derive,
-    from_hex,
-    key_id,
-    read_signed,
-    sha256,
-    signed_frame,
-)
+from . import seal
+from .messages import VERSION, Malformed, Message, encode, typed
+from .mqtt import Connection
 
+JOIN_PATIENCE = 30.0
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+logger = logging.getLogger("tinpot_worker")
 
 
 class JoinRefused(Exception):
@@ -74,96 +65,130 @@ class Identity:
     namespace: str
     coordinator_keys: Sequence[bytes]
     broker: str = ""
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    """The name and the password at the broker."""
 
     @classmethod
     def load(cls, path: Path) -> Identity:
         """Reads `worker.key`, and `worker.toml` next to it, as `tinpot worker join` writes them."""
-        key = load_pem_private_key(path.read_bytes(), None)
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(f"{path} has no Ed25519 key")  # noqa: TRY004 the file is wrong
         lines = path.with_suffix(".toml").read_text().splitlines()
         pairs = [line.split(" = ", 1) for line in lines if " = " in line and line[0] != "#"]
         # The file has plain texts and lists of them only, whose forms are the same in JSON.
         facts = {name: json.loads(value) for name, value in pairs}
-        pins = [from_hex(pin, 32) for pin in facts["coordinator_keys"]]
-        names = (facts["name"], facts["namespace"])
-        login = (facts.get("broker_user"), facts.get("broker_password"))
-        return cls(key, *names, pins, facts.get("broker", ""), *login)
+        pins = [seal.from_hex(pin, 32) for pin in facts["coordinator_keys"]]
+        user, password = facts.get("broker_user"), facts.get("broker_password")
+        login = None if user is None else (user, password or "")
+        return cls(key, facts["name"], facts["namespace"], pins, facts.get("broker", ""), login)
 
     def save(self, path: Path) -> None:
         """Writes both files, which only their owner can read."""
-        pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        facts = {
-            "key": key_id(self.key.public_key().public_bytes_raw()),
-            "name": self.name,
-            "namespace": self.namespace,
-            "coordinator_keys": [pin.hex() for pin in self.coordinator_keys],
-            "broker": self.broker,
-            "broker_user": self.user,
-            "broker_password": self.password,
-        }
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        pem = self.key.private_bytes(encoding, form, serialization.NoEncryption())
+        facts: Message = {"key": seal.key_id(seal.public(self.key)), "broker": self.broker}
+        facts.update(name=self.name, namespace=self.namespace)
+        facts["coordinator_keys"] = [pin.hex() for pin in self.coordinator_keys]
+        if self.login is not None:
+            facts["broker_user"], facts["broker_password"] = self.login
         lines = [f"{name} = {json.dumps(fact)}\n" for name, fact in facts.items() if fact]
-        _write_private(path.with_suffix(".toml"), "".join(lines).encode())
-        _write_private(path, pem)
+        for file, data in ((path.with_suffix(".toml"), "".join(lines).encode()), (path, pem)):
+            with open(file, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
+                out.write(data)
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-
-
+@dataclass
 class JoinRequest:
-    """A request to enrol a key, and what is needed to read its answer."""
+    """A request to enrol a new key, and what is needed to read its answer."""
 
-    def __init__(
-        self, token: JoinToken, key: Ed25519PrivateKey, namespace: str, name: str, version: str
-    ) -> None:
-        signer = Ed25519PrivateKey.from_private_bytes(token.seed)
-        public = key.public_key().public_bytes_raw()
-        self._ephemeral = X25519PrivateKey.generate()
-        self._key, self._pin = key, token.coordinator
-        self._worker = {"namespace": namespace, "name": name}
-        self.joiner = key_id(public)
+    token: JoinToken
+    name: str
+    namespace: str
+    broker: str
+
+    def __post_init__(self) -> None:
+        self._key, self._ephemeral = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+        signer = Ed25519PrivateKey.from_private_bytes(self.token.seed)
+        self.joiner = seal.key_id(seal.public(self._key))
         """The id of the key, at which the answer arrives."""
-        e = self._ephemeral.public_key().public_bytes_raw().hex()
-        token_id = key_id(signer.public_key().public_bytes_raw())
-        request = {"v": 1, **self._worker, "token": token_id, "key": public.hex(), "e": e}
-        payload = encode({**request, "version": version})
-        self._digest = sha256(payload)
-        self.frame = signed_frame(JOIN, payload, signer, key)
+        request: Message = {"v": 1, "namespace": self.namespace, "name": self.name}
+        request.update(version=VERSION, token=seal.key_id(seal.public(signer)))
+        request.update(key=seal.public(self._key).hex(), e=seal.public(self._ephemeral).hex())
+        payload = encode(request)
+        self._digest = seal.sha256(payload)
+        self.frame = seal.signed_frame(seal.JOIN, payload, signer, self._key)
         """The frame to send, and to send again until it is answered."""
 
-    def answer(self, frame: bytes, broker: str = "") -> Identity:
+    def answer(self, frame: bytes) -> Identity:
         """Reads an answer. Raises `Malformed` if it is none, and `JoinRefused`."""
-        namespace, name = self._worker.values()
-        expected = {"namespace": namespace, "key": self.joiner, "join": self._digest.hex()}
-        answer = read_signed(JOINED, frame, self._pin, **expected)
+        ours = {"namespace": self.namespace, "key": self.joiner, "join": self._digest.hex()}
+        answer = seal.read_signed(seal.JOINED, frame, self.token.coordinator, **ours)
         refused = answer.get("refused")
         if isinstance(refused, dict):
             detail = "".join(f", {name}: {refused[name]}" for name in refused if name != "why")
             raise JoinRefused(f"the coordinator refuses the join: {refused.get('why')}{detail}")
         enrolled = typed(dict, answer, "enrolled")
-        pins = [from_hex(pin, 32) for pin in typed(list, enrolled, "coordinator_keys")]
-        if enrolled.get("name") != name or len(pins) > 2 or self._pin not in pins:
+        pins = [seal.from_hex(pin, 32) for pin in typed(list, enrolled, "coordinator_keys")]
+        is_known = self.token.coordinator in pins and len(pins) <= 2
+        if enrolled.get("name") != self.name or not is_known:
             raise Malformed("the answer is of another worker, or of another coordinator")
-        login: tuple[str | None, str | None] = (None, None)
+        login = None
         if enrolled.get("broker") is not None:
-            theirs = from_hex(enrolled.get("e"), 32)
-            shared = agree(self._ephemeral, theirs)
-            login = open_login(shared, self._digest, theirs, str(enrolled["broker"]))
-        return Identity(self._key, name, namespace, pins, broker, *login)
+            theirs = seal.from_hex(enrolled.get("e"), 32)
+            shared = seal.agree(self._ephemeral, theirs)
+            login = open_login(shared, self._digest, theirs, typed(str, enrolled, "broker"))
+        return Identity(self._key, self.name, self.namespace, pins, self.broker, login)
 
 
 def open_login(shared: bytes, join: bytes, theirs: bytes, sealed: str) -> tuple[str, str]:
     """Returns the login at the broker, which an answer has sealed."""
-    key = derive(shared, sha256(b"tinpot/1 join\0" + join + theirs))[2]
-    header = HEADER.pack(b"TPF1", JOINED, 0, 0, 0, 0)
+    key = seal.derive(shared, seal.sha256(b"tinpot/1 join\0" + join + theirs))[2]
+    header = seal.HEADER.pack(b"TPF1", seal.JOINED, 0, 0, 0, 0)
     try:
-        body = bytes.fromhex(sealed)
-        login = json.loads(ChaCha20Poly1305(key).decrypt(bytes(11) + b"\1", body, header))
+        opened = ChaCha20Poly1305(key).decrypt(bytes(11) + b"\1", bytes.fromhex(sealed), header)
+        login = json.loads(opened)
         return str(login["user"]), str(login["password"])
     except (InvalidTag, ValueError, KeyError, TypeError):
         raise Malformed("the login at the broker cannot be read") from None
+
+
+async def join(
+    broker: str,
+    token: str,
+    name: str,
+    *,
+    namespace: str = "tinpot",
+    save: Path | None = None,
+    patience: float = JOIN_PATIENCE,
+) -> Identity:
+    """Has a new key enrolled with a join token. Raises `JoinRefused`, or TimeoutError."""
+    request = JoinRequest(JoinToken.parse(token.strip()), name, namespace, broker)
+    answered: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
+
+    def take(frame: bytes) -> None:
+        try:
+            if not answered.done():
+                answered.set_result(request.answer(frame))
+        except Malformed as error:
+            logger.info("a frame is no answer to the join: %s", error)
+        except Exception as error:  # noqa: BLE001 the refusal is the result
+            answered.set_exception(error)
+
+    topic = f"{namespace}/join/{request.joiner}"
+    login = None if "@" in broker else ("join", "")
+    client = f"{request.joiner}-control"
+    link = Connection(broker, client, [f"{topic}/down"], lambda: None, take, login)
+    until = time.monotonic() + patience
+    try:
+        while not answered.done() and time.monotonic() < until:
+            link.publish(f"{topic}/up", request.frame)
+            await asyncio.wait([answered], timeout=1.0 if link.is_up else 0.1)
+    finally:
+        await link.close()
+    if not answered.done():
+        raise TimeoutError(link.refusal or "no coordinator answered the join")
+    identity = answered.result()
+    if save is not None:
+        identity.save(save)
+    return identity

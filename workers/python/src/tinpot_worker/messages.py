@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 Message = dict[str, Any]
 """A message as it travels: an object with one key, its type."""
 
+VERSION = "0.1.0"
 U64 = 2**64 - 1
 NUMBERS = re.compile(r"([0-9a-fA-F]{1,32})\.([0-9]{1,32})(?:\.([0-9]{1,32}))?")
 

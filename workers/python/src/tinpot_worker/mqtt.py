@@ -32,7 +32,7 @@ class Connection:
         topics: Sequence[str],
         on_up: Callable[[], None],
         on_frame: Callable[[bytes], None],
-        login: tuple[str | None, str | None] = (None, None),
+        login: tuple[str, str] | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in PORTS or parts.hostname is None:
@@ -48,18 +48,16 @@ class Connection:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client, protocol=mqtt.MQTTv5)
         if parts.scheme == "mqtts":
             self._client.tls_set_context(ssl.create_default_context())
-        user, password = login
-        if user is None and parts.username is not None:
-            user, password = unquote(parts.username), unquote(parts.password or "")
-        if user is not None:
-            self._client.username_pw_set(user, password)
+        if login is None and parts.username is not None:
+            login = unquote(parts.username), unquote(parts.password or "")
+        if login is not None:
+            self._client.username_pw_set(*login)
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_socket_close = self._closing
         self._client.on_message = lambda _c, _u, message: on_frame(bytes(message.payload))
-        self._client.connect_async(
-            parts.hostname, parts.port or PORTS[parts.scheme], KEEP_ALIVE, clean_start=True
-        )
+        port = parts.port or PORTS[parts.scheme]
+        self._client.connect_async(parts.hostname, port, KEEP_ALIVE, clean_start=True)
         self._task = self._loop.create_task(self._keep())
 
     def publish(self, topic: str, frame: bytes) -> None:

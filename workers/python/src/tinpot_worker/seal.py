@@ -6,9 +6,11 @@ See "Sealed frames" in the specification of the protocol.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import re
 import struct
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +48,11 @@ def sha256(data: bytes) -> bytes:
 def key_id(public: bytes) -> str:
     """Returns the id of a public key."""
     return sha256(public)[:16].hex()
+
+
+def public(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
+    """Returns the public part of a key."""
+    return key.public_key().public_bytes_raw()
 
 
 def signed_text(kind: int, payload: bytes) -> bytes:
@@ -143,8 +150,8 @@ class Session:
     def __init__(self, now: float, epoch: Epoch, session: int, keys: Sequence[bytes]) -> None:
         self.epoch, self.id = epoch, session
         self.began = self.heard = now
-        self.former: Session | None = None
-        """The session before it, for as long as that is still read."""
+        self.ends = math.inf
+        """The end of a session that another one has replaced: until then, it is still read."""
         self._up = [ChaCha20Poly1305(key) for key in keys[:2]]
         self._down = [ChaCha20Poly1305(key) for key in keys[2:]]
         self._sent = [0, 0]
@@ -193,7 +200,7 @@ class Sessions:
         self, worker: str, key: Ed25519PrivateKey, namespace: str, pins: Sequence[bytes]
     ) -> None:
         self._key, self._pins = key, pins
-        self._own = key_id(key.public_key().public_bytes_raw())
+        self._own = key_id(public(key))
         self._place = {"namespace": namespace, "shard": 0}
         self._worker = worker
         self._open: list[Session] = []
@@ -204,7 +211,7 @@ class Sessions:
         self.unanswered = 0
         """The number of inits since the last answer."""
         self._wanted: Epoch | None = None
-        self._verified = {ACCEPT: (0.0, 0), NOTICE: (0.0, 0)}
+        self._verified = {kind: deque[float](maxlen=SIGNATURES) for kind in (ACCEPT, NOTICE)}
 
     def is_open(self) -> bool:
         """Returns true if there is a session."""
@@ -221,12 +228,10 @@ class Sessions:
 
     def tick(self, now: float) -> bytes | None:
         """Ends what is over. Returns an init to send on the control lane, if one is due."""
-        for held in self._open:
-            if now - held.began >= FORMER:
-                held.former = None
-        if len(self._open) > 1:
+        self._open = [held for held in self._open if now < held.ends]
+        if len(self._current()) > 1:
             self._open = [held for held in self._open if now - held.heard < SILENCE]
-        worn = next((held.epoch for held in self._open if held.is_worn(now)), None)
+        worn = next((held.epoch for held in self._current() if held.is_worn(now)), None)
         if self._handshake is not None and now - self._handshake.began >= HANDSHAKE:
             # Another key of the namespace is asked next. A notice may have been of a coordinator
             # that is gone.
@@ -248,25 +253,20 @@ class Sessions:
     def _begin(self, now: float) -> Handshake:
         to = self._pins[self._turn % len(self._pins)]
         ephemeral = X25519PrivateKey.generate()
-        e = ephemeral.public_key().public_bytes_raw().hex()
         init = {"v": 1, **self._place, "to": key_id(to), "worker": self._worker, "key": self._own}
-        init.update({"e": e, "suites": ["TP1"]})
+        init.update(e=public(ephemeral).hex(), suites=["TP1"])
         frame = signed_frame(INIT, encode(init), self._key)
         return Handshake(ephemeral, frame, to, now, self._wanted)
 
     def _earliest(self, now: float) -> float:
         return max(now, self._asked_at + RETRY)
 
-    def _may_verify(self, now: float, kind: int) -> bool:
-        began, count = self._verified[kind]
-        if now - began >= 1:
-            began, count = now, 0
-        self._verified[kind] = (began, count + 1)
-        return count < SIGNATURES
-
     def seal(self, lane: int, document: bytes) -> list[bytes]:
         """Returns the frames of a document: one for each coordinator with a session."""
-        return [held.seal(lane, document) for held in self._open]
+        return [held.seal(lane, document) for held in self._current()]
+
+    def _current(self) -> list[Session]:
+        return [held for held in self._open if held.ends == math.inf]
 
     def read(self, now: float, lane: int, frame: bytes) -> bytes | Epoch | None:
         """Returns the document of a sealed frame, or the epoch of a session that it has opened.
@@ -280,16 +280,17 @@ class Sessions:
             raise Malformed("the frame is plain, or of another lane")
         if kind == SEALED:
             for held in self._open:
-                for candidate in (held, held.former):
-                    if candidate is not None and candidate.id == session:
-                        document = candidate.open(lane, frame)
-                        held.heard = now
-                        return document
+                if held.id == session:
+                    document = held.open(lane, frame)
+                    held.heard = now
+                    return document
             raise Malformed("the session of the frame is unknown")
         if kind not in (ACCEPT, NOTICE) or lane != CONTROL:
             raise Malformed("the frame is of a kind for coordinators")
-        if not self._may_verify(now, kind):
+        verified = self._verified[kind]
+        if len(verified) == SIGNATURES and now - verified[0] < 1:
             raise Malformed("too many signed frames")
+        verified.append(now)
         if kind == ACCEPT:
             return self._accepted(now, frame)
         self._noticed(now, frame)
@@ -299,7 +300,7 @@ class Sessions:
         signer = next((pin for pin in self._pins if is_by(pin, NOTICE, frame)), b"")
         notice = read_signed(NOTICE, frame, signer, **self._place)
         epoch = Epoch.parse(notice.get("epoch"))
-        for held in self._open:
+        for held in self._current():
             is_of_another = held.epoch == epoch and notice.get("session") != f"{held.id:016x}"
             if is_of_another or held.epoch.is_after(epoch):
                 return
@@ -333,9 +334,10 @@ class Sessions:
         return epoch
 
     def _add(self, added: Session) -> None:
-        others = [held for held in self._open if held.epoch.instance != added.epoch.instance]
-        added.former = next((held for held in self._open if held.epoch == added.epoch), None)
-        if added.former is not None:
-            added.former.former = None
+        current = self._current()
+        others = [held for held in current if held.epoch.instance != added.epoch.instance]
+        former = [held for held in current if held.epoch == added.epoch]
+        for held in former:
+            held.ends = added.began + FORMER
         # One that takes over, and the one before it.
-        self._open = [*sorted(others, key=lambda held: held.heard)[-1:], added]
+        self._open = [*former, *sorted(others, key=lambda held: held.heard)[-1:], added]

@@ -15,25 +15,20 @@ import traceback
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from .identity import Identity, JoinRequest, JoinToken
+from .identity import Identity
 from .logs import Log, Logs
 from .machine import Machine, Stop
-from .messages import Dispatch, Epoch, Fence, Malformed, Message, encode, read_frame
+from .messages import VERSION, Dispatch, Epoch, Fence, Malformed, Message, encode, read_frame
 from .mqtt import Connection
 from .seal import CONTROL, LOGS, Sessions
 
-VERSION = "0.1.0"
 LANES = ("control", "logs")
 FRAME_BYTES = 4 * 1024 * 1024 - 16
 FRAME_MESSAGES = 512
 RESULT_BYTES = 1024 * 1024
 FAILURE_CHARACTERS = 64 * 1024
-JOIN_PATIENCE = 30.0
 LAST_LINES = 5.0
 """The time for which a worker that ends waits for its last acknowledgements."""
 EXIT_FENCED = 70
@@ -116,7 +111,8 @@ class Worker:
         hello: Message = {"name": name, "slots": slots, "queues": queues or [], "groups": []}
         hello.update(version=VERSION, started_at=time.time_ns() // 1000, offer={"actions": []})
         self._hello = hello
-        self._functions: dict[str, Callable[..., Any]] = {}
+        self._functions: dict[str, tuple[Callable[..., Any], bool]] = {}
+        """What to call for each action, with the context first, and whether it is a coroutine."""
         self._attempts: dict[Fence, Context] = {}
         self._out: list[Message] = []
         self._links: list[Connection] = []
@@ -159,7 +155,8 @@ class Worker:
             action["timeout_ms"] = int(timeout * 1000)
         if retry is not None:
             action["retry"] = retry
-        self._functions[action["name"]] = function
+        call = function if takes_context(function) else lambda _, /, **rest: function(**rest)
+        self._functions[action["name"]] = (call, inspect.iscoroutinefunction(function))
         self._hello["offer"]["actions"].append(action)
 
     # Life.
@@ -171,10 +168,9 @@ class Worker:
         self._machine = Machine(self._hello, self)
         self._logs = Logs()
         self._threads = ThreadPoolExecutor(self._hello["slots"], "tinpot-action")
-        login: tuple[str | None, str | None] = (None, None)
+        login = None
         if self.identity is not None:
-            login = (self.identity.user, self.identity.password)
-            pins = self.identity.coordinator_keys
+            login, pins = self.identity.login, self.identity.coordinator_keys
             self._sessions = Sessions(self.id, self.identity.key, self.namespace, pins)
         base = f"{self.namespace}/worker/{self.id.rpartition('-')[0]}/{self.id}"
         self._up = [f"{base}/up/{lane}" for lane in LANES]
@@ -320,7 +316,7 @@ class Worker:
 
     def _ask_to_end(self, context: Context) -> None:
         context.stopping.set()
-        if inspect.iscoroutinefunction(self._functions[context._dispatch.action]):
+        if self._functions[context._dispatch.action][1]:
             context._task.cancel()
 
     def _grace_is_over(self, fence: Fence, reason: Stop) -> None:
@@ -355,11 +351,10 @@ class Worker:
         self._turn()
 
     async def _outcome(self, context: Context) -> Any:
-        function = self._functions[context._dispatch.action]
-        arguments = [context] if takes_context(function) else []
-        call = functools.partial(function, *arguments, **context._dispatch.parameters)
+        function, is_coroutine = self._functions[context._dispatch.action]
+        call = functools.partial(function, context, **context._dispatch.parameters)
         try:
-            if inspect.iscoroutinefunction(function):
+            if is_coroutine:
                 value = await call()
             else:
                 value = await self._loop.run_in_executor(self._threads, call)
@@ -417,45 +412,3 @@ def schema_of(function: Callable[..., Any]) -> Message:
     required = [it.name for it in parameters if it.default is it.empty]
     schema: Message = {"type": "object", "properties": properties, "required": required}
     return {**schema, "additionalProperties": False}
-
-
-async def join(
-    broker: str,
-    token: str,
-    name: str,
-    *,
-    namespace: str = "tinpot",
-    save: Path | None = None,
-    patience: float = JOIN_PATIENCE,
-) -> Identity:
-    """Has a new key enrolled with a join token. Raises `JoinRefused`, or TimeoutError."""
-    key = Ed25519PrivateKey.generate()
-    request = JoinRequest(JoinToken.parse(token.strip()), key, namespace, name, VERSION)
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[Identity] = loop.create_future()
-
-    def take(frame: bytes) -> None:
-        try:
-            if not answered.done():
-                answered.set_result(request.answer(frame, broker))
-        except Malformed as error:
-            logger.info("a frame is no answer to the join: %s", error)
-        except Exception as error:  # noqa: BLE001 the refusal is the result
-            answered.set_exception(error)
-
-    topics = [f"{namespace}/join/{request.joiner}/down"]
-    login = ("join", "") if "@" not in broker else (None, None)
-    link = Connection(broker, f"{request.joiner}-control", topics, lambda: None, take, login)
-    try:
-        until = loop.time() + patience
-        while not answered.done() and loop.time() < until:
-            link.publish(f"{namespace}/join/{request.joiner}/up", request.frame)
-            await asyncio.wait([answered], timeout=1.0 if link.is_up else 0.1)
-    finally:
-        await link.close()
-    if not answered.done():
-        raise TimeoutError(link.refusal or "no coordinator answered the join")
-    identity = answered.result()
-    if save is not None:
-        identity.save(save)
-    return identity
