@@ -48,9 +48,6 @@ class Recorder:
     def forget(self, fence: Fence) -> None:
         pass
 
-    def drain_requested(self) -> None:
-        pass
-
 
 class Scenes(unittest.TestCase):
     def assert_has(self, found: Any, expected: Any, where: str) -> None:
@@ -73,7 +70,7 @@ class Scenes(unittest.TestCase):
             host = Recorder()
             offer = {"actions": [{"name": name} for name in worker["actions"]]}
             hello = {"name": worker["name"], "slots": worker["slots"], "offer": offer}
-            machine = Machine(hello, host)
+            machine = Machine(hello, host, 1e9)
             for now, step in seconds(scene["steps"]):
                 if "link_up" in step:
                     machine.link_up(now)
@@ -84,7 +81,8 @@ class Scenes(unittest.TestCase):
                     fence = Fence.parse(end["fence"])
                     machine.finished(now, fence, end["outcome"], end["last_log_seq"])
                 elif "drain" in step:
-                    machine.drain(now, step["drain"] / 1000)
+                    machine.patience = step["drain"] / 1000
+                    machine.drain(now)
                 else:
                     machine.tick(now)
                 noted = host.take()

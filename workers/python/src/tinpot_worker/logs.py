@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -124,9 +125,9 @@ class Log:
         """Returns true if the attempt has ended and all its lines are stored."""
         return self.finished and not (self._pending or self._in_flight or self.progress)
 
-    def wake_at(self) -> float | None:
+    def wake_at(self) -> float:
         """Returns when lines in flight count as lost."""
-        return self._sent_at + RESEND if self._in_flight else None
+        return self._sent_at + RESEND if self._in_flight else math.inf
 
 
 class Logs(dict[Fence, Log]):
@@ -147,7 +148,6 @@ class Logs(dict[Fence, Log]):
             del self[fence]
         return messages
 
-    def wake_at(self) -> float | None:
+    def wake_at(self) -> float:
         """Returns when `due` must be called."""
-        times = (log.wake_at() for log in self.values())
-        return min((time for time in times if time is not None), default=None)
+        return min((log.wake_at() for log in self.values()), default=math.inf)

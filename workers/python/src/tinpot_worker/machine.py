@@ -7,11 +7,12 @@ the machine asks of its `Host`.
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .messages import Dispatch, Epoch, Fence, Message, fences, number, typed
+from .messages import Dispatch, Epoch, Fence, Message, number, typed
 
 RESEND = 1.0
 """The time until an unanswered message is sent again."""
@@ -56,9 +57,6 @@ class Host(Protocol):
     def forget(self, fence: Fence) -> None:
         """Drops the log of an attempt."""
 
-    def drain_requested(self) -> None:
-        """Notes that the coordinator asks the worker to drain."""
-
 
 @dataclass
 class Held:
@@ -102,10 +100,11 @@ class Store:
 class Machine:
     """The worker's side of the protocol."""
 
-    def __init__(self, description: Message, host: Host) -> None:
+    def __init__(self, description: Message, host: Host, patience: float) -> None:
         """Takes the fields of a `hello` that do not change, with all slots."""
         self.description = description
         self.host = host
+        self.patience = patience
         self.slots = int(description["slots"])
         self.actions = {action["name"] for action in description["offer"]["actions"]}
         self.store: Store | None = None
@@ -113,12 +112,12 @@ class Machine:
         self.held: dict[Fence, Held] = {}
         self.draining = False
         self._stores: dict[int, Store] = {}
-        self._end_at: float | None = None
+        self._end_at = math.inf
         self._waiting: deque[Fence] = deque()
         self._running = 0
         self._last_beat = 0
-        self._beats: deque[tuple[int, float]] = deque()
-        self._next_beat: float | None = None
+        self._beats: dict[int, float] = {}
+        self._next_beat = math.inf
         self._lease = 60.0
         self._lease_until = 0.0
         self._terms_of: Epoch | None = None
@@ -141,14 +140,11 @@ class Machine:
             if held.report is not None:
                 self._repeat(now, fence, held)
 
-    def wake_at(self) -> float | None:
+    def wake_at(self) -> float:
         """Returns when `tick` must be called."""
-        times = [self._next_beat, self._end_at]
-        if self._accepts:
-            times.append(self._accepts[0][0])
-        if self.held:
-            times.append(self._looked_at + LOOK)
-        return min((time for time in times if time is not None), default=None)
+        accept = self._accepts[0][0] if self._accepts else math.inf
+        look = self._looked_at + LOOK if self.held else math.inf
+        return min(self._next_beat, self._end_at, accept, look)
 
     def tick(self, now: float) -> None:
         """Performs everything that is due."""
@@ -160,10 +156,10 @@ class Machine:
             waiting = self.held.get(fence)
             if waiting and waiting.report is None and waiting.said != waiting.running:
                 self._repeat(now, fence, waiting)
-        if self._next_beat is not None and self._next_beat <= now:
+        if self._next_beat <= now:
             self._beat(now)
-        if self._end_at is not None and self._end_at <= now:
-            self._end_at = None
+        if self._end_at <= now:
+            self._end_at = math.inf
             for fence, held in list(self.held.items()):
                 self._stop(fence, held, Stop.SHUTTING_DOWN, min(held.dispatch.grace, SHORT_GRACE))
 
@@ -205,10 +201,9 @@ class Machine:
 
     def _beat(self, now: float) -> None:
         self._last_beat += 1
-        self._beats.append((self._last_beat, now))
+        self._beats[self._last_beat] = now
         # The echo of an older beat could not extend the lease.
-        while self._beats[0][1] < now - self._lease:
-            self._beats.popleft()
+        self._beats = {seq: at for seq, at in self._beats.items() if at >= now - self._lease}
         self._next_beat = now + self._beat_interval
         free = max(self.slots - self._running, 0)
         held = [str(fence) for fence in self.held]
@@ -250,7 +245,8 @@ class Machine:
 
     def _asked(self, now: float, kind: str, body: Message) -> None:
         if kind == "drain":
-            self._asked_to_drain(now)
+            # The coordinator repeats its request until the hello arrives.
+            self._hello(now) if self.draining else self.drain(now)
             return
         fence = Fence.parse(body.get("fence"))
         held = self.held.get(fence)
@@ -267,7 +263,8 @@ class Machine:
     def _acknowledged_beat(self, now: float, body: Message) -> None:
         epoch, echo = Epoch.parse(body.get("epoch")), number(body, "seq_echo")
         settled = number(body, "settled", 0)
-        dropped, cancelled = fences(body, "drop"), fences(body, "cancel")
+        dropped = [Fence.parse(fence) for fence in typed(list, body, "drop", [])]
+        cancelled = [Fence.parse(fence) for fence in typed(list, body, "cancel", [])]
         # Without these two, the coordinator is of an earlier version.
         lease = number(body, "lease_ms", 60_000) / 1000
         beat = number(body, "beat_ms", 5_000) / 1000
@@ -286,7 +283,7 @@ class Machine:
 
     def _renew(self, echo: int) -> bool:
         """Extends the lease from the moment at which the echoed beat was sent."""
-        sent = next((at for seq, at in self._beats if seq == echo), None)
+        sent = self._beats.get(echo)
         if sent is not None and self._terms_of == self.epoch:
             self._lease_until = max(self._lease_until, sent + self._lease)
         return sent is not None
@@ -294,7 +291,7 @@ class Machine:
     def _adopt(self, epoch: Epoch, echo: int) -> Store | None:
         """Follows an epoch that echoes a beat, if it has taken over. Returns its store if it has."""
         present, known = self.store, self._stores.get(epoch.instance)
-        is_ours = any(seq == echo for seq, _ in self._beats)
+        is_ours = echo in self._beats
         if present is None or present.epoch != epoch:
             is_refused = known.epoch > epoch if known else len(self._stores) > FORMER
             # Another store has taken over only if the present one has been silent.
@@ -430,19 +427,10 @@ class Machine:
 
     # The drain.
 
-    def drain(self, now: float, patience: float) -> None:
+    def drain(self, now: float) -> None:
         """Takes nothing new. What still runs after the patience is asked to end."""
+        self._end_at = min(self._end_at, now + self.patience)
         self._take_nothing_new(now)
-        if self._end_at is None:
-            self._end_at = now + patience
-
-    def _asked_to_drain(self, now: float) -> None:
-        if self.draining:
-            # The coordinator repeats its request until the hello arrives.
-            self._hello(now)
-        else:
-            self._take_nothing_new(now)
-            self.host.drain_requested()
 
     def _take_nothing_new(self, now: float) -> None:
         if self.draining:

@@ -114,11 +114,6 @@ def number(body: Message, key: str, default: int | None = None) -> int:
     return value
 
 
-def fences(body: Message, key: str) -> list[Fence]:
-    """Returns a field that is a list of fences; empty if it is absent."""
-    return [Fence.parse(item) for item in typed(list, body, key, [])]
-
-
 def encode(document: object) -> bytes:
     """Returns the JSON form of a value. Raises ValueError or TypeError if it has none."""
     # Without `ensure_ascii`, lone surrogates would travel, which other JSON readers refuse.

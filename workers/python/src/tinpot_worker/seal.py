@@ -206,7 +206,7 @@ class Sessions:
         self._open: list[Session] = []
         self._handshake: Handshake | None = None
         self._turn = 0
-        self._due: float | None = 0.0
+        self._due = 0.0
         self._asked_at = -RETRY
         self.unanswered = 0
         """The number of inits since the last answer."""
@@ -222,7 +222,7 @@ class Sessions:
         if not self._open:
             self._due = now
 
-    def wake_at(self) -> float | None:
+    def wake_at(self) -> float:
         """Returns when to call `tick` at the latest."""
         return self._due
 
@@ -238,10 +238,10 @@ class Sessions:
             self._handshake, self._wanted = None, None
             self._turn += 1
             if self._open and worn is None:
-                self._due = None
-        if worn is not None and self._due is None:
+                self._due = math.inf
+        if worn is not None and self._due == math.inf:
             self._wanted, self._due = worn, self._earliest(now)
-        if self._due is None or self._due > now:
+        if self._due > now:
             return None
         self.unanswered += 1
         self._due = now + RETRY * min(self.unanswered, 4) + random.random() * RETRY
@@ -306,12 +306,11 @@ class Sessions:
                 return
         # A worker without a session takes any: the notice may be of a coordinator that is gone.
         wanted = epoch if self._open else None
-        if self._due is None or self._wanted != wanted:
+        if self._due == math.inf or self._wanted != wanted:
             self._wanted = wanted
             if self._handshake is not None and self._handshake.wanted != wanted:
                 self._handshake = None
-            at = self._earliest(now) + random.random() * RETRY
-            self._due = at if self._due is None else min(self._due, at)
+            self._due = min(self._due, self._earliest(now) + random.random() * RETRY)
 
     def _accepted(self, now: float, frame: bytes) -> Epoch:
         handshake = self._handshake
@@ -329,7 +328,7 @@ class Sessions:
         number = int.from_bytes(from_hex(accept.get("session"), 8), "big")
         secret = agree(handshake.ephemeral, from_hex(accept.get("e"), 32))
         keys = derive(secret, sha256(init + sha256(payload_of(frame))))
-        self._handshake, self._due, self._wanted, self.unanswered = None, None, None, 0
+        self._handshake, self._due, self._wanted, self.unanswered = None, math.inf, None, 0
         self._add(Session(now, epoch, number, keys))
         return epoch
 

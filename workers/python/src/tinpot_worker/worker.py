@@ -165,7 +165,7 @@ class Worker:
         """Runs until SIGTERM, SIGINT, `drain`, or the coordinator asks the worker to drain."""
         loop = self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._machine = Machine(self._hello, self)
+        self._machine = Machine(self._hello, self, self.patience)
         self._logs = Logs()
         self._threads = ThreadPoolExecutor(self._hello["slots"], "tinpot-action")
         login = None
@@ -183,6 +183,7 @@ class Worker:
                 loop.add_signal_handler(number, self.drain)
         try:
             await self._ended.wait()
+            logger.info("the worker has drained")
             await self._last_lines()
         finally:
             if self._timer is not None:
@@ -192,7 +193,7 @@ class Worker:
 
     def drain(self) -> None:
         """Takes nothing new, and ends once everything is reported."""
-        self._machine.drain(self._loop.time(), self.patience)
+        self._machine.drain(self._loop.time())
         self._turn()
 
     async def _last_lines(self) -> None:
@@ -272,29 +273,28 @@ class Worker:
     def _end_turn(self) -> None:
         self._turn_is_due = False
         now = self._loop.time()
-        times = []
         if self._sessions is not None:
             init = self._sessions.tick(now)
             if init is not None:
                 self._links[CONTROL].publish(self._up[CONTROL], init)
                 if self._sessions.unanswered % 15 == 5:
                     logger.warning("no coordinator answers: is one running, and the key enrolled?")
-            times.append(self._sessions.wake_at())
-        due = self._machine.wake_at()
-        if due is not None and due <= now:
+        if self._machine.wake_at() <= now:
             self._machine.tick(now)
         out, self._out = self._out, []
         self._flush(CONTROL, out)
         self._flush_logs()
         if self._machine.draining and not self._machine.held:
             self._ended.set()
-        times += [self._machine.wake_at(), self._logs.wake_at()]
-        wake = min((at for at in times if at is not None), default=None)
+        wake = min(self._machine.wake_at(), self._logs.wake_at())
+        if self._sessions is not None:
+            wake = min(wake, self._sessions.wake_at())
         if self._timer is not None:
             self._timer.cancel()
         # Without a connection, nothing is urgent.
         floor = now + (0.001 if self._links[CONTROL].is_up else 0.1)
-        self._timer = None if wake is None else self._loop.call_at(max(wake, floor), self._turn)
+        # Without anything to do, it wakes up now and then.
+        self._timer = self._loop.call_at(min(max(wake, floor), now + 60), self._turn)
 
     # What the machine asks for.
 
@@ -333,11 +333,6 @@ class Worker:
     def forget(self, fence: Fence) -> None:
         """Drops the log of an attempt."""
         self._logs.pop(fence, None)
-
-    def drain_requested(self) -> None:
-        """Drains, since the coordinator asks for it."""
-        logger.info("the coordinator asks this worker to drain")
-        self.drain()
 
     # Attempts.
 
