@@ -169,7 +169,7 @@ impl Place {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let place =
             Self { address, broker, _coordinator: coordinator, _mosquitto: mosquitto, folder };
-        place.wait_for(&Request::get("/ready"))?;
+        place.wait_for(&Request::get("/health"))?;
         for language in Language::value_variants() {
             for sealed in [false, true] {
                 fs::create_dir(place.folder_of(*language, sealed))?;
