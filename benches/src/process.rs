@@ -69,6 +69,15 @@ pub fn tree_mb(id: u32) -> f64 {
     own + children(id).into_iter().map(tree_mb).sum::<f64>()
 }
 
+/// Seconds of processor time that a process took so far, without its children.
+pub fn processor_seconds(id: u32) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name of the program is in parentheses, and may have spaces.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
 fn children(id: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
     threads
@@ -90,6 +99,16 @@ mod tests {
         let own = resident_mb(std::process::id()).unwrap();
         assert!((1.0..10_000.0).contains(&own), "{own}");
         assert!(tree_mb(std::process::id()) > 0.5);
+    }
+
+    #[test]
+    fn processor_time_of_this_process_is_read() {
+        let begun = Instant::now();
+        let mut sum = 0_u64;
+        while processor_seconds(std::process::id()).unwrap() < 0.02 {
+            sum = (0..100_000).fold(sum, u64::wrapping_add);
+            assert!(begun.elapsed() < Duration::from_secs(60), "{sum}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use tinpot_benches::http::{Client, Request};
-use tinpot_benches::process::{Process, resident_mb};
+use tinpot_benches::process::{Process, processor_seconds, resident_mb};
 use tinpot_benches::stats::median;
 use tinpot_core::{Context, Coordinator, FunctionExecutor, Level, MemoryNetwork, Stream, Worker};
 use tinpot_http::{Anonymous, HttpConfig};
@@ -160,11 +160,7 @@ impl Server {
 
     /// Seconds of CPU that it has taken.
     fn cpu(&self) -> io::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let mut fields = fields.split(' ').skip(11).filter_map(|field| field.parse::<f64>().ok());
-        let ticks = fields.next().unwrap_or_default() + fields.next().unwrap_or_default();
-        Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+        processor_seconds(self.process.id())
     }
 
     fn memory(&self) -> f64 {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use tinpot_benches::http::{Client, Request};
-use tinpot_benches::process::{Process, free_port};
+use tinpot_benches::process::{Process, free_port, processor_seconds};
 use tinpot_benches::stats::median;
 use tinpot_benches::{load, system};
 
@@ -120,26 +120,35 @@ fn main() -> Result<(), AnyError> {
         .filter(|one| arguments.only.is_empty() || arguments.only.contains(one))
         .collect();
     let place = Place::start(&arguments)?;
-    let mut found = vec![[Vec::new(), Vec::new()]; measured.len()];
+    let mut found = vec![[(); 2].map(|()| (Vec::new(), Vec::new())); measured.len()];
     for round in 0..arguments.rounds {
         for (language, numbers) in measured.iter().zip(&mut found) {
             // Neither is always the first.
             for sealed in [round % 2 == 1, round % 2 == 0] {
-                let number = place.measure(&arguments, *language, sealed)?;
-                eprintln!("round {round}, {}, sealed {sealed}: {number:.0}/s", language.name());
-                numbers[usize::from(sealed)].push(number);
+                let (rate, processor) = place.measure(&arguments, *language, sealed)?;
+                let name = worker_name(*language, sealed);
+                eprintln!("round {round}, {name}: {rate:.0}/s, {processor:.1} µs each");
+                let (rates, processors) = &mut numbers[usize::from(sealed)];
+                rates.push(rate);
+                processors.push(processor);
             }
         }
     }
-    println!("| worker | plain, executions/s | sealed, executions/s | cost of sealing |");
-    println!("| --- | --- | --- | --- |");
+    println!("| worker | plain | sealed | sealing | worker, plain | worker, sealed | sealing |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (language, [plain, sealed]) in measured.iter().zip(&found) {
-        let costs: Vec<f64> =
-            plain.iter().zip(sealed).map(|(one, other)| 1.0 - other / one).collect();
-        let (plain, sealed, cost) = (median(plain), median(sealed), median(&costs) * 100.0);
-        println!("| {} | {plain:.0} | {sealed:.0} | {cost:.1} % |", language.name());
+        let rates = row(&plain.0, &sealed.0, "/s", |plain, sealed| 1.0 - sealed / plain);
+        let processor = row(&plain.1, &sealed.1, " µs", |plain, sealed| sealed / plain - 1.0);
+        println!("| {} | {rates} | {processor} |", language.name());
     }
     Ok(())
+}
+
+/// Three cells: the medians of plain and sealed frames, and what sealing costs in the same round.
+fn row(plain: &[f64], sealed: &[f64], unit: &str, cost: impl Fn(f64, f64) -> f64) -> String {
+    let costs = plain.iter().zip(sealed).map(|(plain, sealed)| cost(*plain, *sealed));
+    let cost = median(&costs.collect::<Vec<f64>>()) * 100.0;
+    format!("{:.0}{unit} | {:.0}{unit} | {cost:.0} %", median(plain), median(sealed))
 }
 
 /// A broker and a coordinator, which takes plain and sealed frames.
@@ -191,24 +200,30 @@ impl Place {
         self.folder.path().join(worker_name(language, sealed))
     }
 
-    /// Starts a worker and returns the executions per second.
+    /// Starts a worker. Returns the executions per second, and the microseconds of processor time
+    /// that each takes in the process of the worker.
     fn measure(
         &self,
         arguments: &Arguments,
         language: Language,
         sealed: bool,
-    ) -> Result<f64, AnyError> {
+    ) -> Result<(f64, f64), AnyError> {
         let mut command = language.command(arguments)?;
         command.current_dir(self.folder_of(language, sealed)).stderr(Stdio::null());
         command.env("MQTT_BROKER", &self.broker).env("WORKER_NAME", worker_name(language, sealed));
         if sealed {
             command.env("TINPOT_JOIN_TOKEN_FILE", "token");
         }
-        let _worker = Process::start(&mut command)?;
+        let worker = Process::start(&mut command)?;
         let request = load::sync_execute(language.action());
         self.wait_for(&request)?;
         let duration = Duration::from_secs(arguments.seconds);
-        Ok(load::throughput(self.address, &request, arguments.clients, duration)?)
+        let (before, started) = (processor_seconds(worker.id())?, Instant::now());
+        let rate = load::throughput(self.address, &request, arguments.clients, duration)?;
+        // The rate of the warm-up is taken to be that of the measurement.
+        let executions = rate * started.elapsed().as_secs_f64();
+        let processor = (processor_seconds(worker.id())? - before) * 1e6 / executions;
+        Ok((rate, processor))
     }
 
     /// Sends a request until it is answered: an action is unknown before its worker has come.
