@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
-import logging
 import os
 import re
 import string
@@ -26,9 +26,9 @@ from .messages import VERSION, Malformed, Message, encode, typed
 from .mqtt import Connection
 
 JOIN_PATIENCE = 30.0
+ANSWERS = 16
+"""The number of frames that wait to be read: one of them is the answer."""
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-
-logger = logging.getLogger("tinpot_worker")
 
 
 class JoinRefused(Exception):
@@ -164,16 +164,11 @@ async def join(
 ) -> Identity:
     """Has a new key enrolled with a join token. Raises `JoinRefused`, or TimeoutError."""
     request = JoinRequest(JoinToken.parse(token.strip()), name, namespace, broker)
-    answered: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
+    answers: asyncio.Queue[bytes] = asyncio.Queue(ANSWERS)
 
     def take(frame: bytes) -> None:
-        try:
-            if not answered.done():
-                answered.set_result(request.answer(frame))
-        except Malformed as error:
-            logger.info("a frame is no answer to the join: %s", error)
-        except Exception as error:  # noqa: BLE001 the refusal is the result
-            answered.set_exception(error)
+        if not answers.full():
+            answers.put_nowait(frame)
 
     topic = f"{namespace}/join/{request.joiner}"
     login = None if "@" in broker else ("join", "")
@@ -181,14 +176,14 @@ async def join(
     link = Connection(broker, client, [f"{topic}/down"], lambda: None, take, login)
     until = time.monotonic() + patience
     try:
-        while not answered.done() and time.monotonic() < until:
+        while time.monotonic() < until:
             link.publish(f"{topic}/up", request.frame)
-            await asyncio.wait([answered], timeout=1.0 if link.is_up else 0.1)
+            with contextlib.suppress(asyncio.TimeoutError, Malformed):
+                frame = await asyncio.wait_for(answers.get(), 1.0 if link.is_up else 0.1)
+                identity = request.answer(frame)
+                if save is not None:
+                    identity.save(save)
+                return identity
     finally:
         await link.close()
-    if not answered.done():
-        raise TimeoutError(link.refusal or "no coordinator answered the join")
-    identity = answered.result()
-    if save is not None:
-        identity.save(save)
-    return identity
+    raise TimeoutError(link.refusal or "no coordinator answered the join")

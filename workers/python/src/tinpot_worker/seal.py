@@ -203,48 +203,41 @@ class Sessions:
         self._own = key_id(public(key))
         self._place = {"namespace": namespace, "shard": 0}
         self._worker = worker
-        self._open: list[Session] = []
+        self.open: list[Session] = []
         self._handshake: Handshake | None = None
         self._turn = 0
-        self._due = 0.0
+        self.due = 0.0
+        """The time at which to call `tick` at the latest."""
         self._asked_at = -RETRY
         self.unanswered = 0
         """The number of inits since the last answer."""
         self._wanted: Epoch | None = None
         self._verified = {kind: deque[float](maxlen=SIGNATURES) for kind in (ACCEPT, NOTICE)}
 
-    def is_open(self) -> bool:
-        """Returns true if there is a session."""
-        return bool(self._open)
-
     def link_up(self, now: float) -> None:
         """Asks for a session at once if there is none."""
-        if not self._open:
-            self._due = now
-
-    def wake_at(self) -> float:
-        """Returns when to call `tick` at the latest."""
-        return self._due
+        if not self.open:
+            self.due = now
 
     def tick(self, now: float) -> bytes | None:
         """Ends what is over. Returns an init to send on the control lane, if one is due."""
-        self._open = [held for held in self._open if now < held.ends]
+        self.open = [held for held in self.open if now < held.ends]
         if len(self._current()) > 1:
-            self._open = [held for held in self._open if now - held.heard < SILENCE]
+            self.open = [held for held in self.open if now - held.heard < SILENCE]
         worn = next((held.epoch for held in self._current() if held.is_worn(now)), None)
         if self._handshake is not None and now - self._handshake.began >= HANDSHAKE:
             # Another key of the namespace is asked next. A notice may have been of a coordinator
             # that is gone.
             self._handshake, self._wanted = None, None
             self._turn += 1
-            if self._open and worn is None:
-                self._due = math.inf
-        if worn is not None and self._due == math.inf:
-            self._wanted, self._due = worn, self._earliest(now)
-        if self._due > now:
+            if self.open and worn is None:
+                self.due = math.inf
+        if worn is not None and self.due == math.inf:
+            self._wanted, self.due = worn, self._earliest(now)
+        if self.due > now:
             return None
         self.unanswered += 1
-        self._due = now + RETRY * min(self.unanswered, 4) + random.random() * RETRY
+        self.due = now + RETRY * min(self.unanswered, 4) + random.random() * RETRY
         self._asked_at = now
         if self._handshake is None:
             self._handshake = self._begin(now)
@@ -266,7 +259,7 @@ class Sessions:
         return [held.seal(lane, document) for held in self._current()]
 
     def _current(self) -> list[Session]:
-        return [held for held in self._open if held.ends == math.inf]
+        return [held for held in self.open if held.ends == math.inf]
 
     def read(self, now: float, lane: int, frame: bytes) -> bytes | Epoch | None:
         """Returns the document of a sealed frame, or the epoch of a session that it has opened.
@@ -279,7 +272,7 @@ class Sessions:
         if magic != b"TPF1" or reserved != 0 or on != lane:
             raise Malformed("the frame is plain, or of another lane")
         if kind == SEALED:
-            for held in self._open:
+            for held in self.open:
                 if held.id == session:
                     document = held.open(lane, frame)
                     held.heard = now
@@ -305,12 +298,12 @@ class Sessions:
             if is_of_another or held.epoch.is_after(epoch):
                 return
         # A worker without a session takes any: the notice may be of a coordinator that is gone.
-        wanted = epoch if self._open else None
-        if self._due == math.inf or self._wanted != wanted:
+        wanted = epoch if self.open else None
+        if self.due == math.inf or self._wanted != wanted:
             self._wanted = wanted
             if self._handshake is not None and self._handshake.wanted != wanted:
                 self._handshake = None
-            self._due = min(self._due, self._earliest(now) + random.random() * RETRY)
+            self.due = min(self.due, self._earliest(now) + random.random() * RETRY)
 
     def _accepted(self, now: float, frame: bytes) -> Epoch:
         handshake = self._handshake
@@ -323,12 +316,12 @@ class Sessions:
         accept = read_signed(ACCEPT, frame, signer, **self._place, **ours, **theirs)
         epoch, wanted = Epoch.parse(accept.get("epoch")), handshake.wanted
         is_wanted = wanted in (None, epoch) or (wanted is not None and epoch.is_after(wanted))
-        if not is_wanted or any(held.epoch.is_after(epoch) for held in self._open):
+        if not is_wanted or any(held.epoch.is_after(epoch) for held in self.open):
             raise Malformed("the accept is of an earlier epoch")
         number = int.from_bytes(from_hex(accept.get("session"), 8), "big")
         secret = agree(handshake.ephemeral, from_hex(accept.get("e"), 32))
         keys = derive(secret, sha256(init + sha256(payload_of(frame))))
-        self._handshake, self._due, self._wanted, self.unanswered = None, math.inf, None, 0
+        self._handshake, self.due, self._wanted, self.unanswered = None, math.inf, None, 0
         self._add(Session(now, epoch, number, keys))
         return epoch
 
@@ -339,4 +332,4 @@ class Sessions:
         for held in former:
             held.ends = added.began + FORMER
         # One that takes over, and the one before it.
-        self._open = [*former, *sorted(others, key=lambda held: held.heard)[-1:], added]
+        self.open = [*former, *sorted(others, key=lambda held: held.heard)[-1:], added]

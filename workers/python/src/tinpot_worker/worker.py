@@ -209,7 +209,7 @@ class Worker:
         now = self._loop.time()
         if self._sessions is not None:
             self._sessions.link_up(now)
-        if self._sessions is None or self._sessions.is_open():
+        if self._sessions is None or self._sessions.open:
             self._machine.link_up(now)
         self._turn()
 
@@ -288,7 +288,7 @@ class Worker:
             self._ended.set()
         wake = min(self._machine.wake_at(), self._logs.wake_at())
         if self._sessions is not None:
-            wake = min(wake, self._sessions.wake_at())
+            wake = min(wake, self._sessions.due)
         if self._timer is not None:
             self._timer.cancel()
         # Without a connection, nothing is urgent.
