@@ -346,17 +346,15 @@ def takes_sealed_frames_again() -> None:
 
 @mutant("sealed/forged-notice")
 def believes_every_notice() -> None:
-    replace(
-        seal,
-        "read_signed",
-        lambda read: (
-            lambda kind, frame, public: (
-                json.loads(seal.payload_of(frame))
-                if kind == seal.NOTICE
-                else read(kind, frame, public)
-            )
-        ),
-    )
+    def make(read: Any) -> Any:
+        def credulous(kind: int, frame: bytes, public: bytes, **expected: object) -> Any:
+            if kind == seal.NOTICE:
+                return json.loads(seal.payload_of(frame))
+            return read(kind, frame, public, **expected)
+
+        return credulous
+
+    replace(seal, "read_signed", make)
 
 
 def is_noticed(name: str) -> str | None:
