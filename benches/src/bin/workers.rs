@@ -186,12 +186,12 @@ impl Place {
             let mut command = Command::new(absolute(&arguments.program)?);
             let pattern = worker_name(*language, true);
             command.args(["workers", "join-token", "--names", &pattern]).arg("--store").arg(&store);
-            let made = command.current_dir(&place.folder).stderr(Stdio::inherit()).output()?;
+            let made = command.current_dir(&place.folder).output()?;
             if !made.status.success() {
-                return Err("no token to join with".into());
+                let text = String::from_utf8_lossy(&made.stderr);
+                return Err(format!("no token to join with: {text}").into());
             }
-            let file = place.folder_of(*language, true).join("token");
-            fs::write(&file, made.stdout)?;
+            fs::write(place.folder_of(*language, true).join("token"), made.stdout)?;
         }
         Ok(place)
     }

@@ -38,7 +38,7 @@ class Connection:
         if parts.scheme not in PORTS or parts.hostname is None:
             raise ValueError(f"the broker must be mqtt://, tcp:// or mqtts://HOST (got {url!r})")
         self._topics = [(topic, SubscribeOptions(qos=0)) for topic in topics]
-        self._on_up = on_up
+        self._on_up, self._on_frame = on_up, on_frame
         self._loop = asyncio.get_running_loop()
         self._queued = 0
         self.is_up = False
@@ -55,7 +55,7 @@ class Connection:
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_socket_close = self._closing
-        self._client.on_message = lambda _c, _u, message: on_frame(bytes(message.payload))
+        self._client.on_message = self._received
         port = parts.port or PORTS[parts.scheme]
         self._client.connect_async(parts.hostname, port, KEEP_ALIVE, clean_start=True)
         self._task = self._loop.create_task(self._keep())
@@ -119,4 +119,8 @@ class Connection:
         refused = [str(reason) for reason in reasons if reason.is_failure]
         self.refusal = f"the broker refuses a topic: {refused[0]}" if refused else None
         self.is_up = True
-        self._on_up()
+        self._loop.call_soon(self._on_up)
+
+    def _received(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
+        # The client must not see what this raises: it would read the next packet wrongly.
+        self._loop.call_soon(self._on_frame, bytes(message.payload))

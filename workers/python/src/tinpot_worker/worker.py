@@ -201,7 +201,9 @@ class Worker:
         while self._logs and self._loop.time() < until:
             await asyncio.sleep(0.02)
             self._flush_logs()
-        self._flush(CONTROL, [*self._out, self._machine.goodbye()])
+        self.send(self._machine.goodbye())
+        self._flush(CONTROL, self._out)
+        self._out = []
 
     # Frames.
 
