@@ -245,8 +245,11 @@ class Machine:
 
     def _asked(self, now: float, kind: str, body: Message) -> None:
         if kind == "drain":
-            # The coordinator repeats its request until the hello arrives.
-            self._hello(now) if self.draining else self.drain(now)
+            if self.draining:
+                # The coordinator repeats its request until the hello arrives.
+                self._hello(now)
+            else:
+                self.drain(now)
             return
         fence = Fence.parse(body.get("fence"))
         held = self.held.get(fence)
