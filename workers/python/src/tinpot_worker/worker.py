@@ -112,7 +112,7 @@ class Worker:
         hello.update(version=VERSION, started_at=time.time_ns() // 1000, offer={"actions": []})
         self._hello = hello
         self._functions: dict[str, tuple[Callable[..., Any], bool]] = {}
-        """What to call for each action, with the context first, and whether it is a coroutine."""
+        """The call of each action, which takes the context first; true if it is a coroutine."""
         self._attempts: dict[Fence, Context] = {}
         self._out: list[Message] = []
         self._links: list[Connection] = []
