@@ -80,7 +80,7 @@ pub use self::model::python_environment::{EnvironmentState, PythonEnvironment};
 pub use self::model::retry::{Backoff, RetryOn, RetryPolicy};
 pub use self::model::status::Status;
 pub use self::model::time::Timestamp;
-pub use self::model::trace::{Sampling, TraceContext, TraceSpan, check_traceparent};
+pub use self::model::trace::{RequestTrace, Sampling, TraceContext, TraceSpan, check_traceparent};
 pub use self::model::upload::upload_reference;
 pub use self::model::violation::Violation;
 pub use self::model::visible::{DEFAULT_TEAM, Target, Visible, VisiblePart};

@@ -1,13 +1,13 @@
 //! Measures of requests and streams, for the observer of the host.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
 use tinpot_core::observer::{Measure, Observer};
-use tinpot_core::{Sampling, SubmitOptions, TraceContext, TraceSpan};
+use tinpot_core::{RequestTrace, Sampling, SubmitOptions, TraceContext};
 use tokio::time::Instant;
 
 /// The route of a path that no route matches.
@@ -25,22 +25,12 @@ pub(crate) struct Asked<'a> {
     began: Instant,
 }
 
-/// The span of a request, which it gets when it submits an execution.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestTrace {
-    sampling: Sampling,
-    span: Arc<OnceLock<TraceSpan>>,
-}
-
-impl RequestTrace {
-    /// Puts the execution below the request, and the request below what the submitter gave.
-    pub(crate) fn enter(&self, options: &mut SubmitOptions) {
-        let given = options.traceparent.as_deref().map(str::parse::<TraceContext>);
-        // The coordinator refuses one that is malformed.
-        let Ok(given) = given.transpose() else { return };
-        let span = self.span.get_or_init(|| self.sampling.of_request(given));
-        options.traceparent = Some(span.context.to_string());
-    }
+/// Puts the execution below the request, and the request below what the submitter gave.
+pub(crate) fn enter(trace: &RequestTrace, options: &mut SubmitOptions) {
+    let given = options.traceparent.as_deref().map(str::parse::<TraceContext>);
+    // The coordinator refuses one that is malformed.
+    let Ok(given) = given.transpose() else { return };
+    options.traceparent = Some(trace.enter(given).to_string());
 }
 
 impl<'a> Asked<'a> {
@@ -51,7 +41,7 @@ impl<'a> Asked<'a> {
     ) -> Self {
         let route = request.extensions().get().cloned();
         let trace = sampling.filter(|_| *request.method() == Method::POST);
-        let trace = trace.map(|sampling| RequestTrace { sampling, span: Arc::default() });
+        let trace = trace.map(RequestTrace::new);
         if let Some(trace) = &trace {
             request.extensions_mut().insert(trace.clone());
         }
@@ -63,7 +53,7 @@ impl<'a> Asked<'a> {
         let route = route.filter(|route| !route.ends_with(REST)).unwrap_or(UNMATCHED);
         let (method, took) = (self.method, self.began.elapsed());
         let code = response.status().as_u16();
-        let span = self.trace.and_then(|trace| trace.span.get().copied());
+        let span = self.trace.and_then(|trace| trace.span());
         self.observer.observe(&Measure::Request { method, route, code, took, span });
     }
 }

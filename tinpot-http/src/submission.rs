@@ -14,13 +14,13 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use tinpot_core::{Json, SubmitOptions};
+use tinpot_core::{Json, RequestTrace, SubmitOptions};
 use utoipa::{PartialSchema, ToSchema};
 
 use self::options::{OptionsBody, options};
 use crate::error::ApiError;
 use crate::gate::Sender;
-use crate::measured::RequestTrace;
+use crate::measured;
 use crate::openapi::scalars;
 use crate::router::App;
 
@@ -195,7 +195,7 @@ fn add_headers(
         options.traceparent = given.map(str::to_owned);
     }
     if let Some(trace) = trace {
-        trace.enter(options);
+        measured::enter(&trace, options);
     }
     Ok(())
 }

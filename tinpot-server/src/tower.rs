@@ -391,7 +391,13 @@ impl TowerServer {
         tower_config.bootstrap_token = settings.bootstrap_token;
         tower_config.registration_token = settings.registration_token;
         let tower = Tower::new(coordinator.clone(), apps, login, access.records(), tower_config);
-        let tower = tower.gateway(gateway).on_request(move |request| metrics.request(request));
+        let tower = tower.gateway(gateway);
+        let tower = match traces.sampling() {
+            Some(sampling) => tower.traces(sampling),
+            None => tower,
+        };
+        let spans = traces.observer();
+        let tower = tower.on_request(move |request| metrics.request(request, spans.as_deref()));
         let router = tinpot_tower::router_before(tower, others);
         let router = router.layer(middleware::from_fn(with_address));
         let address = crate::serve::local_address(&listener)?;

@@ -55,11 +55,11 @@ impl Traces {
         Ok(Self { running: settings.start(program, |name| std::env::var(name).ok())? })
     }
 
-    fn sampling(&self) -> Option<Sampling> {
+    pub(crate) fn sampling(&self) -> Option<Sampling> {
         self.running.as_ref().map(|(_, sampling)| *sampling)
     }
 
-    fn observer(&self) -> Option<Arc<dyn Observer>> {
+    pub(crate) fn observer(&self) -> Option<Arc<dyn Observer>> {
         let (exporter, sampling) = self.running.as_ref()?;
         Some(Arc::new(exporter.observer(*sampling)))
     }
@@ -74,11 +74,11 @@ impl Traces {
 
 #[cfg(not(feature = "otel"))]
 impl Traces {
-    fn sampling(&self) -> Option<tinpot_core::Sampling> {
+    pub(crate) fn sampling(&self) -> Option<tinpot_core::Sampling> {
         None
     }
 
-    fn observer(&self) -> Option<Arc<dyn Observer>> {
+    pub(crate) fn observer(&self) -> Option<Arc<dyn Observer>> {
         None
     }
 

@@ -8,9 +8,10 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tinpot_core::RequestTrace;
 use tower::ServiceExt;
 
 use crate::caller::Member;
@@ -64,7 +65,7 @@ async fn dispatched(State(dispatch): State<Arc<Dispatch>>, request: Request) -> 
 }
 
 /// Answers a request, and measures it.
-async fn answered(tower: &Arc<Tower>, route: Route<'_>, request: Request) -> Response {
+async fn answered(tower: &Arc<Tower>, route: Route<'_>, mut request: Request) -> Response {
     let begun = Instant::now();
     let cross = Cross::of(&tower.config.cors_origins, request.method(), request.headers());
     if cross.is_preflight {
@@ -74,6 +75,10 @@ async fn answered(tower: &Arc<Tower>, route: Route<'_>, request: Request) -> Res
     }
     let method = request.method().clone();
     let request_bytes = request.body().size_hint().exact().filter(|bytes| *bytes > 0);
+    let trace = tower.traces.filter(|_| method == Method::POST).map(RequestTrace::new);
+    if let Some(trace) = &trace {
+        request.extensions_mut().insert(trace.clone());
+    }
     // A bug in one request ends nothing else.
     let answer = AssertUnwindSafe(answer(tower, route, request)).catch_unwind().await;
     let mut response = match answer {
@@ -97,6 +102,7 @@ async fn answered(tower: &Arc<Tower>, route: Route<'_>, request: Request) -> Res
         took: begun.elapsed(),
         request_bytes,
         response_bytes: response.body().size_hint().exact().filter(|bytes| *bytes > 0),
+        span: trace.and_then(|trace| trace.span()),
     });
     response
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use tinpot_core::TraceSpan;
 
 /// A request that was answered.
 ///
@@ -23,6 +24,8 @@ pub struct AnsweredRequest<'a> {
     pub request_bytes: Option<u64>,
     /// The size of the body of the answer, if it is known.
     pub response_bytes: Option<u64>,
+    /// The span of a request that has submitted a run, with [`Tower::traces`](crate::Tower::traces).
+    pub span: Option<TraceSpan>,
 }
 
 type Observe = dyn Fn(&AnsweredRequest<'_>) + Send + Sync;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tinpot_access::{Directory, Login};
 use tinpot_bundle::Apps;
-use tinpot_core::Coordinator;
 use tinpot_core::access::Records;
+use tinpot_core::{Coordinator, Sampling};
 use tokio::sync::Semaphore;
 
 use crate::api::summary::Counts;
@@ -32,6 +32,7 @@ pub struct Tower {
     pub(crate) uploads: Semaphore,
     pub(crate) counts: Counts,
     pub(crate) on_request: OnRequest,
+    pub(crate) traces: Option<Sampling>,
     pub(crate) gateway: Option<Gateway>,
 }
 
@@ -57,6 +58,7 @@ impl Tower {
             uploads: Semaphore::new(UPLOADS),
             counts: Counts::default(),
             on_request: OnRequest::default(),
+            traces: None,
             gateway: None,
         }
     }
@@ -68,6 +70,13 @@ impl Tower {
         observe: impl Fn(&AnsweredRequest<'_>) + Send + Sync + 'static,
     ) -> Self {
         self.on_request = OnRequest(Some(Arc::new(observe)));
+        self
+    }
+
+    /// Gives each request that submits a run a span, which is the parent of the run's.
+    #[must_use]
+    pub fn traces(mut self, sampling: Sampling) -> Self {
+        self.traces = Some(sampling);
         self
     }
 

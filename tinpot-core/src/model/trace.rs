@@ -1,10 +1,12 @@
 //! Trace contexts: the place of an execution in a trace of another system.
 
+mod request;
 mod sampling;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::request::RequestTrace;
 pub use self::sampling::{Sampling, TraceSpan};
 use crate::model::error::{Error, ErrorKind, Result};
 

@@ -40,9 +40,20 @@ impl TowerMetrics {
         Ok(Self { native, minitower: MinitowerObserver::new(slug_of)? })
     }
 
-    /// Counts a request.
-    pub(super) fn request(&self, request: &AnsweredRequest<'_>) {
-        let AnsweredRequest { method, path, status, took, .. } = request;
+    /// Counts a request, and tells its span to the observer for traces.
+    pub(super) fn request(&self, request: &AnsweredRequest<'_>, spans: Option<&dyn Observer>) {
+        let AnsweredRequest { method, path, status, took, span, .. } = request;
+        if let (Some(spans), Some(_)) = (spans, span) {
+            // Only a POST submits.
+            let (method, code) = ("POST", status.as_u16());
+            spans.observe(&Measure::Request {
+                method,
+                route: path,
+                code,
+                took: *took,
+                span: *span,
+            });
+        }
         let bytes = |bytes: Option<u64>| bytes.unwrap_or_default();
         let (of_request, of_response) =
             (bytes(request.request_bytes), bytes(request.response_bytes));

@@ -7,8 +7,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tinpot_core::{
-    Action, Backoff, Deployed, ErrorKind, Execution, Json, ListOptions, RetryOn, RetryPolicy,
-    SubmitOptions, check_traceparent,
+    Action, Backoff, Deployed, ErrorKind, Execution, Json, ListOptions, RequestTrace, RetryOn,
+    RetryPolicy, SubmitOptions, TraceContext,
 };
 
 use crate::caller::Member;
@@ -117,7 +117,8 @@ pub(crate) async fn create(
     let key = key.transpose().map_err(|_| ApiError::invalid("Idempotency-Key must be text"))?;
     // By the standard, a trace context that cannot be read is as good as none.
     let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
-    let trace = trace.filter(|trace| check_traceparent(trace).is_ok()).map(str::to_owned);
+    let given = trace.and_then(|trace| trace.parse::<TraceContext>().ok());
+    let trace = request.extensions().get::<RequestTrace>().cloned();
     let fields = body::optional_fields(request, tower.config.max_body_bytes).await?;
     let new = NewRun::of(&fields)?;
     let number = match (new.version, app.active) {
@@ -142,7 +143,8 @@ pub(crate) async fn create(
     let mut options = SubmitOptions::new().definition(action);
     options.priority = new.priority;
     options.idempotency_key = key;
-    options.traceparent = trace;
+    let trace = trace.map_or(given, |trace| Some(trace.enter(given)));
+    options.traceparent = trace.map(|trace| trace.to_string());
     let submitted = member.scoped.submit(slug, new.input, options).await;
     let handle = submitted.map_err(|error| match error.kind() {
         ErrorKind::InvalidParameters => {
