@@ -9,6 +9,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tinpot_bundle::{PackOptions, pack};
+use tinpot_otel::testing::TestCollector;
 
 use crate::support::{PATIENCE, Process, Ran, file, tinpot};
 
@@ -191,6 +192,60 @@ fn the_smoke_test_of_minitower_passes() {
     assert_eq!(mode & 0o077, 0);
     process.signal(Signal::TERM);
     assert!(process.end().success(), "{:?}", process.seen);
+}
+
+#[test]
+fn a_run_is_one_trace_from_its_request_on() {
+    let (collector, folder) = (TestCollector::start(), tempfile::tempdir().expect("a folder"));
+    let mut command = minitowerd(folder.path());
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()).envs([
+        ("MINITOWER_LISTEN_ADDR", "127.0.0.1:0"),
+        ("MINITOWER_DB_PATH", "tower.db"),
+        ("MINITOWER_BOOTSTRAP_TOKEN", BOOTSTRAP),
+    ]);
+    let mut process = Process::start(command);
+    let url = process.url();
+    let head = [format!("Authorization: Bearer {BOOTSTRAP}")];
+    let (status, body) =
+        ask(&url, "POST", "/api/v1/bootstrap/team", &head, br#"{"slug":"smoke","name":"Smoke"}"#);
+    assert_eq!(status, 201, "{body}");
+    let client = Client { url: &url, token: quoted(&body, "\"token\":\"").to_owned() };
+    let app = folder.path().join("app");
+    file(&app, "main.sh", "echo \"context $TRACEPARENT\"\n");
+    let towerfile = "[app]\nname = \"seen\"\nscript = \"main.sh\"\nsource = [\"./*.sh\"]\n";
+    file(&app, "Towerfile", towerfile);
+    assert_eq!(client.ask("POST", "/api/v1/apps", r#"{"slug":"seen"}"#).0, 201);
+    let (status, body) = client.upload("seen", &app);
+    assert_eq!(status, 201, "{body}");
+
+    let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let head = [
+        format!("Authorization: Bearer {}", client.token),
+        format!("traceparent: 00-{trace}-{parent}-01"),
+    ];
+    let (status, body) = ask(&url, "POST", "/api/v1/apps/seen/runs", &head, b"{}");
+    assert_eq!(status, 201, "{body}");
+    let begin = body.find("\"run_id\":").expect("an id") + "\"run_id\":".len();
+    let run: String = body[begin..].chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(client.end(&run), "completed");
+    let (_, logs) = client.ask("GET", &format!("/api/v1/runs/{run}/logs"), "");
+    process.signal(Signal::TERM);
+    assert!(process.end().success(), "{:?}", process.seen);
+
+    let mut spans = collector.spans();
+    spans.retain(|span| span.text("traceId") == trace);
+    let mut below = parent.to_owned();
+    for name in ["POST /api/v1/apps/{app}/runs", "execute seen", "attempt seen", "run seen"] {
+        let span = spans.iter().find(|span| span.text("name") == name);
+        let span = span.unwrap_or_else(|| panic!("{name}: {spans:#?}"));
+        assert_eq!(span.text("parentSpanId"), below, "{name}");
+        below = span.text("spanId").to_owned();
+    }
+    assert!(logs.contains(&format!("context 00-{trace}-{below}-01")), "{logs}");
+    let request = spans.iter().find(|span| span.text("name").starts_with("POST")).expect("a span");
+    assert_eq!(request.attribute("http.response.status_code"), "201");
+    // Other requests have none.
+    assert!(collector.spans().iter().all(|span| !span.text("name").ends_with("/versions")));
 }
 
 #[test]
