@@ -1,11 +1,14 @@
 //! An MQTT 5 broker within the process.
 //!
 //! For one machine, for tests and for trying things out: it keeps everything in memory and speaks
-//! plain TCP. A fleet on several machines is better served by a broker that has TLS and access
-//! lists.
+//! plain TCP. It keeps retained messages of up to 64 KiB, up to 4,000 of them and 32 MiB in all: what
+//! is beyond that is delivered and not kept. A fleet on several machines is better served by a broker
+//! that has TLS and access lists.
 
 mod backlog;
 mod joiners;
+mod prefixes;
+mod retained;
 mod rights;
 
 use std::fmt;
@@ -20,6 +23,7 @@ use tinpot_core::Result;
 use tokio::task::JoinHandle;
 
 use self::backlog::{Backlog, Events};
+use self::retained::Retained;
 use self::rights::Guard;
 pub use self::rights::{BrokerRights, WorkerLogins};
 use crate::error::MqttError;
@@ -102,18 +106,20 @@ impl BrokerBuilder {
             .with_max_packet_size(MAX_PACKET_BYTES)
             .with_client_channel_capacity(CLIENT_FRAMES)
             .with_sys_topics_enabled(false)
-            .with_retain_available(false)
             .with_maximum_qos(0)
             .with_auth(AuthConfig::new().with_allow_anonymous(true));
         // By default it writes to the working directory.
         config.storage_config = StorageConfig { enable_persistence: false, ..StorageConfig::new() };
         let guard =
             self.rights.map(|rights| Arc::new(Guard::new(rights, self.users.clone(), address)));
-        let events = Events { guard: guard.clone(), backlog: Backlog::default() };
+        let retained = Arc::new(Retained::default());
+        let backlog = Backlog::default();
+        let events = Events { guard: guard.clone(), backlog, retained: retained.clone() };
         config = config.with_event_handler(Arc::new(events));
         let mut broker = MqttBroker::with_config(config)
             .await
             .map_err(|error| MqttError::Bind { address, why: error.to_string() })?;
+        retained.set_router(&broker.router());
         if let Some(guard) = guard {
             broker = broker.with_auth_provider(guard);
         } else if !self.users.is_empty() {

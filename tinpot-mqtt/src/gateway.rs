@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | `home/actions/{name}`, retained | the gateway, and clients that offer actions | `{description, group, parameters, trigger_topic}`; empty: removed |
 //! | `home/actions/{name}/trigger` | clients | `{parameters, execution_id, result_topic, log_topic}`, all optional, or nothing |
+//! | `home/exec/{id}/cancel` | clients, and the gateway for executions that clients run | nothing, or `{force}`; of the gateway, `{reason, grace}` |
 //! | `home/exec/{id}/log` | the gateway, a line each | `{timestamp, level, message}` |
 //! | `home/exec/{id}/result`, retained for an hour | the gateway | `{status, result, error, action, execution_id}` |
 //! | `home/errors` | the gateway | refusals of triggers that name no place for an answer |
@@ -17,6 +18,7 @@
 mod announcement;
 mod board;
 mod budget;
+mod cancel;
 mod devices;
 mod discovery;
 mod gate;

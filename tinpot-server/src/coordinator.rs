@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tinpot_access::{AuditCopyTarget, IdentityKey, RingSuite, StoreKeys};
 use tinpot_core::seal::Suite;
-use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
+use tinpot_core::{Coordinator, Error, ErrorKind, Names, Result, Transport};
 use tinpot_metrics::PrometheusObserver;
 use tinpot_mqtt::broker::{Broker, BrokerRights};
 
@@ -329,6 +329,14 @@ impl CoordinatorSettings {
         if let Some(enrolment) = enrolment {
             rights = rights.workers(enrolment.logins());
         }
+        let clients = self.gateway_clients()?;
+        for client in &clients {
+            rights = rights.prefix(&*client.prefix, client.offers != Names::none());
+        }
+        let other = self.broker_user.as_ref().map(|user| &*user.name);
+        for login in self.gateway.logins(&clients, other)? {
+            rights = rights.client(login.prefix, login.user, login.password);
+        }
         let mut builder = Broker::builder().bind(address).rights(rights);
         if let Some(user) = &self.broker_user {
             builder = builder.user(&user.name, &user.password);
@@ -399,7 +407,7 @@ impl CoordinatorSettings {
         let network = gateway::network(&clients);
         let mut transports: Vec<Arc<dyn Transport>> = Vec::new();
         if has_broker {
-            transports.push(self.broker.connect(None, user).await?);
+            transports.push(self.broker.connect(None, user.clone()).await?);
         }
         #[cfg(feature = "zmq")]
         transports.extend(zmq.iter().map(|zmq| Arc::new(zmq.transport()) as Arc<dyn Transport>));
@@ -509,7 +517,7 @@ impl CoordinatorSettings {
         let gateway = gateway::start(
             &self.gateway,
             clients,
-            &self.broker,
+            (&self.broker, user),
             self.pages.limit_request_bytes(),
             access.as_ref().map(Access::directory),
             network,

@@ -35,14 +35,14 @@ pub(crate) fn network(clients: &[GatewayClient]) -> Option<MemoryNetwork> {
     offers.then(MemoryNetwork::new)
 }
 
-/// Starts the gateway; `None` if it is off.
+/// Starts the gateway; `None` if it is off. The broker has a user and a password if it is embedded.
 ///
 /// # Errors
 /// `InvalidInput` for settings that can never work.
 pub(crate) async fn start(
     settings: &GatewaySettings,
     clients: Vec<GatewayClient>,
-    broker: &BrokerSettings,
+    broker: (&BrokerSettings, Option<(String, String)>),
     max_trigger_bytes: usize,
     directory: Option<&Directory>,
     network: Option<MemoryNetwork>,
@@ -51,7 +51,7 @@ pub(crate) async fn start(
     if clients.is_empty() {
         return Ok(None);
     }
-    let mut builder = MqttGateway::builder(broker.transport(None, None)?)
+    let mut builder = MqttGateway::builder(broker.0.transport(None, broker.1)?)
         .triggers_per_second(settings.mqtt_rate)
         .max_trigger_bytes(max_trigger_bytes)
         .action_timeout(settings.mqtt_action_timeout);

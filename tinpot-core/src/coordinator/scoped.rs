@@ -288,6 +288,17 @@ impl Scoped {
         Ok(page)
     }
 
+    /// Returns the execution that the caller submitted with an idempotency key, or `None`. Keys of
+    /// other callers are others, also if their text is the same.
+    ///
+    /// # Errors
+    /// The errors of [`Store::executions`](crate::Store::executions).
+    pub async fn with_idempotency_key(&self, key: &str) -> Result<Option<Arc<Execution>>> {
+        let key = self.owner().idempotency_key(key);
+        let found = super::idempotency::with_key(&*self.shared().store, &key).await?;
+        Ok(found.filter(|execution| self.sight().shows(execution)))
+    }
+
     /// Returns the execution without its parent, if the caller may not read that.
     async fn without_hidden_parent(
         &self,

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use mqtt5::QoS;
+use mqtt5::broker::events::RetainedSetEvent;
 use mqtt5::broker::{BrokerEventHandler, ClientConnectEvent, ClientPublishEvent, PublishAction};
 use mqtt5::packet::publish::PublishPacket;
 
+use super::retained::{Retained, expiry};
 use super::rights::{Answer, Guard};
 
 /// Frames below this size are not counted: the number of those that wait is bounded.
@@ -79,14 +81,34 @@ impl Backlog {
         Some(Bytes::from_owner(Counted { bytes, topic, backlog }))
     }
 
-    fn judge(&self, event: ClientPublishEvent) -> PublishAction {
-        let ClientPublishEvent { topic, payload, qos, .. } = event;
-        if payload.len() <= SMALL_BYTES || qos != QoS::AtMostOnce {
+    /// Decides about a frame. With `retain`, the broker keeps it.
+    fn judge(&self, event: ClientPublishEvent, retain: bool) -> PublishAction {
+        // A result is kept for its time, whatever its publisher says.
+        let kept_for = expiry(&event.topic).filter(|_| retain && !event.payload.is_empty());
+        let is_as_it_was = retain == event.retain && kept_for.is_none();
+        let is_small = event.payload.len() <= SMALL_BYTES || event.qos != QoS::AtMostOnce;
+        if is_small && is_as_it_was {
             return PublishAction::Continue;
         }
+        let ClientPublishEvent { topic, payload, qos, response_topic, correlation_data, .. } =
+            event;
         let size = payload.len();
-        match self.take(&topic, payload) {
-            Some(payload) => PublishAction::Transform(PublishPacket::new(&*topic, payload, qos)),
+        let payload = if is_small { Some(payload) } else { self.take(&topic, payload) };
+        match payload {
+            Some(payload) => {
+                let mut packet = PublishPacket::new(&*topic, payload, qos).with_retain(retain);
+                if let Some(topic) = response_topic {
+                    packet.properties.set_response_topic(topic.to_string());
+                }
+                if let Some(data) = correlation_data {
+                    packet.properties.set_correlation_data(data);
+                }
+                if let Some(time) = kept_for {
+                    let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+                    packet.properties.set_message_expiry_interval(seconds);
+                }
+                PublishAction::Transform(packet)
+            }
             None => {
                 tracing::debug!(size, %topic, "the broker drops a frame: its reader is too slow");
                 PublishAction::Handled
@@ -99,6 +121,7 @@ impl Backlog {
 pub(super) struct Events {
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) backlog: Backlog,
+    pub(super) retained: Arc<Retained>,
 }
 
 impl BrokerEventHandler for Events {
@@ -116,8 +139,22 @@ impl BrokerEventHandler for Events {
             {
                 return PublishAction::Handled;
             }
-            self.backlog.judge(event)
+            let mut retain = event.retain;
+            if retain {
+                let user_id = event.user_id.as_deref();
+                if self.guard.as_ref().is_some_and(|guard| !guard.may_retain(user_id)) {
+                    tracing::debug!(topic = %event.topic, "the broker drops a retained frame");
+                    return PublishAction::Handled;
+                }
+                retain = self.retained.admit(&event.topic, event.payload.len()).await;
+            }
+            self.backlog.judge(event, retain)
         })
+    }
+
+    fn on_retained_set<'a>(&'a self, event: RetainedSetEvent) -> Answer<'a, ()> {
+        let size = if event.cleared { 0 } else { event.payload.len() };
+        Box::pin(async move { self.retained.set(&event.topic, size).await })
     }
 }
 

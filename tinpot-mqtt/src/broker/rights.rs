@@ -13,6 +13,7 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tinpot_core::WorkerId;
 
 use super::joiners::Joiners;
+use super::prefixes::Prefixes;
 
 /// The user of those that join. It has no password.
 const JOINER: &str = "join";
@@ -34,13 +35,25 @@ pub trait WorkerLogins: fmt::Debug + Send + Sync + 'static {
 ///
 /// The coordinator uses all topics of the namespace. A worker that has joined uses those of its
 /// name; one that joins, with the user `join` and the id of its key as client id, those of its join.
-/// A client with a [user](super::BrokerBuilder::user) of the broker uses those of any worker.
+/// A client with a [user](super::BrokerBuilder::user) of the broker uses those of any worker; a
+/// [plain client](Self::client), those of its prefix.
 #[derive(Clone)]
 pub struct BrokerRights {
     namespace: String,
     coordinator: (String, String),
     workers: Option<Arc<dyn WorkerLogins>>,
     is_open: bool,
+    prefixes: Prefixes,
+    clients: Vec<PlainLogin>,
+}
+
+/// The login of clients of a prefix.
+#[derive(Clone)]
+struct PlainLogin {
+    user: String,
+    password: String,
+    /// The index of the prefix.
+    prefix: usize,
 }
 
 impl fmt::Debug for BrokerRights {
@@ -50,7 +63,8 @@ impl fmt::Debug for BrokerRights {
             .field("coordinator", &self.coordinator.0)
             .field("workers", &self.workers)
             .field("is_open", &self.is_open)
-            .finish()
+            .field("prefixes", &self.prefixes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,7 +76,8 @@ impl BrokerRights {
         password: impl Into<String>,
     ) -> Self {
         let coordinator = (user.into(), password.into());
-        Self { namespace: namespace.into(), coordinator, workers: None, is_open: false }
+        let (workers, is_open, (prefixes, clients)) = (None, false, Default::default());
+        Self { namespace: namespace.into(), coordinator, workers, is_open, prefixes, clients }
     }
 
     /// Admits workers that have joined.
@@ -76,6 +91,28 @@ impl BrokerRights {
     #[must_use]
     pub fn open(mut self, yes: bool) -> Self {
         self.is_open = yes;
+        self
+    }
+
+    /// Lets the coordinator use the topics below a prefix, too, for clients that know nothing of
+    /// Tinpot. If `offers` is true, these may announce actions.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>, offers: bool) -> Self {
+        self.prefixes.add(prefix.into(), offers);
+        self
+    }
+
+    /// Admits clients with this login, and gives them the topics below a prefix: they read all of
+    /// them, and publish triggers and requests to cancel.
+    #[must_use]
+    pub fn client(
+        mut self,
+        prefix: impl Into<String>,
+        user: impl Into<String>,
+        password: impl Into<String>,
+    ) -> Self {
+        let prefix = self.prefixes.add(prefix.into(), false);
+        self.clients.push(PlainLogin { user: user.into(), password: password.into(), prefix });
         self
     }
 
@@ -98,6 +135,8 @@ enum Role {
     AnyWorker,
     /// One that joins, by the id of its key and the number of its connection.
     Joiner(String, u64),
+    /// One that knows nothing of Tinpot, by the index of its prefix.
+    Plain(usize),
 }
 
 impl Role {
@@ -108,6 +147,7 @@ impl Role {
             Role::Worker { name, user } => format!("w/{name}/{user}"),
             Role::AnyWorker => "a".to_owned(),
             Role::Joiner(key, number) => format!("j/{key}/{number}"),
+            Role::Plain(prefix) => format!("p/{prefix}"),
         }
     }
 
@@ -119,6 +159,7 @@ impl Role {
                 Role::Worker { name: name.to_owned(), user: user.to_owned() }
             }
             ("a", None, None) => Role::AnyWorker,
+            ("p", Some(prefix), None) => Role::Plain(prefix.parse().ok()?),
             ("j", Some(key), Some(number)) => Role::Joiner(key.to_owned(), number.parse().ok()?),
             _ => return None,
         })
@@ -190,12 +231,29 @@ impl Guard {
         if self.users.iter().any(is) {
             return Some(Role::AnyWorker);
         }
+        let is_login =
+            |login: &&PlainLogin| login.user == user && same(login.password.as_bytes(), password);
+        if let Some(login) = self.rights.clients.iter().find(is_login) {
+            return Some(Role::Plain(login.prefix));
+        }
         let workers = self.rights.workers.as_ref()?;
         let name = workers.worker(user, std::str::from_utf8(password).ok()?)?;
         Some(Role::Worker { name, user: user.to_owned() })
     }
 
+    /// Returns true if a client may have messages retained: plain clients and the coordinator.
+    pub(super) fn may_retain(&self, user_id: Option<&str>) -> bool {
+        matches!(Role::of(user_id), Some(Role::Coordinator | Role::Plain(_)))
+    }
+
     fn may(&self, user_id: Option<&str>, topic: &str, writes: bool) -> bool {
+        let BrokerRights { prefixes, namespace, .. } = &self.rights;
+        match Role::of(user_id) {
+            Some(Role::Plain(index)) if writes => return prefixes.may_write(index, topic),
+            Some(Role::Plain(index)) => return prefixes.may_read(index, namespace, topic),
+            Some(Role::Coordinator) if prefixes.have(topic) => return true,
+            _ => {}
+        }
         let Some(below) = topic.strip_prefix(&self.rights.namespace) else { return false };
         let Some(below) = below.strip_prefix('/') else { return false };
         let levels: Vec<&str> = below.split('/').collect();
@@ -219,7 +277,7 @@ impl Guard {
             }
             Some(Role::AnyWorker) => of_worker(None),
             Some(Role::Joiner(key, _)) => *levels == ["join", &*key, way],
-            None => false,
+            Some(Role::Plain(_)) | None => false,
         }
     }
 }
@@ -231,7 +289,12 @@ impl AuthProvider for Guard {
         address: SocketAddr,
     ) -> Answer<'a, mqtt5::Result<AuthResult>> {
         let password = connect.password.as_deref().unwrap_or_default();
+        let retains = connect.will.as_ref().is_some_and(|will| will.retain);
         let result = match self.role(connect.username.as_deref(), password) {
+            Some(role) if retains && !self.may_retain(Some(&role.to_user_id())) => {
+                tracing::debug!(%address, "the broker refuses a worker with a retained will");
+                AuthResult::fail(ReasonCode::NotAuthorized)
+            }
             Some(role) => AuthResult::success_with_user(role.to_user_id()),
             None if connect.username.as_deref() == Some(JOINER) && password.is_empty() => {
                 self.admit_joiner(connect, address)

@@ -72,9 +72,11 @@ struct Answer<'a> {
     status: &'a str,
     result: Option<&'a Json>,
     error: Option<&'a str>,
-    action: &'a str,
-    /// The id by which the coordinator knows the execution; null if there is none.
-    execution_id: Option<ExecutionId>,
+    /// The name of the action; null in the refusal to cancel.
+    action: Option<&'a str>,
+    /// The id by which the coordinator knows the execution; null if there is none. In the refusal
+    /// to cancel, the id that the client has given.
+    execution_id: Option<&'a str>,
 }
 
 /// Returns the answer after the end of an execution.
@@ -83,21 +85,35 @@ pub(crate) fn result(action: &str, id: ExecutionId, outcome: &Outcome) -> Vec<u8
         status: outcome.status().as_str(),
         result: outcome.value(),
         error: outcome.error().as_deref(),
-        action,
-        execution_id: Some(id),
+        action: Some(action),
+        execution_id: Some(&id.to_string()),
     })
 }
 
 /// Returns the answer after the end of an execution whose result cannot be sent.
 pub(crate) fn unsent_result(action: &str, id: ExecutionId, status: &str, why: &str) -> Vec<u8> {
-    let (error, execution_id) = (Some(why), Some(id));
+    let id = id.to_string();
+    let (error, action, execution_id) = (Some(why), Some(action), Some(&*id));
     to_bytes(&Answer { status, result: None, error, action, execution_id })
 }
 
 /// Returns the answer to a trigger that is refused.
 pub(crate) fn refusal(action: &str, why: &str) -> Vec<u8> {
-    let (error, execution_id) = (Some(why), None);
+    let (error, action, execution_id) = (Some(why), Some(action), None);
     to_bytes(&Answer { status: "refused", result: None, error, action, execution_id })
+}
+
+/// Returns the answer to a request to cancel that is refused.
+pub(crate) fn cancel_refusal(id: &str, why: &str) -> Vec<u8> {
+    let (error, execution_id) = (Some(why), Some(id));
+    to_bytes(&Answer { status: "refused", result: None, error, action: None, execution_id })
+}
+
+/// Returns the answer to a request to cancel that is granted.
+pub(crate) fn cancelling(action: &str, id: ExecutionId, status: &str) -> Vec<u8> {
+    let id = id.to_string();
+    let (action, execution_id) = (Some(action), Some(&*id));
+    to_bytes(&Answer { status, result: None, error: None, action, execution_id })
 }
 
 /// Returns one line of a log.

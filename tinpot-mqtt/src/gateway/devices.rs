@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::executor::{ActionSet, Attempt, Stop, StopReason};
 use tinpot_core::{
     Context, Executor, Failure, FailureCode, Json, Level, LoadError, Outcome, Result, Watcher,
 };
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::object;
 use super::offer::OfferedAction;
 use super::outbox::{Message, Outbox};
-use super::rule::{log_topic, result_topic};
+use super::rule::{cancel_topic, log_topic, result_topic};
 
 /// Log lines of one attempt that wait to be written; more are dropped.
 const LINES: usize = 256;
@@ -25,8 +25,8 @@ const ERROR_CHARS: usize = 10_000;
 
 /// Runs attempts by triggers that other clients hear.
 ///
-/// A client cannot be stopped: an attempt that is cancelled, or whose time is over, ends here while
-/// the client may go on.
+/// A client is told to stop, and cannot be killed: an attempt that is cancelled, or whose time is
+/// over, ends here, at once unless the client has announced that it answers. The client may go on.
 pub(crate) struct Devices {
     prefix: String,
     outbox: Arc<Outbox>,
@@ -61,6 +61,28 @@ struct TriggerBody<'a> {
     parameters: &'a Json,
     result_topic: &'a str,
     log_topic: &'a str,
+    cancel_topic: &'a str,
+}
+
+/// The request to a client to stop.
+#[derive(Serialize)]
+struct StopBody {
+    reason: &'static str,
+    /// The time for an answer, in seconds.
+    grace: f64,
+}
+
+/// Returns the request to stop, as a message at this topic.
+fn stop_message(topic: &str, stop: Stop, answers: bool) -> Message {
+    let reason = match stop.reason {
+        StopReason::TimedOut => "timed_out",
+        StopReason::ShuttingDown => "shutting_down",
+        StopReason::Fenced => "lost",
+        _ => "cancelled",
+    };
+    let grace = if answers { stop.grace.as_secs_f64() } else { 0.0 };
+    let body = StopBody { reason, grace };
+    Message::new(topic, serde_json::to_vec(&body).unwrap_or_default()).acknowledged()
 }
 
 impl Devices {
@@ -145,11 +167,13 @@ impl Devices {
         self.state().waiting.insert(id.to_owned(), Waiting { lines, result: Some(result) });
         let _forget = Forget { devices: self, id };
         let result_topic = result_topic(&self.prefix, id);
+        let cancel_topic = cancel_topic(&self.prefix, id);
         let body = TriggerBody {
             execution_id: id,
             parameters: &attempt.parameters,
             result_topic: &result_topic,
             log_topic: &log_topic(&self.prefix, id),
+            cancel_topic: &cancel_topic,
         };
         let mut message =
             Message::new(&*offer.trigger_topic, serde_json::to_vec(&body).unwrap_or_default())
@@ -160,15 +184,31 @@ impl Devices {
             return Outcome::not_started(format!("the trigger was not sent: {why}"));
         }
         let mut closed = self.closed.subscribe();
+        let mut is_told = false;
         loop {
             let line = tokio::select! {
                 biased;
                 Some(line) = heard.recv() => line,
                 result = &mut ended => return match result {
-                    Ok(payload) => outcome(&payload),
+                    Ok(payload) => match outcome(&payload) {
+                        Outcome::Failed(_) if is_told => Outcome::Cancelled,
+                        outcome => outcome,
+                    },
                     Err(_) => Outcome::failed("the gateway has forgotten the attempt"),
                 },
-                _ = context.stopped() => return Outcome::Cancelled,
+                stop = context.stopped(), if !is_told => {
+                    is_told = true;
+                    let message = stop_message(&cancel_topic, stop, offer.answers_cancel);
+                    if let Err(why) = self.outbox.try_publish(message) {
+                        tracing::warn!(topic = cancel_topic, %why, "a client is not told to stop");
+                        return Outcome::Cancelled;
+                    }
+                    if !offer.answers_cancel || stop.grace.is_zero() {
+                        return Outcome::Cancelled;
+                    }
+                    continue;
+                }
+                () = context.grace_expired(), if is_told => return Outcome::Cancelled,
                 _ = closed.wait_for(|closed| *closed) => {
                     return Outcome::failed("the gateway is shutting down");
                 }

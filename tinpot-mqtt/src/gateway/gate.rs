@@ -9,7 +9,7 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Filter, LastWill, Publish, RetainForwardRule, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, MqttOptions};
-use tinpot_core::{Caller, Coordinator, Names, Scoped, Sight, WorkerId};
+use tinpot_core::{Caller, Coordinator, ExecutionId, Names, Scoped, Sight, WorkerId};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::announcement::{announcement, is_level};
@@ -18,13 +18,15 @@ use super::devices::Devices;
 use super::discovery;
 use super::machine::{Effect, Machine};
 use super::outbox::{Message, Outbox};
-use super::rule::{ONLINE, Principal, action_topic, status_topic};
+use super::rule::{ONLINE, Principal, action_topic, cancel_topic, status_topic};
 use super::trigger::Incoming;
 use crate::connection::Endpoint;
 use crate::listeners::Refusal;
 
 /// Executions whose logs and results are passed on at one time.
 const FOLLOWED: usize = 1000;
+/// Requests to cancel that are under way at one time.
+const CANCELLED: usize = 100;
 /// Messages that the broker may send before they are acknowledged.
 const RECEIVE_MAXIMUM: u16 = 64;
 /// The actions that are announced below one prefix.
@@ -38,6 +40,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The workers of all gates, in the order of the rules.
 pub(crate) type Workers = Arc<[Option<WorkerId>]>;
+
+/// An execution whose result is passed on.
+pub(super) struct Followed {
+    pub(super) action: String,
+    /// The execution, once it is submitted.
+    pub(super) execution: watch::Receiver<Option<ExecutionId>>,
+}
 
 /// One prefix.
 pub(crate) struct Gate {
@@ -59,8 +68,9 @@ pub(crate) struct Gate {
     connack: Mutex<Option<ConnAck>>,
     refresh: Notify,
     pub(super) followed: Arc<Semaphore>,
-    /// The executions whose results are passed on, by ids that clients chose, with their actions.
-    pub(super) following: Mutex<HashMap<String, String>>,
+    /// The executions whose results are passed on, by the ids in their topics.
+    pub(super) following: Mutex<HashMap<String, Followed>>,
+    pub(super) cancelled: Arc<Semaphore>,
     pub(super) closing: watch::Sender<bool>,
     this: std::sync::Weak<Gate>,
 }
@@ -104,6 +114,7 @@ impl Gate {
             refresh: Notify::new(),
             followed: Arc::new(Semaphore::new(FOLLOWED)),
             following: Mutex::default(),
+            cancelled: Arc::new(Semaphore::new(CANCELLED)),
             closing,
             this: this.clone(),
             namespace,
@@ -126,6 +137,11 @@ impl Gate {
         for effect in effects {
             match effect {
                 Effect::Run(trigger) => self.run(*trigger),
+                Effect::Cancel(cancel) => {
+                    if let Some(gate) = self.this.upgrade() {
+                        gate.start_cancel(*cancel);
+                    }
+                }
                 Effect::Publish(message) => {
                     if let Err(why) = self.outbox.try_publish(message) {
                         tracing::debug!(prefix = self.prefix, %why, "an answer is not sent");
@@ -305,7 +321,8 @@ impl Endpoint for Gate {
     fn set_up(&self, options: &mut MqttOptions) {
         let topic = status_topic(&self.prefix);
         options
-            .set_last_will(LastWill::new(topic, "offline", QoS::AtLeastOnce, true, None))
+            // Some brokers take no other quality of service, and the next connection replaces it.
+            .set_last_will(LastWill::new(topic, "offline", QoS::AtMostOnce, true, None))
             .set_receive_maximum(Some(RECEIVE_MAXIMUM));
     }
 
@@ -322,6 +339,7 @@ impl Endpoint for Gate {
             filter(format!("{prefix}/actions/+"), RetainForwardRule::OnEverySubscribe),
             filter(format!("{prefix}/actions/+/trigger"), RetainForwardRule::OnEverySubscribe),
             filter(status_topic(prefix), RetainForwardRule::Never),
+            filter(cancel_topic(prefix, "+"), RetainForwardRule::OnEverySubscribe),
         ];
         if self.takes_offers() {
             filters.push(filter(format!("{prefix}/exec/+/result"), RetainForwardRule::Never));

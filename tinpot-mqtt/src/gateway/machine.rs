@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tinpot_core::Names;
 
-use super::announcement::refusal;
+use super::announcement::{cancel_refusal, refusal};
 use super::board::Found;
 use super::budget::{Budget, Verdict};
+use super::cancel::{self, Cancel};
 use super::offer::{self, OfferedAction, Said};
 use super::outbox::Message;
 use super::rule::{ONLINE, Place, Topics, errors_topic, place};
@@ -48,6 +49,8 @@ pub(crate) struct Limits {
 pub(crate) enum Effect {
     /// Run an action.
     Run(Box<Trigger>),
+    /// Cancel an execution.
+    Cancel(Box<Cancel>),
     /// Send a message, unless too many wait.
     Publish(Message),
     /// Look at announcements and offers again.
@@ -130,6 +133,7 @@ impl Machine {
         match place(&prefix, message.topic) {
             Some(Place::Trigger(name)) => self.trigger(now, name, message),
             Some(Place::Action(name)) => self.announced(now, name, message),
+            Some(Place::Cancel(id)) => self.cancel(now, id, message),
             Some(Place::Result(id)) => {
                 let payload = self.result(message.payload);
                 self.answer(now, message, |id| Effect::Result { id, payload }, id)
@@ -204,60 +208,118 @@ impl Machine {
     fn trigger(&mut self, now: Instant, name: &str, message: &Incoming<'_>) -> Vec<Effect> {
         if message.retained {
             // It would run again at each connection.
-            if std::mem::replace(&mut self.said_retained, true) {
-                return Vec::new();
-            }
-            return vec![Effect::Warn(format!(
-                "the broker keeps a trigger at {}, which is ignored: publish triggers without the \
-                 retain flag, and remove this one with an empty retained message",
-                message.topic
-            ))];
+            return self.kept(message, "trigger");
         }
         let is_theirs = self.offers.contains_key(name) && !self.taken.contains(name);
         if is_theirs || self.is_repetition(now, message) {
             // The client that offers the action hears the trigger itself.
             return Vec::new();
         }
-        let rate = self.limits.rate;
-        let mut effects = Vec::new();
-        match self.triggers.take(now) {
-            Verdict::Within { refused_before: 0 } => {}
-            Verdict::Within { refused_before } => effects.push(Effect::Warn(format!(
-                "{refused_before} triggers below {}/ were refused, since there were more than \
-                 {rate} a second",
-                self.prefix
-            ))),
-            verdict => {
-                let why = format!("there are more than {rate} triggers a second: try again later");
-                if verdict == Verdict::FirstBeyond {
-                    effects.push(Effect::Warn(format!(
-                        "there are more than {rate} triggers a second below {}/: further ones are \
-                         refused (--mqtt-rate, TINPOT_MQTT_RATE)",
-                        self.prefix
-                    )));
-                }
-                if let Verdict::Within { .. } = self.refusals.take(now) {
-                    let read = trigger::read(
-                        &self.topics,
-                        &self.prefix,
-                        name,
-                        message,
-                        self.limits.max_bytes,
-                    );
-                    let replies = match read {
-                        Ok(trigger) => trigger.replies,
-                        Err(refused) => refused.replies,
-                    };
-                    effects.extend(self.refuse(now, name, &Refused { why, replies }));
-                }
-                return effects;
-            }
-        }
         let max_bytes = self.limits.max_bytes;
+        let (mut effects, beyond) = self.within_rate(now);
+        if let Some(why) = beyond {
+            if let Verdict::Within { .. } = self.refusals.take(now) {
+                let read = trigger::read(&self.topics, &self.prefix, name, message, max_bytes);
+                let replies = match read {
+                    Ok(trigger) => trigger.replies,
+                    Err(refused) => refused.replies,
+                };
+                effects.extend(self.refuse(now, name, &Refused { why, replies }));
+            }
+            return effects;
+        }
         match trigger::read(&self.topics, &self.prefix, name, message, max_bytes) {
             Ok(trigger) => effects.push(Effect::Run(Box::new(trigger))),
             Err(refused) => effects.extend(self.refuse(now, name, &refused)),
         }
+        effects
+    }
+
+    /// Returns a warning about a message that the broker keeps and should not, once.
+    fn kept(&mut self, message: &Incoming<'_>, what: &str) -> Vec<Effect> {
+        if std::mem::replace(&mut self.said_retained, true) {
+            return Vec::new();
+        }
+        vec![Effect::Warn(format!(
+            "the broker keeps a {what} at {}, which is ignored: publish it without the retain flag, \
+             and remove this one with an empty retained message",
+            message.topic
+        ))]
+    }
+
+    /// Counts a trigger or a request to cancel. Returns the reason if it is beyond the limit.
+    fn within_rate(&mut self, now: Instant) -> (Vec<Effect>, Option<String>) {
+        let rate = self.limits.rate;
+        let mut effects = Vec::new();
+        match self.triggers.take(now) {
+            Verdict::Within { refused_before: 0 } => return (effects, None),
+            Verdict::Within { refused_before } => {
+                effects.push(Effect::Warn(format!(
+                    "{refused_before} triggers below {}/ were refused, since there were more than \
+                     {rate} a second",
+                    self.prefix
+                )));
+                return (effects, None);
+            }
+            Verdict::FirstBeyond => effects.push(Effect::Warn(format!(
+                "there are more than {rate} triggers a second below {}/: further ones are refused \
+                 (--mqtt-rate, TINPOT_MQTT_RATE)",
+                self.prefix
+            ))),
+            Verdict::Beyond => {}
+        }
+        let why = format!("there are more than {rate} triggers a second: try again later");
+        (effects, Some(why))
+    }
+
+    /// Takes a request to cancel an execution.
+    fn cancel(&mut self, now: Instant, id: &str, message: &Incoming<'_>) -> Vec<Effect> {
+        if message.retained {
+            return self.kept(message, "request to cancel");
+        }
+        if self.is_repetition(now, message) {
+            return Vec::new();
+        }
+        let (mut effects, beyond) = self.within_rate(now);
+        let read = cancel::read(&self.topics, &self.prefix, id, message);
+        let refused = match (read, beyond) {
+            (Ok(cancel), None) => {
+                effects.push(Effect::Cancel(Box::new(cancel)));
+                return effects;
+            }
+            (Err(refused), None) => refused,
+            (read, Some(why)) => {
+                let Verdict::Within { .. } = self.refusals.take(now) else { return effects };
+                let replies = match read {
+                    Ok(cancel) => cancel.replies,
+                    Err(refused) => refused.replies,
+                };
+                Refused { why, replies }
+            }
+        };
+        effects.extend(self.refuse_cancel(now, id, &refused));
+        effects
+    }
+
+    /// Answers a request to cancel that is refused. The topic of the result is no place for that:
+    /// the broker may keep the result there.
+    pub(crate) fn refuse_cancel(
+        &mut self,
+        now: Instant,
+        id: &str,
+        refused: &Refused,
+    ) -> Vec<Effect> {
+        let Refused { why, replies } = refused;
+        let why: String = why.chars().take(REASON_CHARS).collect();
+        let id: String = id.chars().take(REASON_CHARS).collect();
+        let payload = Bytes::from(cancel_refusal(&id, &why));
+        if replies.has_place() {
+            let all = answers(&self.prefix, replies, "", payload);
+            return all.into_iter().map(Effect::Publish).collect();
+        }
+        let mut effects = vec![Effect::Publish(Message::new(errors_topic(&self.prefix), payload))];
+        let topic = super::rule::cancel_topic(&self.prefix, &id);
+        effects.extend(self.warning(now, format!("the cancel at {topic} is refused: {why}")));
         effects
     }
 

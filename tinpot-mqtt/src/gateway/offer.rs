@@ -27,6 +27,8 @@ pub(crate) struct OfferedAction {
     pub(crate) action: Action,
     /// The topic at which the client takes triggers.
     pub(crate) trigger_topic: String,
+    /// If true, the client answers when it is told to stop.
+    pub(crate) answers_cancel: bool,
 }
 
 /// The content of an announcement.
@@ -52,6 +54,9 @@ struct Announced<'a> {
     /// The time limit, in seconds.
     #[serde(default)]
     timeout: Option<f64>,
+    /// If true, the client answers when it is told to stop.
+    #[serde(default)]
+    answers_cancel: Option<bool>,
     #[serde(default)]
     namespace: Option<String>,
 }
@@ -138,7 +143,8 @@ pub(crate) fn read(
         .description(said.description.unwrap_or_default())
         .schema(schema)
         .timeout(timeout);
-    Ok(Said::OfferedAction(Box::new(OfferedAction { action, trigger_topic })))
+    let answers_cancel = said.answers_cancel.unwrap_or_default();
+    Ok(Said::OfferedAction(Box::new(OfferedAction { action, trigger_topic, answers_cancel })))
 }
 
 /// Returns the JSON Schema of parameters. Its properties keep their order.

@@ -80,6 +80,8 @@ pub(crate) enum Place<'a> {
     Result(&'a str),
     /// The log of an execution.
     Log(&'a str),
+    /// The request to cancel an execution.
+    Cancel(&'a str),
     /// The state of the gateway.
     Status,
 }
@@ -158,7 +160,9 @@ impl Topics {
             Some(owner) => {
                 let rest = below(topic, owner).unwrap_or_default();
                 let first = rest.split('/').next().unwrap_or_default();
-                owner == prefix && ![ACTIONS, STATUS, ERRORS].contains(&first)
+                owner == prefix
+                    && ![ACTIONS, STATUS, ERRORS].contains(&first)
+                    && !matches!(place(owner, topic), Some(Place::Cancel(_)))
             }
             None => self.answers.iter().any(|other| below(topic, other).is_some()),
         };
@@ -188,6 +192,7 @@ pub(crate) fn place<'a>(prefix: &str, topic: &'a str) -> Option<Place<'a>> {
         (ACTIONS, name, Some("trigger")) => Place::Trigger(name),
         (EXECUTIONS, id, Some("result")) => Place::Result(id),
         (EXECUTIONS, id, Some("log")) => Place::Log(id),
+        (EXECUTIONS, id, Some("cancel")) => Place::Cancel(id),
         _ => return None,
     };
     levels.next().is_none().then_some(place)
@@ -207,6 +212,10 @@ pub(crate) fn result_topic(prefix: &str, id: &str) -> String {
 
 pub(crate) fn log_topic(prefix: &str, id: &str) -> String {
     format!("{prefix}/{EXECUTIONS}/{id}/log")
+}
+
+pub(crate) fn cancel_topic(prefix: &str, id: &str) -> String {
+    format!("{prefix}/{EXECUTIONS}/{id}/cancel")
 }
 
 pub(crate) fn status_topic(prefix: &str) -> String {
@@ -241,6 +250,7 @@ mod tests {
             ("a/b/exec/1/result", Some(Place::Result("1"))),
             ("a/b/exec/1/log", Some(Place::Log("1"))),
             ("a/b/exec/1/log/more", None),
+            ("a/b/exec/1/cancel", Some(Place::Cancel("1"))),
             ("a/b/exec/1", None),
             ("a/b/status", Some(Place::Status)),
             ("a/bc/actions/x", None),
@@ -285,6 +295,7 @@ mod tests {
             ("home", "home/actions/deploy"),
             ("home", "home/status"),
             ("home", "home/errors"),
+            ("home", "home/exec/1/cancel"),
             // The topics of another principal.
             ("home", "home/garden/x"),
             ("home", "home/garden/actions/water/trigger"),

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tinpot_core::{Error, Event, ExecutionHandle, Json, LogChunk, Outcome, Scoped, SubmitOptions};
-use tokio::sync::OwnedSemaphorePermit;
+use tinpot_core::{
+    Error, Event, ExecutionHandle, ExecutionId, Json, LogChunk, Outcome, Scoped, SubmitOptions,
+};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::announcement::{log_line, result, unsent_result};
-use super::gate::{Gate, lock};
+use super::gate::{Followed, Gate, lock};
 use super::machine::answers;
 use super::outbox::{Message, Unsent};
 use super::trigger::{Refused, Replies, Trigger};
@@ -17,7 +19,9 @@ use super::trigger::{Refused, Replies, Trigger};
 /// Removes the id of an execution when it is dropped.
 struct Following {
     gate: Arc<Gate>,
+    /// The ids in the topics of its log and result.
     id: Option<String>,
+    execution: watch::Sender<Option<ExecutionId>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -25,6 +29,20 @@ impl Drop for Following {
     fn drop(&mut self) {
         if let Some(id) = &self.id {
             lock(&self.gate.following).remove(id);
+        }
+    }
+}
+
+impl Following {
+    /// Notes the execution, so that the client can cancel it.
+    fn submitted(&mut self, action: &str, execution: ExecutionId) {
+        self.execution.send_replace(Some(execution));
+        if self.id.is_none() {
+            let id = execution.to_string();
+            let known = self.execution.subscribe();
+            let followed = Followed { action: action.to_owned(), execution: known };
+            lock(&self.gate.following).insert(id.clone(), followed);
+            self.id = Some(id);
         }
     }
 }
@@ -37,25 +55,29 @@ impl Gate {
             return self.refuse(&trigger, why.to_owned());
         };
         let id = trigger.replies.id.clone();
+        let execution = watch::Sender::new(None);
         if let Some(id) = &id {
             let mut following = lock(&self.following);
             match following.get(id) {
                 // The same trigger again: its answer is on the way.
-                Some(action) if *action == trigger.action => return,
-                Some(action) => {
+                Some(known) if known.action == trigger.action => return,
+                Some(Followed { action, .. }) => {
                     let why = format!("execution_id is that of an execution of {action:?}");
                     drop(following);
                     return self.refuse(&trigger, why);
                 }
-                None => drop(following.insert(id.clone(), trigger.action.clone())),
+                None => {
+                    let (action, execution) = (trigger.action.clone(), execution.subscribe());
+                    following.insert(id.clone(), Followed { action, execution });
+                }
             }
         }
-        let following = Following { gate: self, id, _permit: permit };
+        let mut following = Following { gate: self, id, execution, _permit: permit };
         tokio::spawn(async move {
             let gate = following.gate.clone();
             let mut closing = gate.closing.subscribe();
             tokio::select! {
-                () = gate.run_to_end(trigger) => {}
+                () = gate.run_to_end(trigger, &mut following) => {}
                 _ = closing.wait_for(|closing| *closing) => {}
             }
         });
@@ -67,9 +89,10 @@ impl Gate {
         self.perform(effects);
     }
 
-    async fn run_to_end(&self, mut trigger: Trigger) {
+    async fn run_to_end(&self, mut trigger: Trigger, following: &mut Following) {
         match self.submit(&mut trigger).await {
             Ok((scoped, handle)) => {
+                following.submitted(&trigger.action, handle.id());
                 let outcome = self.follow(&trigger.replies, &scoped, &handle).await;
                 if let Some(outcome) = outcome {
                     self.report(&trigger, &handle, &outcome).await;
@@ -84,7 +107,7 @@ impl Gate {
         let mut options = SubmitOptions::new();
         if let Some(id) = &trigger.replies.id {
             // A trigger that is repeated, even after a restart, makes one execution.
-            options = options.idempotency_key(format!("mqtt/{}/{id}", self.prefix));
+            options = options.idempotency_key(self.key(id));
         }
         // The coordinator keeps them from now on.
         let parameters = std::mem::replace(&mut trigger.parameters, Json::empty_object());

@@ -96,7 +96,11 @@ struct Body<'a> {
 }
 
 /// Returns the topics that the properties of a message name.
-fn replies(topics: &Topics, prefix: &str, message: &Incoming<'_>) -> Result<Replies, String> {
+pub(super) fn replies(
+    topics: &Topics,
+    prefix: &str,
+    message: &Incoming<'_>,
+) -> Result<Replies, String> {
     let mut replies = Replies::default();
     let Some(topic) = message.response_topic.filter(|topic| !topic.is_empty()) else {
         return Ok(replies);

@@ -212,3 +212,52 @@ async fn frames_for_a_client_that_does_not_read_are_bounded_in_bytes() {
     assert!((BYTES..40 * BYTES).contains(&read), "{read} bytes");
     broker.shutdown().await;
 }
+
+/// Returns what mosquitto_sub prints for a filter within a second, `topic payload` in each line.
+async fn retained(port: u16, filter: &str) -> Vec<String> {
+    let port = port.to_string();
+    let words = ["-p", &port, "-t", filter, "-W", "1", "-F", "%r %t %p"];
+    let output = tokio::process::Command::new("mosquitto_sub").args(words).output().await.unwrap();
+    let mut lines: Vec<_> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+async fn publish(port: u16, topic: &str, payload: &[u8]) {
+    let port = port.to_string();
+    let mut command = tokio::process::Command::new("mosquitto_pub");
+    command.args(["-p", &port, "-r", "-t", topic, "-s"]).stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(payload).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retained_messages_are_kept_within_bounds() {
+    let broker = Broker::builder().start().await.unwrap();
+    let port = broker.address().port();
+    let is = async |filter: &str, expected: &[&str]| {
+        within(filter, async { while retained(port, filter).await != expected {} }).await;
+    };
+    publish(port, "a/b", b"one").await;
+    publish(port, "a/c", b"two").await;
+    // They have the flag, also for wildcards, and the last one counts.
+    is("a/b", &["1 a/b one"]).await;
+    publish(port, "a/b", b"three").await;
+    is("a/+", &["1 a/b three", "1 a/c two"]).await;
+    is("#", &["1 a/b three", "1 a/c two"]).await;
+    // One that is too large is not kept, and its predecessor is no longer true.
+    publish(port, "a/b", &[b'x'; 64 * 1024 + 1]).await;
+    is("a/#", &["1 a/c two"]).await;
+    publish(port, "a/b", &[b'x'; 64 * 1024]).await;
+    within("the largest one", async {
+        while retained(port, "a/b").await.first().map(String::len) != Some(64 * 1024 + 6) {}
+    })
+    .await;
+    // An empty one removes it.
+    publish(port, "a/b", b"").await;
+    publish(port, "a/c", b"").await;
+    is("#", &[]).await;
+    broker.shutdown().await;
+}

@@ -1,10 +1,15 @@
 //! The MQTT gateway: actions for any MQTT client.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tinpot_core::{DEFAULT_TEAM, Error, ErrorKind, Names, Result};
 
 use super::{Auth, BrokerSettings, trimmed};
+
+mod logins;
+
+pub(crate) use self::logins::PlainLogin;
 
 /// The name of the principal of a server without authentication.
 const ANONYMOUS: &str = "anonymous";
@@ -62,6 +67,11 @@ pub struct GatewaySettings {
         arg(long, env = "TINPOT_MQTT_ANSWERS", value_name = "PREFIX", value_delimiter = ',')
     )]
     pub mqtt_answers: Vec<String>,
+    /// The file with the logins of MQTT clients at the embedded broker: each line is
+    /// PREFIX=NAME:PASSWORD, where the prefix is one of --mqtt-clients. A login reaches the topics of
+    /// its prefix only.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_MQTT_USERS_FILE", value_name = "FILE"))]
+    pub mqtt_users_file: Option<PathBuf>,
     /// The maximum number of triggers below each prefix per second; the burst is twice as many.
     #[cfg_attr(
         feature = "clap",
@@ -95,6 +105,7 @@ impl Default for GatewaySettings {
             mqtt_actions: Vec::new(),
             mqtt_action_timeout: Duration::from_secs(60),
             mqtt_answers: Vec::new(),
+            mqtt_users_file: None,
             mqtt_rate: 50,
             mqtt_home_assistant: None,
         }
@@ -120,6 +131,22 @@ impl GatewaySettings {
     /// Returns the discovery prefix of Home Assistant.
     pub(crate) fn home_assistant(&self) -> Option<&str> {
         self.mqtt_home_assistant.as_deref().map(str::trim).filter(|prefix| !prefix.is_empty())
+    }
+
+    /// Reads the logins of clients at the embedded broker. `other` is the user of the broker, if it
+    /// has one.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the file cannot be read, or a line does not count.
+    pub(crate) fn logins(
+        &self,
+        clients: &[GatewayClient],
+        other: Option<&str>,
+    ) -> Result<Vec<PlainLogin>> {
+        match &self.mqtt_users_file {
+            Some(path) => logins::read(path, clients, other),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Returns the rules.
@@ -188,17 +215,36 @@ impl GatewaySettings {
                         .to_owned(),
                 ));
             }
+            if self.mqtt_users_file.is_some() {
+                return Err(invalid(
+                    "--mqtt-users-file (TINPOT_MQTT_USERS_FILE) belongs to the MQTT gateway: add \
+                     --mqtt-clients (TINPOT_MQTT_CLIENTS)"
+                        .to_owned(),
+                ));
+            }
             return Ok(clients);
         }
-        if embeds_broker || broker.is_none() {
-            return Err(invalid(
-                "--mqtt-clients (TINPOT_MQTT_CLIENTS) needs a broker that keeps retained messages, \
-                 such as mosquitto, which the embedded one does not: name it with --broker \
-                 (MQTT_BROKER)"
-                    .to_owned(),
-            ));
-        }
-        Ok(clients)
+        let why = match (embeds_broker, self.mqtt_users_file.is_some()) {
+            (true, false) => {
+                "--mqtt-clients (TINPOT_MQTT_CLIENTS) with --embedded-broker needs the logins of the \
+                 clients: name a file with lines PREFIX=NAME:PASSWORD by --mqtt-users-file \
+                 (TINPOT_MQTT_USERS_FILE)"
+            }
+            (true, true) if !self.answers().is_empty() || self.home_assistant().is_some() => {
+                "--mqtt-answers and --mqtt-home-assistant need a broker of its own, such as \
+                 mosquitto: the logins of the embedded one reach the topics of one prefix only"
+            }
+            (false, true) => {
+                "--mqtt-users-file (TINPOT_MQTT_USERS_FILE) applies to the embedded broker only: add \
+                 --embedded-broker, or add the users to your broker"
+            }
+            (false, false) if broker.is_none() => {
+                "--mqtt-clients (TINPOT_MQTT_CLIENTS) needs a broker: name it with --broker \
+                 (MQTT_BROKER), or add --embedded-broker"
+            }
+            _ => return Ok(clients),
+        };
+        Err(invalid(why.to_owned()))
     }
 }
 
@@ -243,8 +289,8 @@ mod tests {
             (&["home=ada"], &["office=*"], Auth::USERS, &broker, false, "one of --mqtt-clients"),
             (&[], &["office=*"], Auth::USERS, &broker, false, "one of --mqtt-clients"),
             (&["home=b/ada"], &["home=*"], Auth::USERS, &broker, false, "the default team only"),
-            (&["home=ada"], &[], Auth::USERS, &broker, true, "keeps retained messages"),
-            (&["home=ada"], &[], Auth::USERS, &none, false, "keeps retained messages"),
+            (&["home=ada"], &[], Auth::USERS, &broker, true, "by --mqtt-users-file"),
+            (&["home=ada"], &[], Auth::USERS, &none, false, "needs a broker"),
         ] {
             let error = settings(clients, actions).clients(auth, broker, embeds);
             let error = error.expect_err(why).to_string();
@@ -254,5 +300,25 @@ mod tests {
         let alone = GatewaySettings { mqtt_home_assistant, ..GatewaySettings::default() };
         let error = alone.clients(Auth::USERS, &broker, false).expect_err("refused").to_string();
         assert!(error.contains("add --mqtt-clients"), "{error}");
+        // Those of the embedded broker.
+        let with_users = |clients: &[&str]| {
+            let mqtt_users_file = Some("users".into());
+            GatewaySettings { mqtt_users_file, ..settings(clients, &[]) }
+        };
+        let clients = |settings: &GatewaySettings, embeds| {
+            let clients = settings.clients(Auth::USERS, &broker, embeds);
+            clients.map_err(|error| error.to_string())
+        };
+        assert!(clients(&with_users(&["home=ada"]), true).is_ok());
+        let mut elsewhere = with_users(&["home=ada"]);
+        elsewhere.mqtt_answers = vec!["nodered".to_owned()];
+        for (settings, embeds, why) in [
+            (&with_users(&["home=ada"]), false, "the embedded broker only"),
+            (&with_users(&[]), true, "add --mqtt-clients"),
+            (&elsewhere, true, "a broker of its own"),
+        ] {
+            let error = clients(settings, embeds).expect_err(why);
+            assert!(error.contains(why), "{error}");
+        }
     }
 }

@@ -155,3 +155,27 @@ fn answers_with_strange_ids_are_ignored() {
     assert_eq!(machine.receive(now, &message("home/exec/1/log", "x")).len(), 1);
     assert!(machine.receive(now, &message("office/exec/1/log", "x")).is_empty());
 }
+
+#[test]
+fn requests_to_cancel_count_as_triggers_do() {
+    let (mut machine, start) = (machine(Names::none(), 10), Instant::now());
+    let (mut cancels, mut said, mut answered) = (0, 0, 0);
+    for number in 0..10_000 {
+        let now = start + Duration::from_micros(number * 100);
+        let effects = machine.receive(now, &message("home/exec/a/cancel", ""));
+        cancels += effects.iter().filter(|one| matches!(one, Effect::Cancel(_))).count();
+        said += warnings(&effects).len();
+        answered += effects.iter().filter(|one| matches!(one, Effect::Publish(_))).count();
+    }
+    assert!((28..=31).contains(&cancels), "{cancels}");
+    assert!(said <= 6 && (1..=4).contains(&answered), "{said} {answered}");
+    let later = start + Duration::from_secs(60);
+    // The broker repeats it, or keeps it.
+    let first = message("home/exec/b/cancel", "");
+    assert!(matches!(machine.receive(later, &first)[..], [.., Effect::Cancel(_)]));
+    assert!(machine.receive(later, &Incoming { duplicate: true, ..first }).is_empty());
+    let kept = Incoming { retained: true, ..message("home/exec/c/cancel", "{}") };
+    let effects = machine.receive(later, &kept);
+    assert!(warnings(&effects)[0].contains("a request to cancel at home/exec/c"), "{effects:?}");
+    assert!(machine.receive(later, &kept).is_empty());
+}

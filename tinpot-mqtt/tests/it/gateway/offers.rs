@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tinpot_core::{Caller, Names, Outcome};
+use tinpot_core::{Caller, Json, Names, Outcome};
 use tinpot_mqtt::gateway::GatewayRule;
 
 use super::{House, home};
@@ -53,6 +53,58 @@ async fn an_action_that_a_client_announces_can_be_run() {
     // It goes as it came.
     device.retain("home/actions/water", "").await;
     unavailable(&house, "water").await;
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_client_is_told_to_stop_and_may_answer() {
+    let rule = home().offers(Names::any());
+    let house = House::start(|gateway| gateway.rule(rule)).await;
+    let mut device = house.client().await;
+    device.subscribe("home/actions/+/trigger").await;
+    device.subscribe("home/exec/+/cancel").await;
+    device.retain("home/actions/valve", "{}").await;
+    device.retain("home/actions/polite", r#"{"answers_cancel": true}"#).await;
+    for name in ["valve", "polite"] {
+        within("the action", house.coordinator.action_available(name)).await.unwrap();
+    }
+    // One that announces no answer is told, and the execution ends at once.
+    let valve = house.coordinator.submit("valve", ()).await.unwrap();
+    let asked = device.hears_at("home/actions/valve/trigger").await.json();
+    let topic = asked["cancel_topic"].as_str().unwrap().to_owned();
+    assert_eq!(topic, format!("home/exec/{}/cancel", valve.id()));
+    house.coordinator.cancel(valve.id(), false).await.unwrap();
+    let told = device.hears_at(&topic).await;
+    assert_eq!(told.json(), json!({"reason": "cancelled", "grace": 0.0}));
+    assert!(!told.retained);
+    assert_eq!(within("its end", valve.outcome()).await.unwrap(), Outcome::Cancelled);
+    // One that does has the grace period for log lines and its answer.
+    for (answer, expected) in [
+        (r#"{"status": "cancelled"}"#, Outcome::Cancelled),
+        (r#"{"status": "succeeded", "result": 3}"#, Outcome::Succeeded(Json::parse("3").unwrap())),
+    ] {
+        let polite = house.coordinator.submit("polite", ()).await.unwrap();
+        let id = polite.id().to_string();
+        device
+            .hears("a trigger", |heard| {
+                heard.topic.ends_with("polite/trigger") && heard.text.contains(&id)
+            })
+            .await;
+        house.coordinator.cancel(polite.id(), false).await.unwrap();
+        let told = device.hears_at(&format!("home/exec/{id}/cancel")).await.json();
+        assert!(told["grace"].as_f64().unwrap() > 0.0, "{told}");
+        assert!(!polite.status().is_terminal());
+        device.publish(&format!("home/exec/{id}/result"), answer).await;
+        assert_eq!(within("its end", polite.outcome()).await.unwrap(), expected);
+    }
+    // Without an answer, force ends it.
+    let silent = house.coordinator.submit("polite", ()).await.unwrap();
+    let id = silent.id().to_string();
+    device.hears("a trigger", |heard| heard.text.contains(&id)).await;
+    house.coordinator.cancel(silent.id(), false).await.unwrap();
+    device.hears_at(&format!("home/exec/{id}/cancel")).await;
+    house.coordinator.cancel(silent.id(), true).await.unwrap();
+    assert_eq!(within("its end", silent.outcome()).await.unwrap(), Outcome::Cancelled);
     house.end().await;
 }
 

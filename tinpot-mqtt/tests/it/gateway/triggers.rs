@@ -132,6 +132,106 @@ async fn retained_triggers_do_not_run_at_each_connection() {
 }
 
 #[tokio::test]
+async fn a_client_cancels_what_it_has_triggered() {
+    let mut house = House::start(|gateway| gateway.rule(home())).await;
+    let mut client = house.client().await;
+    client.subscribe("#").await;
+    client.hears_at("home/actions/wait").await;
+    client.publish("home/actions/wait/trigger", r#"{"execution_id": "a"}"#).await;
+    client.hears_at("home/exec/a/log").await;
+    client.publish("home/exec/a/cancel", "").await;
+    assert_eq!(client.hears_at("home/exec/a/result").await.json()["status"], "cancelled");
+    // At once, and with an answer.
+    client.publish("home/actions/wait/trigger", r#"{"execution_id": "b"}"#).await;
+    client.ask("home/exec/b/cancel", r#"{"force": true}"#, "home/answers/b", "two").await;
+    let answer = client.hears_at("home/answers/b").await;
+    let said = answer.json();
+    assert!(["cancelling", "cancelled"].contains(&said["status"].as_str().unwrap()), "{said}");
+    assert_eq!(said["action"], "wait");
+    assert_eq!(answer.properties.unwrap().correlation_data.as_deref(), Some(&b"two"[..]));
+    let result = client.hears_at("home/exec/b/result").await.json();
+    assert_eq!(
+        (&result["status"], &result["execution_id"]),
+        (&json!("cancelled"), &said["execution_id"])
+    );
+    // By the id of the API, of an execution without an id of the client.
+    client.publish("home/actions/wait/trigger", "").await;
+    let is_own = |heard: &super::client::Heard| {
+        let id = heard.topic.strip_prefix("home/exec/").and_then(|rest| rest.strip_suffix("/log"));
+        id.is_some_and(|id| !["a", "b"].contains(&id))
+    };
+    let log = client.hears("a log line", is_own).await.topic;
+    let id = log.split('/').nth(2).unwrap().to_owned();
+    client.publish(&format!("home/exec/{id}/cancel"), "").await;
+    let ended = client.hears_at(&format!("home/exec/{id}/result")).await.json();
+    assert_eq!(ended["status"], "cancelled");
+    // After a restart of the gateway, by the id of the client.
+    client.publish("home/actions/wait/trigger", r#"{"execution_id": "long"}"#).await;
+    client.hears_at("home/exec/long/log").await;
+    house.gateway.take().unwrap().shutdown().await;
+    house.gateway = Some(house.gateway(|gateway| gateway.rule(home())).await);
+    within("it is cancelled", async {
+        while client.at("home/answers/long").is_empty() {
+            client.ask("home/exec/long/cancel", "", "home/answers/long", "").await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let said = client.hears_at("home/answers/long").await.json();
+    assert_eq!((&said["action"], &said["error"]), (&json!("wait"), &json!(null)));
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_does_not_count_has_a_reason() {
+    let garden = GatewayRule::new("garden", Caller::new("program:garden"));
+    let house = House::start(|gateway| gateway.rule(home()).rule(garden)).await;
+    let mut client = house.client().await;
+    client.subscribe("#").await;
+    client.hears_at("garden/actions/greet").await;
+    client.publish("home/actions/greet/trigger", r#"{"execution_id": "done"}"#).await;
+    let done = client.hears_at("home/exec/done/result").await.json();
+    client.publish("garden/actions/wait/trigger", r#"{"execution_id": "theirs"}"#).await;
+    client.hears_at("garden/exec/theirs/log").await;
+    let own = house.coordinator.submit("wait", ()).await.unwrap();
+    let all = house.coordinator.executions(&ListOptions::new()).await.unwrap();
+    let theirs = all.iter().find(|one| one.given_idempotency_key() == Some("mqtt/garden/theirs"));
+    let theirs = theirs.unwrap().id;
+    let id = own.id().to_string();
+    let foreign = theirs.to_string();
+    for (at, (id, payload, why)) in [
+        ("done", "", "has ended already: it succeeded"),
+        (done["execution_id"].as_str().unwrap(), "", "has ended already: it succeeded"),
+        ("never", "", "no execution \"never\" was triggered below home/"),
+        ("theirs", "", "no execution \"theirs\" was triggered below home/"),
+        (&foreign, "", "was triggered below home/"),
+        (&id, "", "was triggered below home/"),
+        ("never", "now", "must be empty, or a JSON object with force"),
+        ("a b", "", "must have 1 to 64 of"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let topic = format!("home/answers/{at}");
+        client.ask(&format!("home/exec/{id}/cancel"), payload, &topic, "").await;
+        let answer = client.hears_at(&topic).await.json();
+        let said = answer["error"].as_str().unwrap();
+        assert!(said.contains(why), "{at}: {said}");
+        assert_eq!((&answer["status"], &answer["execution_id"]), (&json!("refused"), &json!(id)));
+    }
+    // Without a place for the answer; the result that is kept stays.
+    client.publish("home/exec/done/cancel", "").await;
+    let refused = client.hears_at("home/errors").await.json();
+    assert!(refused["error"].as_str().unwrap().contains("ended already"), "{refused}");
+    assert_eq!(client.at("home/exec/done/result").len(), 1);
+    for execution in [own.id(), theirs] {
+        let found = house.coordinator.execution(execution).await.unwrap().unwrap();
+        assert!(!found.status.is_terminal() && found.cancel_request.is_none());
+    }
+    house.end().await;
+}
+
+#[tokio::test]
 async fn a_flood_is_refused_and_harms_nothing() {
     let house = House::start(|gateway| gateway.rule(home()).triggers_per_second(5)).await;
     let mut client = house.client().await;
