@@ -57,7 +57,7 @@ impl Prefixes {
         let reaches_another =
             |other: &Prefix| other.topic.len() > own.topic.len() && reaches(filter, &other.topic);
         let reaches_workers = |level: &&str| reaches(filter, &format!("{namespace}/{level}"));
-        !self.0.iter().any(reaches_another) && !OF_WORKERS.iter().any(|it| reaches_workers(&it))
+        !self.0.iter().any(reaches_another) && !OF_WORKERS.iter().any(reaches_workers)
     }
 }
 

@@ -25,7 +25,7 @@ const ERROR_CHARS: usize = 10_000;
 
 /// Runs attempts by triggers that other clients hear.
 ///
-/// A client is told to stop, and cannot be killed: an attempt that is cancelled, or whose time is
+/// A client is asked to stop, and cannot be killed: an attempt that is cancelled, or whose time is
 /// over, ends here, at once unless the client has announced that it answers. The client may go on.
 pub(crate) struct Devices {
     prefix: String,

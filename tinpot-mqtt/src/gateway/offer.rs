@@ -27,7 +27,7 @@ pub(crate) struct OfferedAction {
     pub(crate) action: Action,
     /// The topic at which the client takes triggers.
     pub(crate) trigger_topic: String,
-    /// If true, the client answers when it is told to stop.
+    /// If true, the client answers when it is asked to stop.
     pub(crate) answers_cancel: bool,
 }
 
@@ -54,7 +54,7 @@ struct Announced<'a> {
     /// The time limit, in seconds.
     #[serde(default)]
     timeout: Option<f64>,
-    /// If true, the client answers when it is told to stop.
+    /// If true, the client answers when it is asked to stop.
     #[serde(default)]
     answers_cancel: Option<bool>,
     #[serde(default)]

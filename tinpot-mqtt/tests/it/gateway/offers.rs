@@ -68,7 +68,7 @@ async fn a_client_is_told_to_stop_and_may_answer() {
     for name in ["valve", "polite"] {
         within("the action", house.coordinator.action_available(name)).await.unwrap();
     }
-    // One that announces no answer is told, and the execution ends at once.
+    // One that announces no answer is notified, and the execution ends at once.
     let valve = house.coordinator.submit("valve", ()).await.unwrap();
     let asked = device.hears_at("home/actions/valve/trigger").await.json();
     let topic = asked["cancel_topic"].as_str().unwrap().to_owned();
