@@ -223,7 +223,8 @@ mod tests {
         // Results that have expired are no longer there.
         retained.remove_expired(Instant::now() + Duration::from_secs(3700)).await;
         assert!(retained.admit("home/exec/new/result", 10).await);
-        assert_eq!((retained.kept().results, retained.kept().result_bytes), (0, 0));
+        let kept = retained.kept();
+        assert_eq!((kept.results, kept.result_bytes), (0, 0));
     }
 
     #[tokio::test]
