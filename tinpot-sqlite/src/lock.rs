@@ -42,7 +42,17 @@ pub(crate) struct Lock {
     /// The lock of the database itself: a hard link to it has another lock file. SQLite has locks of
     /// another kind, which end when this process closes any descriptor of the file: this one is closed
     /// after all of SQLite's.
-    _database: File,
+    database: File,
+}
+
+impl Drop for Lock {
+    /// Unlocks both files. Closing them alone would not: a program that another thread starts at this
+    /// moment has copies of the descriptors until it is executed.
+    fn drop(&mut self) {
+        // The end of the process unlocks what cannot be unlocked here.
+        let _ = self.file.unlock();
+        let _ = self.database.unlock();
+    }
 }
 
 impl Lock {
@@ -71,7 +81,7 @@ impl Lock {
         let of_epoch = |epoch| Last { epoch, is_open: note.open };
         let last = note.epoch.map(of_epoch);
         let is_emptied = existed && last.is_none();
-        Ok(Self { file, path, last, is_emptied, _database: database })
+        Ok(Self { file, path, last, is_emptied, database })
     }
 
     /// Returns what the file says of the last session.

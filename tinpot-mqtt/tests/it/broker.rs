@@ -225,9 +225,9 @@ async fn retained(port: u16, filter: &str) -> Vec<String> {
 }
 
 async fn publish(port: u16, topic: &str, payload: &[u8]) {
-    let port = port.to_string();
+    let (port, how) = (port.to_string(), if payload.is_empty() { "-n" } else { "-s" });
     let mut command = tokio::process::Command::new("mosquitto_pub");
-    command.args(["-p", &port, "-r", "-t", topic, "-s"]).stdin(std::process::Stdio::piped());
+    command.args(["-p", &port, "-r", "-t", topic, how]).stdin(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(payload).await.unwrap();
     assert!(child.wait().await.unwrap().success());
