@@ -60,6 +60,12 @@ pub fn resident_mb(id: u32) -> Option<f64> {
     kilobytes(&status, "VmRSS:").map(|kilobytes| kilobytes * 1.024 / 1000.0)
 }
 
+/// The most resident memory of one process so far, without its children, in megabytes (10⁶ bytes).
+pub fn peak_mb(id: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    kilobytes(&status, "VmHWM:").map(|kilobytes| kilobytes * 1.024 / 1000.0)
+}
+
 /// Memory of a process and all below it, in megabytes, shared pages counted once.
 pub fn tree_mb(id: u32) -> f64 {
     let own = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))
