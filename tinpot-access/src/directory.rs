@@ -206,7 +206,6 @@ impl DirectoryBuilder {
             has_teams,
             state: RwLock::new(State { has_teams, ..State::default() }),
             refreshing: tokio::sync::Mutex::default(),
-            // No revision.
             last_read: LastRead::default(),
             rules: Rules::new(),
         };

@@ -15,6 +15,7 @@ mod log_assembly;
 mod log_events;
 mod logs;
 mod measures;
+mod newcomers;
 mod reads;
 mod replies;
 mod rerun;

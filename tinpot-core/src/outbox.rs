@@ -69,10 +69,6 @@ impl Outbox {
     /// resends their messages.
     pub(crate) async fn flush(&mut self, wire: &Wire, lane: Lane, from: Option<&WorkerId>) {
         self.add_company();
-        if self.frames.is_empty() {
-            return;
-        }
-        wire.keep_current().await;
         for (to, messages) in self.frames.drain(..) {
             let addressee = match &to {
                 Address::Worker(id) => Some(id),
@@ -86,6 +82,7 @@ impl Outbox {
                     parts.extend([rest, first]);
                     continue;
                 }
+                wire.keep_current().await;
                 if let Err(error) = wire.send(&to, lane, frame).await {
                     tracing::debug!(%to, ?lane, %error, "a frame was not sent: its messages will be resent");
                 }

@@ -15,7 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::error::error_chain;
 use crate::settings::{EnrolmentSettings, Frames, StoreSettings};
 
-/// The interval at which changes of other processes are taken in while no frame comes or goes.
+/// The interval at which changes of other processes are taken in while no frame comes or goes, or if
+/// the stamp of the records missed them.
 const REFRESH: Duration = Duration::from_millis(500);
 /// The interval of the work that can wait, and of the warning about plain frames.
 const MAINTAIN: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tinpot_core::access::records::Records;
 use tinpot_core::seal::Suite;
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{AUDIT_LOG, RUNS_LOG, entry, heads, tail};
 use crate::clock::between;
@@ -63,7 +63,20 @@ impl Writer {
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         let mut calls = Vec::with_capacity(CALLS);
-        while inbox.recv_many(&mut calls, CALLS).await > 0 {
+        loop {
+            let received = inbox.recv_many(&mut calls, CALLS);
+            let received = match self.head_at() {
+                Some(at) => timeout_at(at, received).await,
+                None => Ok(received.await),
+            };
+            match received {
+                Ok(0) => return self.write_late_heads(Duration::ZERO).await,
+                Ok(_) => {}
+                Err(_) => {
+                    self.write_late_heads(HEAD_PAUSE).await;
+                    continue;
+                }
+            }
             let events = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.events));
             let written = self.write(events.collect()).await;
             for call in calls.drain(..) {
@@ -74,6 +87,20 @@ impl Writer {
                 // The caller may have been dropped.
                 let _ = call.answer.send(answer);
             }
+        }
+    }
+
+    /// Returns when a head is due that had to wait.
+    fn head_at(&self) -> Option<Instant> {
+        let waits = |end: &&End| end.number.saturating_sub(end.told) >= HEAD_ENTRIES;
+        self.ends.values().filter(waits).map(|end| end.paused_at + HEAD_PAUSE).min()
+    }
+
+    /// Writes the heads that had to wait. Those that cannot be written come with a later entry.
+    async fn write_late_heads(&mut self, pause: Duration) {
+        if let Err(error) = self.write_heads(pause).await {
+            tracing::debug!(%error, "the end of an audit log is not written");
+            self.ends.values_mut().for_each(|end| end.paused_at = Instant::now());
         }
     }
 
@@ -91,17 +118,17 @@ impl Writer {
                 self.append(log, part).await?;
             }
         }
-        self.write_heads().await
+        self.write_heads(HEAD_PAUSE).await
     }
 
-    /// Writes the heads that are due to the audit, and tells `tracing` about them, where they are not
+    /// Writes the heads that are due to the audit, at least a pause apart, and tells `tracing` about them, where they are not
     /// cut off with the log.
-    async fn write_heads(&mut self) -> Result<()> {
+    async fn write_heads(&mut self, pause: Duration) -> Result<()> {
         let now = Timestamp::now();
         let mut due = Vec::new();
         for (log, end) in &mut self.ends {
             let entries = end.number.saturating_sub(end.told);
-            if (entries >= HEAD_ENTRIES && end.paused_at.elapsed() >= HEAD_PAUSE)
+            if (entries >= HEAD_ENTRIES && end.paused_at.elapsed() >= pause)
                 || (entries > 0 && between(end.told_at, now) >= HEAD_INTERVAL)
             {
                 (end.told, end.told_at, end.paused_at) = (end.number, now, Instant::now());

@@ -400,6 +400,29 @@ async fn heads_are_signed_and_show_that_the_end_of_a_log_was_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_of_a_burst_gets_its_head_by_itself() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    for part in 0..3 {
+        let runs: Vec<AuditEvent> = (0..1_000).map(|n| event(part * 1_000 + n, "run")).collect();
+        audit.record(&runs).await.expect("a record");
+    }
+    let heads = async || verify_audit(&records, RUNS_LOG).await.expect("a report").heads;
+    assert_eq!(heads().await, 0);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(heads().await, 1);
+    // Also if the audit ends before.
+    for part in 3..5 {
+        let runs: Vec<AuditEvent> = (0..1_000).map(|n| event(part * 1_000 + n, "run")).collect();
+        audit.record(&runs).await.expect("a record");
+    }
+    let before = heads().await;
+    drop(audit);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(heads().await, before + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn entries_are_copied_as_lines_wherever_they_come_from_and_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.jsonl");

@@ -16,6 +16,7 @@ use super::command::Command;
 use super::core::{Core, Output, Step};
 use super::life_cycle::Observed;
 use super::measures;
+use super::newcomers::Newcomers;
 use super::reads::Reads;
 use super::replies::{Replies, Reply};
 use super::watch_registry::{LogEnd, LogHolder};
@@ -30,7 +31,7 @@ use crate::model::transition::Transition;
 use crate::observer::Measure;
 use crate::outbox::Outbox;
 use crate::protocol::seal::keep_secrets;
-use crate::protocol::{Budget, Catalogue, Message, Tally};
+use crate::protocol::{Catalogue, Message, Tally};
 use crate::refusals::Refusal;
 use crate::transport::{Link, Received};
 use crate::wire::Incoming;
@@ -38,10 +39,6 @@ use crate::wire::Incoming;
 /// The maximum number of inputs in one turn, which are committed together: enough to amortise a
 /// commit, few enough to answer within milliseconds.
 const TURN_INPUTS: usize = 256;
-/// The maximum number of plain frames of unknown workers that are taken in each window of time: a
-/// flood of them must not delay others. A worker that is not heard comes again, with its next beat.
-const NEWCOMERS: u32 = 100;
-const NEWCOMERS_WINDOW: Duration = Duration::from_millis(100);
 /// The time before a failed commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
@@ -67,8 +64,7 @@ pub(super) struct Control {
     reads: Reads,
     outputs: Vec<Output>,
     outbox: Outbox,
-    /// The plain frames of unknown workers that may be taken.
-    newcomers: Budget,
+    newcomers: Newcomers,
     /// If true, the store could not write at the last attempt.
     outage: bool,
     /// The counts of the machine that were measured last.
@@ -99,7 +95,7 @@ impl Control {
             replies: Replies::default(),
             outputs: Vec::new(),
             outbox: Outbox::default(),
-            newcomers: Budget::new(NEWCOMERS, NEWCOMERS_WINDOW),
+            newcomers: Newcomers::default(),
             outage: false,
             tally: Tally::default(),
         }
@@ -153,6 +149,7 @@ impl Control {
                     self.core.answer(self.clock.now(), answer);
                 }
                 if let Some(frame) = frame {
+                    self.shared.wire.keep_current().await;
                     self.take_frame(frame);
                 }
                 if let Some(command) = command
@@ -197,9 +194,9 @@ impl Control {
         let refusals = &self.shared.refusals;
         if let Some(sender) = self.shared.wire.plain_sender(&received)
             && !self.core.knows(sender)
-            && !self.newcomers.take(self.clock.now())
+            && !self.newcomers.hear(self.clock.now(), sender)
         {
-            let detail = "too many unknown workers come at once: it is heard if it comes again";
+            let detail = "too many unknown workers come at once";
             return refusals.note(Refusal::Workers, sender.as_str(), &detail);
         }
         let read = self.shared.wire.read(refusals, Lane::Control, received);

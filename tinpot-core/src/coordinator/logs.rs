@@ -73,6 +73,7 @@ impl LogPipeline {
                         self.take_frame(frame).await;
                         for _ in 1..TURN_FRAMES {
                             let Some(frame) = frames.next().now_or_never().flatten() else { break };
+                            self.shared.wire.keep_current().await;
                             self.take_frame(frame).await;
                         }
                     }

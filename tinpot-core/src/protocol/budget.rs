@@ -1,4 +1,4 @@
-//! Budgets: events in a time.
+//! Budgets: numbers of events per window of time.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Budget {
         allowed
     }
 
-    /// Returns true if nothing of it was used for as long as a window is.
+    /// Returns true if the last window with an event began at least a window ago.
     pub(crate) fn is_idle(&self, now: Tick) -> bool {
         now.since(self.since) >= self.window
     }

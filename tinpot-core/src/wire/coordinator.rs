@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 
 use super::{Incoming, Sender, no_session, open, refuse};
 use crate::clock::Clock;
@@ -32,6 +34,10 @@ const ROTATIONS: usize = 64;
 /// heard again.
 const LOCALS: usize = 16_384;
 
+/// The longest wait for changes of the keys, and the pause after a failure.
+const REFRESH: Duration = Duration::from_millis(250);
+const REFRESH_PAUSE: Duration = Duration::from_millis(250);
+
 /// Something that is answered by another task than the control loop.
 #[derive(Debug)]
 enum Request {
@@ -52,6 +58,8 @@ pub(crate) struct CoordinatorEnd {
     rotations: mpsc::Sender<(Arc<Peer>, Box<Rotate>)>,
     /// The workers that this process runs.
     locals: Mutex<HashSet<WorkerId>>,
+    /// The time until which changes of the keys are not asked for, after a failure.
+    paused_until: Mutex<Option<Instant>>,
 }
 
 /// The task that answers handshakes and replaces keys, so that the control loop does not.
@@ -78,6 +86,7 @@ impl CoordinatorEnd {
             requests: sender,
             rotations: rotation_sender,
             locals: Mutex::default(),
+            paused_until: Mutex::default(),
         });
         (end.clone(), Handshakes { end, requests, rotations, enroller })
     }
@@ -89,10 +98,18 @@ impl CoordinatorEnd {
     /// Takes in what other processes have changed of the keys. Without them, the keys stay as they
     /// were.
     pub(super) async fn keep_current(&self) {
-        if !self.enrolled.is_current()
-            && let Err(error) = self.enrolled.refresh().await
-        {
-            tracing::debug!(%error, "changes of the keys of workers are not seen");
+        if self.enrolled.is_current() {
+            return;
+        }
+        let paused_until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        // Others are served although the records are not.
+        if !matches!(timeout(REFRESH, self.enrolled.refresh()).await, Ok(Ok(()))) {
+            let until = Instant::now() + REFRESH_PAUSE;
+            *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            tracing::debug!("changes of the keys of workers are not seen");
         }
     }
 

@@ -36,18 +36,44 @@ async fn a_flood_of_unknown_workers_is_heard_bit_by_bit_and_delays_no_known_one(
     let worker = Worker::builder(transport).id(id).executor(executor).start().await.expect("one");
     coordinator.action_available("echo").await.expect("available");
     let strangers: Vec<_> =
-        (0..1_000).map(|number| WorkerId::generate(&format!("s{number}"))).collect();
+        (0..2_000).map(|number| WorkerId::generate(&format!("s{number}"))).collect();
     // Those that are refused come again, as workers do.
-    for (round, known) in [(1, 101), (2, 201), (3, 301)] {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    for (round, known) in [(1, 501), (2, 1_001), (3, 1_501)] {
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let refused = coordinator.refused(Refusal::Workers);
         say_hello(&network, &strangers).await;
         let said = coordinator.call::<String>("echo", ()).await.expect("an answer");
         assert_eq!(said, "still here");
         assert_eq!(coordinator.workers().await.expect("workers").len(), known, "round {round}");
         let refused = coordinator.refused(Refusal::Workers) - refused;
-        assert_eq!(refused, 1_000 - (known as u64 - 1), "round {round}");
+        assert_eq!(refused, 2_000 - (known as u64 - 1), "round {round}");
     }
     worker.shutdown(Duration::ZERO).await;
+    coordinator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_comes_at_once_is_there_after_a_few_beats() {
+    let network = MemoryNetwork::new();
+    let mut workers = Vec::new();
+    for number in 0..1_200 {
+        let id = WorkerId::generate(&format!("w{number}"));
+        let transport = network.transport_of(&Address::Worker(id.clone()));
+        let echo = |_, ()| async { Ok::<_, String>(()) };
+        let executor = FunctionExecutor::builder().action("echo", echo).build().expect("one");
+        workers
+            .push(Worker::builder(transport).id(id).executor(executor).start().await.expect("one"));
+    }
+    // All of them hear it at the same moment, and their beats stay in step.
+    let coordinator = Coordinator::builder(network.transport()).start().await.expect("started");
+    let known = async {
+        while coordinator.workers().await.expect("workers").len() < workers.len() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), known).await.expect("in time");
+    for worker in workers {
+        worker.shutdown(Duration::ZERO).await;
+    }
     coordinator.shutdown().await;
 }
