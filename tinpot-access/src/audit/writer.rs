@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::{AUDIT_LOG, RUNS_LOG, entry, heads, tail};
-use crate::clock::between;
 use crate::secret::Digest;
 
 /// The most calls of one write.
@@ -41,8 +40,7 @@ struct End {
     number: u64,
     digest: Digest,
     told: u64,
-    told_at: Timestamp,
-    paused_at: Instant,
+    told_at: Instant,
 }
 
 pub(super) struct Writer {
@@ -93,14 +91,13 @@ impl Writer {
     /// Returns when a head is due that had to wait.
     fn head_at(&self) -> Option<Instant> {
         let waits = |end: &&End| end.number.saturating_sub(end.told) >= HEAD_ENTRIES;
-        self.ends.values().filter(waits).map(|end| end.paused_at + HEAD_PAUSE).min()
+        self.ends.values().filter(waits).map(|end| end.told_at + HEAD_PAUSE).min()
     }
 
     /// Writes the heads that had to wait. Those that cannot be written come with a later entry.
     async fn write_late_heads(&mut self, pause: Duration) {
         if let Err(error) = self.write_heads(pause).await {
             tracing::debug!(%error, "the end of an audit log is not written");
-            self.ends.values_mut().for_each(|end| end.paused_at = Instant::now());
         }
     }
 
@@ -121,17 +118,16 @@ impl Writer {
         self.write_heads(HEAD_PAUSE).await
     }
 
-    /// Writes the heads that are due to the audit, at least a pause apart, and tells `tracing` about them, where they are not
-    /// cut off with the log.
+    /// Writes the heads that are due to the audit, if the last ones are older than the pause, and tells
+    /// `tracing` about them, where they are not cut off with the log.
     async fn write_heads(&mut self, pause: Duration) -> Result<()> {
         let now = Timestamp::now();
         let mut due = Vec::new();
         for (log, end) in &mut self.ends {
             let entries = end.number.saturating_sub(end.told);
-            if (entries >= HEAD_ENTRIES && end.paused_at.elapsed() >= pause)
-                || (entries > 0 && between(end.told_at, now) >= HEAD_INTERVAL)
-            {
-                (end.told, end.told_at, end.paused_at) = (end.number, now, Instant::now());
+            let age = end.told_at.elapsed();
+            if (entries >= HEAD_ENTRIES && age >= pause) || (entries > 0 && age >= HEAD_INTERVAL) {
+                (end.told, end.told_at) = (end.number, Instant::now());
                 due.push((*log, end.number, end.digest));
             }
         }
@@ -186,8 +182,7 @@ impl Writer {
 
     /// Notes the end of a log.
     fn end(&mut self, log: &'static str, number: u64, digest: Digest) {
-        let now = Timestamp::now();
-        let new = End { number, digest, told: number, told_at: now, paused_at: Instant::now() };
+        let new = End { number, digest, told: number, told_at: Instant::now() };
         let end = self.ends.entry(log).or_insert(new);
         (end.number, end.digest) = (number, digest);
     }
