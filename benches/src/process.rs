@@ -1,8 +1,8 @@
 //! Child processes: started, looked at, and always ended.
 
 use std::fs;
-use std::io;
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,23 @@ impl Process {
         child
             .map(Self)
             .map_err(|error| io::Error::other(format!("cannot start {program}: {error}")))
+    }
+
+    /// Starts a server, and returns the address on which it says that it listens.
+    pub fn listen(command: &mut Command) -> io::Result<(Self, SocketAddr)> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = Self(command.spawn()?);
+        let output = process.0.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
+        let mut lines = BufReader::new(output).lines();
+        let address = loop {
+            let line = lines.next().ok_or_else(|| io::Error::other("the server has ended"))??;
+            if let Some((_, url)) = line.split_once("listens on http://") {
+                break url.trim().parse().map_err(io::Error::other)?;
+            }
+        };
+        // It ends with the process.
+        thread::spawn(move || lines.for_each(drop));
+        Ok((process, address))
     }
 
     /// The process id.

@@ -6,7 +6,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,18 +68,7 @@ impl Server {
         let mut command = Command::new(program.canonicalize()?);
         command.args(["coordinator", "--broker=none", "--port=0"]).current_dir(folder);
         command.env("TINPOT_STORE", folder.join("tinpot.db"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = Process(command.spawn()?);
-        let output = process.0.stdout.take().ok_or("the server has no output")?;
-        let mut lines = BufReader::new(output).lines();
-        let address = loop {
-            let line = lines.next().ok_or("the server has ended")??;
-            if let Some((_, url)) = line.split_once("listens on http://") {
-                break url.trim().parse()?;
-            }
-        };
-        // It ends with the process.
-        std::thread::spawn(move || lines.for_each(drop));
+        let (process, address) = Process::listen(&mut command)?;
         Ok(Self { address, process })
     }
 }

@@ -49,18 +49,7 @@ impl Server {
             command.arg("--auth=users");
         }
         command.env("TINPOT_STORE", folder.path().join("tinpot.db")).current_dir(folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = Process(command.spawn()?);
-        let output = process.0.stdout.take().ok_or("the server has no output")?;
-        let mut lines = BufReader::new(output).lines();
-        let address = loop {
-            let line = lines.next().ok_or("the server has ended")??;
-            if let Some((_, url)) = line.split_once("listens on http://") {
-                break url.trim().parse()?;
-            }
-        };
-        // It ends with the process.
-        std::thread::spawn(move || lines.for_each(drop));
+        let (process, address) = Process::listen(&mut command)?;
         Ok(Self { address, program, folder, worker: None, process })
     }
 
