@@ -1,5 +1,6 @@
 //! Connections to the database, for the writer and for readers.
 
+use std::fs;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Problem, Result};
-use crate::schema;
+use crate::location::sibling;
+use crate::{lock, schema};
 
 /// The pause between tries while another connection writes, as a rule for a few milliseconds, and the
 /// number of such tries. SQLite's own pauses grow to many times the length of a transaction.
@@ -22,8 +24,12 @@ const LONG_PAUSES: u32 = 1_000;
 /// operating system caches files as well.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
-/// Pages in the write-ahead log beyond which a call about records moves them: 64 MiB.
+/// Pages in the write-ahead log beyond which a call about records moves them, if the coordinator does
+/// not: 64 MiB.
 const LOG_PAGES: i64 = 16_384;
+/// The length of the write-ahead log, in bytes, beyond which a call about records empties it if no
+/// coordinator has the store open.
+const LOG_BYTES: u64 = 4 * 1024 * 1024;
 /// Prepared statements kept: more than there are.
 const STATEMENTS: usize = 64;
 
@@ -82,16 +88,45 @@ pub(crate) fn of_records(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<C
     let mut connection = Connection::open_with_flags(path, flags)?;
     prepare(&mut connection, READER_CACHE_KIB)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // A coordinator moves the log to the database itself. Without one, this bounds the log.
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     limit(&connection, max_bytes)?;
     Ok(connection)
 }
 
+/// Moves a long write-ahead log to the database and empties its file, unless it is in use or a
+/// coordinator has the store open.
+///
+/// Without this, each call of a process that is alone makes the log longer: SQLite forgets what was
+/// moved when the last connection is closed, and the next one reads all of it.
+pub(crate) fn shorten_log(connection: &mut Connection, path: &Path) -> Result<()> {
+    let bytes = fs::metadata(sibling(path, "-wal")).map_or(0, |log| log.len());
+    if bytes <= LOG_BYTES || lock::is_open(path) {
+        return Ok(());
+    }
+    connection.busy_timeout(Duration::ZERO)?;
+    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_handler(Some(wait))?;
+    if let Err(error) = emptied {
+        tracing::debug!(%error, "the write-ahead log cannot be emptied now");
+    }
+    Ok(())
+}
+
 /// Switches the database to a write-ahead log.
 pub(crate) fn write_ahead(connection: &Connection, path: &Path) -> Result<()> {
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let switch =
+        || connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+    let is_busy = |error: &rusqlite::Error| {
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+    };
+    // SQLite reads before it switches, and does not wait for a connection that switches meanwhile.
+    let mut tries = 0;
+    let mode: String = loop {
+        match switch() {
+            Err(error) if is_busy(&error) && wait(tries) => tries += 1,
+            mode => break mode?,
+        }
+    };
     if mode != "wal" {
         let why = "its file system cannot share memory between processes, which SQLite needs";
         return Err(Problem::Place { path: path.to_owned(), why: why.to_owned() });

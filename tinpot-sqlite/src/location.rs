@@ -20,7 +20,8 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
         Ok(metadata) if !metadata.is_file() => refuse("it is not a regular file"),
         Ok(_) => path.canonicalize().map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if fs::symlink_metadata(path).is_ok() {
+            // A file that is there by now was made by another process since.
+            if path.is_symlink() {
                 return refuse("it is a link to a file that does not exist");
             }
             let Some(name) = path.file_name() else { return refuse("it names no file") };

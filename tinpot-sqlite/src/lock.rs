@@ -22,6 +22,21 @@ struct Note {
     open: bool,
 }
 
+impl Note {
+    fn read(file: &mut File) -> Option<Self> {
+        let mut text = String::new();
+        file.take(4096).read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+/// Returns true if the store at `store` is open, or if its last session did not close it. Takes no
+/// lock: it may be opened or closed at any moment.
+pub(crate) fn is_open(store: &Path) -> bool {
+    let file = File::open(sibling(store, "-lock"));
+    file.ok().and_then(|mut file| Note::read(&mut file)).is_some_and(|note| note.open)
+}
+
 /// The last session, as the lock file has it.
 #[derive(Debug)]
 pub(crate) struct Last {
@@ -62,10 +77,8 @@ impl Lock {
         let existed = path.symlink_metadata().is_ok();
         let mut file = private::open(&path, "creating the lock file")?;
         let locked = file.try_lock();
-        let mut text = String::new();
         // An unreadable note was left by an earlier version or a crash, and is overwritten.
-        let _ = (&mut file as &mut dyn Read).take(4096).read_to_string(&mut text);
-        let note: Note = serde_json::from_str(&text).unwrap_or_default();
+        let note = Note::read(&mut file).unwrap_or_default();
         let held = |by| Problem::Held { path: store.to_owned(), by };
         let failed = |source| Problem::Io { path: path.clone(), doing: "locking", source };
         locked.map_err(|error| match error {

@@ -145,6 +145,7 @@ impl Shared {
             private::tighten(path);
             self.is_prepared.store(true, Ordering::Release);
         }
+        connection::shorten_log(&mut connection, path)?;
         Ok(connection)
     }
 }

@@ -101,6 +101,21 @@ async fn many_processes_may_create_the_file_at_once() {
 }
 
 #[tokio::test]
+async fn the_log_stays_short_without_a_coordinator() {
+    let (_directory, path) = place();
+    let records = SqliteRecords::open(&path);
+    let entries = vec![Bytes::from(vec![b'x'; 64 * 1024]); 8];
+    let mut longest = 0;
+    for _ in 0..40 {
+        records.append("audit", None, &entries).await.expect("an append");
+        longest =
+            longest.max(fs::metadata(path.with_file_name("tinpot.db-wal")).expect("a log").len());
+    }
+    assert!(longest < 5 * 1024 * 1024, "each call reads {longest} bytes");
+    assert_eq!(records.entries("audit", 0, 1_000).await.expect("entries").len(), 320);
+}
+
+#[tokio::test]
 async fn a_place_without_records_is_named_and_not_changed() {
     let (directory, path) = place();
     let nowhere = directory.path().join("no/tinpot.db");
